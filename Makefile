@@ -1,0 +1,48 @@
+# Everything a fresh Debian machine with Python 3.11, make and git needs: `make demo`, `make test`.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+SAMPLES := examples/sample_bucket
+OUT := demo_output/features
+
+.PHONY: demo test test-quick lint types bench clean setup system
+.DEFAULT_GOAL := demo
+
+setup: $(VENV)/.done
+
+# The system's own packages, where they are missing and may be installed.
+system:
+	@./deploy/system_packages.sh
+
+$(VENV)/.done: setup.py constraints.txt pyproject.toml
+	@$(MAKE) --no-print-directory system
+	$(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,lint]'
+	@touch $@
+
+demo: setup
+	@rm -rf demo_output
+	@mkdir -p demo_output
+	$(BIN)/reelbeam extract $(SAMPLES) $(OUT) --models offline
+	$(BIN)/reelbeam index $(OUT)
+	$(BIN)/python examples/show_demo.py $(OUT) demo_output/search.html
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-quick: setup
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy schemas models transforms pipeline
+
+bench: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[bench]'
+	$(BIN)/python -m benchmarks.end_to_end
+
+clean:
+	rm -rf $(VENV) demo_output bench_output build dist *.egg-info

@@ -1,0 +1,238 @@
+"""Compares `reelbeam` with the script a user would write, on the same videos with the same models, alternating.
+
+    python -m benchmarks.end_to_end [--rounds 3] [--words] [--gate]
+
+Every run is a fresh process with a fresh output; `reelbeam` is two, extract and index. Ratios are taken within a round,
+so that a machine that is busy for minutes slows both sides; the median over rounds is what counts. Whole wall time is
+compared: interpreter, imports and loading of models included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import measure, media, weights
+from .measure import WORK, Cost
+
+GATES = {"naive batch 1": 2.3, "naive batch 16": 2.0}
+"""Least median ratio of whole wall times, naive script to reelbeam."""
+
+STAGES = (
+    "start",
+    "load models",
+    "plan",
+    "decode",
+    "CLIP",
+    "Whisper",
+    "sound",
+    "text",
+    "rows and files",
+    "index",
+    "rest",
+)
+"""In wall time. `start` is interpreter and imports. In reelbeam decoders run beside the models, and `decode` is what
+the line waited for them. `CLIP` includes preprocessing."""
+
+MODELS = ("decode", "CLIP", "Whisper")
+NOT_STEADY = ("start", "load models")
+MEDIA_S = sum(media.LENGTHS_S)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one contender."""
+
+    wall_s: float
+    cpu_s: float
+    tree_bytes: int
+    stages: dict[str, float]
+    """Seconds of each of STAGES; they add up to the wall time."""
+
+    @property
+    def steady_s(self) -> float:
+        """Wall time without interpreter start and loading of models."""
+        return self.wall_s - sum(self.stages[name] for name in NOT_STEADY)
+
+    def overhead(self, steady: bool) -> float:
+        """Share of the time that is neither decode nor CLIP nor Whisper."""
+        whole = self.steady_s if steady else self.wall_s
+        return 1 - sum(self.stages[name] for name in MODELS) / whole
+
+
+def run_of(costs: Sequence[Cost], stages: dict[str, float]) -> Run:
+    """A run out of its processes; what no stage explains is `rest`."""
+    wall_s = sum(cost.wall_s for cost in costs)
+    known = {name: stages.get(name, 0.0) for name in STAGES}
+    known["rest"] = wall_s - sum(known.values())
+    return Run(wall_s, sum(cost.cpu_s for cost in costs), max(cost.tree_bytes for cost in costs), known)
+
+
+def naive(batch: int, words: bool = False) -> Run:
+    """The naive script, once."""
+    output = fresh(WORK / "naive_output")
+    arguments = [
+        str(media.FOLDER),
+        str(output),
+        "--clip",
+        str(weights.CLIP_FOLDER),
+        "--whisper",
+        str(weights.WHISPER_FILE),
+    ]
+    flags = ["--batch", str(batch), *(["--words"] if words else [])]
+    cost = measure.run(["-m", "benchmarks.naive", *arguments, *flags])
+    took = cost.report["seconds"]
+    return run_of(
+        [cost],
+        {
+            "start": took["start"],
+            "load models": took["load"],
+            "decode": took["decode"],
+            "CLIP": took["preprocess"] + took["clip"],
+            "Whisper": took["whisper"],
+            "sound": took["sound"],
+            "rows and files": took["write"],
+            "index": took["index"],
+        },
+    )
+
+
+def reelbeam() -> Run:
+    """`reelbeam extract` and `reelbeam index`, once each."""
+    output = fresh(WORK / "reelbeam_output")
+    command = ["-m", "benchmarks.reelbeam_run"]
+    extract = measure.run([*command, "extract", str(media.FOLDER), str(output), "--models", str(weights.MODELS_FILE)])
+    index = measure.run([*command, "index", str(output)])
+    took, built, counted = extract.report["seconds"], index.report["seconds"], extract.report["stages"]
+
+    def of(stage: str, counter: str = "busy_ms") -> float:
+        return counted.get(stage, {}).get(counter, 0) / 1000
+
+    return run_of(
+        [extract, index],
+        {
+            "start": took["start"] + built["start"],
+            "load models": took["prepare"] + took["wait_for_models"] + built["wait_for_models"],
+            "plan": took["plan"] + of("probe"),
+            "decode": of("decode", "wait_ms"),
+            "CLIP": of("embed_frames"),
+            "Whisper": of("transcribe"),
+            "sound": of("measure_audio"),
+            "text": of("embed_text"),
+            "rows and files": of("align") + of("write_shards") + took["publish"],
+            "index": built["run"] - built["wait_for_models"],
+        },
+    )
+
+
+def fresh(folder: Path) -> Path:
+    """The same path with nothing there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def ratios(runs: dict[str, list[Run]], name: str, seconds: Callable[[Run], float]) -> list[float]:
+    """How many times as long a contender took as reelbeam, round by round."""
+    return [seconds(other) / seconds(own) for other, own in zip(runs[name], runs["reelbeam"], strict=True)]
+
+
+def spread(values: Sequence[float], digits: int = 1) -> str:
+    """
+    >>> spread([3.0, 1.0, 2.0])
+    '2.0 (1.0-3.0)'
+    """
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+
+
+def table(runs: dict[str, list[Run]]) -> str:
+    """Everything that was measured, as Markdown: median (lowest-highest)."""
+    others = [name for name in runs if name != "reelbeam"]
+    lines = [["seconds", *runs]]
+    for stage in STAGES:
+        lines.append([stage, *(spread([run.stages[stage] for run in runs[name]]) for name in runs)])
+    lines += [
+        ["**whole process**", *(spread([run.wall_s for run in runs[name]]) for name in runs)],
+        ["without start and load", *(spread([run.steady_s for run in runs[name]]) for name in runs)],
+        ["processor seconds", *(spread([run.cpu_s for run in runs[name]]) for name in runs)],
+        ["x realtime, whole", *(spread([MEDIA_S / run.wall_s for run in runs[name]]) for name in runs)],
+        [
+            "x realtime, without start and load",
+            *(spread([MEDIA_S / run.steady_s for run in runs[name]]) for name in runs),
+        ],
+        [
+            "peak memory of all processes, GB",
+            *(spread([run.tree_bytes / 1e9 for run in runs[name]], 2) for name in runs),
+        ],
+        [
+            "share beside decode, CLIP, Whisper, %",
+            *(spread([100 * run.overhead(False) for run in runs[name]]) for name in runs),
+        ],
+        [
+            "the same without start and load, %",
+            *(spread([100 * run.overhead(True) for run in runs[name]]) for name in runs),
+        ],
+        ["**times reelbeam, whole process**", *(spread(ratios(runs, n, _wall), 2) for n in others), "1"],
+        ["times reelbeam, without start and load", *(spread(ratios(runs, n, _steady), 2) for n in others), "1"],
+    ]
+    lines.insert(1, ["---"] * (len(runs) + 1))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _wall(run: Run) -> float:
+    return run.wall_s
+
+
+def _steady(run: Run) -> float:
+    return run.steady_s
+
+
+def main() -> int:
+    """Prepares, runs, prints; 1 when `--gate` is given and a ratio is under its gate."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.end_to_end")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each contender (default: 3)")
+    parser.add_argument(
+        "--words", action="store_true", help="add a naive script that asks Whisper for the times of words"
+    )
+    parser.add_argument("--gate", action="store_true", help="exit 1 when a median ratio is under its gate")
+    args = parser.parse_args()
+    contenders: dict[str, Callable[[], Run]] = {"naive batch 1": lambda: naive(1), "naive batch 16": lambda: naive(16)}
+    if args.words:
+        contenders["naive batch 16, words"] = lambda: naive(16, words=True)
+    contenders["reelbeam"] = reelbeam
+
+    for path in media.videos():
+        path.read_bytes()  # everybody finds the files in the page cache
+    weights.models_file()
+    weights.whisper_file()
+    print(
+        f"{MEDIA_S} s of video, 1 frame a second, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
+    runs: dict[str, list[Run]] = {name: [] for name in contenders}
+    names = list(contenders)
+    for number in range(args.rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            runs[name].append(contenders[name]())
+            print(f"round {number + 1}: {name}: {runs[name][-1].wall_s:.1f} s", flush=True)
+    (WORK / "end_to_end.json").write_text(
+        json.dumps({name: [vars(run) for run in found] for name, found in runs.items()}, indent=1)
+    )
+    print(f"\n{table(runs)}\n")
+    missed = 0
+    for name, least in GATES.items():
+        found = statistics.median(ratios(runs, name, _wall))
+        missed += found < least
+        print(f"{name}: {found:.2f} times reelbeam's time, {least} wanted: {'ok' if found >= least else 'MISSED'}")
+    return 1 if args.gate and missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Describes one video of a sample bucket before it is drawn, and makes up random ones.
+
+In:   (number of videos, seed, names of drawings).
+Out:  `random_plan`: plain MP4 files of the same kind as those of `sample_plan.py`.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Shows = tuple[tuple[str | None, float], ...]
+Says = tuple[tuple[float | None, str], ...]
+
+
+@dataclass(frozen=True)
+class Video:
+    """One file of the bucket, before it is drawn.
+
+    `shows`: (name of a drawing, seconds) one scene after another; None shows the background alone.
+    `says`: (start in seconds, sentence); None starts `PAUSE_S` after the sentence before.
+    `width`, `height`: as shown, in pixels.
+    `trait`: "" or what is odd about the file, as `sample_files.py` writes it.
+    """
+
+    file: str
+    shows: Shows = ()
+    says: Says = ()
+    voice: str = "en-us"
+    fps: int = 25
+    width: int = 640
+    height: int = 360
+    trait: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """How long the pictures last; 0 for sound alone."""
+        return sum(seconds for _, seconds in self.shows)
+
+
+def told(*sentences: str, start_s: float = 0.6) -> Says:
+    """Says sentences one after another, the first at `start_s` seconds."""
+    return tuple((start_s if i == 0 else None, s) for i, s in enumerate(sentences))
+
+
+_WHO = (
+    "the teacher",
+    "my sister",
+    "a young farmer",
+    "the old captain",
+    "our neighbor",
+    "the doctor",
+    "a tall man",
+)
+_DID = ("found", "lost", "sold", "painted", "carried", "forgot", "repaired", "wanted", "remembered")
+_WHAT = (
+    "a wooden chair",
+    "the green door",
+    "an old letter",
+    "the silver ring",
+    "a heavy stone",
+    "the yellow coat",
+)
+_WHERE = (
+    "near the river",
+    "behind the school",
+    "at the market",
+    "in the morning",
+    "after the storm",
+    "last summer",
+)
+_VOICES = ("en-us", "en-us+m3", "en-us+f4", "en-gb-x-rp")
+
+
+def random_plan(videos: int, seed: int, names: Sequence[str]) -> tuple[Video, ...]:
+    """Draws `videos` plain MP4 files of 2 to 5 scenes from `names`; equal arguments give equal plans.
+
+    >>> random_plan(1, 7, ["rocket", "pizza", "owl", "key", "crab"]) == random_plan(
+    ...     1, 7, ["rocket", "pizza", "owl", "key", "crab"]
+    ... )
+    True
+    """
+    rng = random.Random(seed)
+    plan = []
+    for i in range(videos):
+        chosen = rng.sample(list(names), rng.randint(2, min(5, len(names))))
+        shows: list[tuple[str | None, float]] = [(name, rng.randint(3, 6)) for name in chosen]
+        if rng.random() < 0.3:
+            shows.insert(rng.randrange(1, len(shows) + 1), (None, 2))
+        room_s = sum(seconds for _, seconds in shows)
+        sentences = [
+            f"{rng.choice(_WHO)} {rng.choice(_DID)} {rng.choice(_WHAT)} {rng.choice(_WHERE)}.".capitalize()
+            for _ in range(int(room_s / 5.5))
+        ]
+        voice, fps = rng.choice(_VOICES), rng.choice((15, 20, 25, 30))
+        plan.append(Video(f"clip_{i:04d}.mp4", tuple(shows), told(*sentences), voice, fps))
+    return tuple(plan)

@@ -1,0 +1,49 @@
+"""Each model is loaded once a process, by the first stage that asks, and kept for all waves and all stages."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import Any, Protocol
+
+from ..schemas.errors import UsageError
+
+
+class Spec(Protocol):
+    """A frozen description of a model that can load itself."""
+
+    def load(self, device: str) -> Any: ...
+
+
+def pick_device(device: str) -> str:
+    """`auto` is the GPU when there is one."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"--device {device}: torch sees no CUDA device here; use --device auto or cpu")
+    return device
+
+
+_models: dict[tuple[Spec, str], Any] = {}
+_lock = threading.Lock()
+
+
+def loaded(spec: Spec, device: str) -> Any:
+    """The model of a spec on a device, from this process's memory if it is there."""
+    device = pick_device(device)
+    with _lock:
+        if (spec, device) not in _models:
+            _models[spec, device] = spec.load(device)
+        return _models[spec, device]
+
+
+def preload(spec: Spec, device: str) -> None:
+    """Starts loading in the background: the first decoders are at work meanwhile. Errors surface in `loaded`."""
+
+    def load() -> None:
+        with contextlib.suppress(Exception):  # the stage that needs the model meets the same error, on its own thread
+            loaded(spec, device)
+
+    threading.Thread(target=load, name="preload", daemon=True).start()

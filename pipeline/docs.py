@@ -1,0 +1,89 @@
+"""Writes the generated parts of the README: the data format from the schemas, the options from their dataclasses.
+
+python -m reelbeam.pipeline.docs README.md
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..models.audio import FEATURES
+from ..schemas.options import documented, flag
+from ..schemas.tables import RowShape, failures_schema, videos_schema, windows_schema
+from .options import ExtractOptions, IndexOptions, Options, SearchOptions
+
+SHAPE = RowShape(10, 512, len(FEATURES), 384)
+"""The sizes that the README shows: ViT-B/32 and the default grid."""
+
+NAMES = {SHAPE.frame_dim: "D", SHAPE.ticks: "T", SHAPE.audio_dim: "A", SHAPE.text_dim: "E"}
+
+
+def columns(schema: pa.Schema) -> str:
+    """A schema as a table."""
+    lines = ["| column | type | unit | what |", "|---|---|---|---|"]
+    for field in schema:
+        facts = {key.decode(): value.decode() for key, value in field.metadata.items()}
+        lines.append(f"| `{field.name}` | {kind(field, facts)} | {facts['unit']} | {facts['doc']} |")
+    return "\n".join(lines)
+
+
+def kind(field: pa.Field, facts: dict[str, str]) -> str:
+    """A column's type as a reader thinks of it."""
+    if "shape" in facts:
+        sizes = ", ".join(NAMES.get(size, str(size)) for size in json.loads(facts["shape"]))
+        shown = f"{facts['dtype']} [{sizes}]"
+    elif pa.types.is_list(field.type):
+        shown = "list of (" + ", ".join(str(leaf.name) for leaf in field.type.value_type) + ")"
+    else:
+        shown = str(field.type)
+    return shown + (", may be null" if field.nullable else "")
+
+
+def options(kind: type[Options]) -> str:
+    """A command's options as a table."""
+    lines = ["| option | default | allowed | what |", "|---|---|---|---|"]
+    for declared, doc in documented(kind):
+        low, high = (f"{bound:g}" if bound is not None else "" for bound in (doc.low, doc.high))
+        allowed = " or ".join(doc.choices) or (f"{low} to {high}" if low and high else f"from {low}" if low else "")
+        default = {"": "", False: "off"}.get(declared.default, str(declared.default))
+        star = " Changes what is stored." if doc.changes_data else ""
+        lines.append(f"| `{flag(declared.name)}` | {default} | {allowed} | {doc.text}.{star} |")
+    return "\n".join(lines)
+
+
+def sound_measures() -> str:
+    """The columns of audio_feature."""
+    lines = ["| place | measure | unit | what |", "|---|---|---|---|"]
+    lines += [f"| {at} | {name} | {unit} | {doc} |" for at, (name, unit, doc) in enumerate(FEATURES)]
+    return "\n".join(lines)
+
+
+def sections() -> dict[str, str]:
+    """Every generated section by its name."""
+    return {
+        "windows": columns(windows_schema(SHAPE)),
+        "videos": columns(videos_schema()),
+        "failures": columns(failures_schema()),
+        "sound": sound_measures(),
+        "extract options": options(ExtractOptions),
+        "index options": options(IndexOptions),
+        "search options": options(SearchOptions),
+    }
+
+
+def filled(text: str) -> str:
+    """A README with its generated sections up to date."""
+    for name, content in sections().items():
+        marks = re.compile(rf"(<!-- generated: {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        text = marks.sub(lambda found, content=content: f"{found[1]}{content}{found[2]}", text)  # type: ignore[misc]
+    return text
+
+
+if __name__ == "__main__":
+    readme = Path(sys.argv[1])
+    readme.write_text(filled(readme.read_text()))

@@ -1,0 +1,205 @@
+"""extract: a bucket of videos becomes rows. Works in waves: each wave is one Beam pipeline and one commit, so that a
+crash costs one wave and a rerun continues where the last commit stands.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import StandardOptions
+
+from ..schemas import snapshot as snapshots
+from ..schemas.elements import Probe, Video
+from ..schemas.errors import Failure, UsageError
+from ..schemas.tables import RowShape
+from ..transforms.decode import DecodeLimits
+from ..transforms.discover import MEDIA_SUFFIXES, PlanUnits, ProbeVideos, list_videos, plan_units, probe_video
+from ..transforms.extract_rows import ExtractRows, outcome_of
+from ..transforms.stage import Stage
+from ..transforms.write_shards import WriteBooks, WriteShards, read_receipt
+from .job import Job, check_same
+from .options import ExtractOptions
+from .publish import WaveRows, publish
+from .read import Dataset, read_table
+
+log = logging.getLogger("reelbeam")
+
+GROUP_TICKS = 128
+"""Ticks that travel together: full CLIP batches, and small enough that decoders and models overlap."""
+
+BUCKET_VIDEOS = 64
+"""Videos that are packed into groups together."""
+
+ROW_BYTES_GUESS = 2_000
+"""A row without its tensors: words, text, ids."""
+
+TYPICAL_SPEED = 10.0
+"""Media seconds a second on two CPU cores at 1 frame a second, 720p, ViT-B/32 and Whisper tiny.en: for --dry-run's guess."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do."""
+
+    listed: int
+    todo: list[Video]
+    snapshot: int | None
+
+
+@dataclass
+class Report:
+    """What a run did."""
+
+    done: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    """Videos that ended ok, partial or failed."""
+    windows: int = 0
+    media_ms: int = 0
+    seconds: float = 0.0
+    snapshot: int | None = None
+    failures: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """(uri, stage, kind, message)."""
+
+
+def choose(videos: list[Video], known: dict[str, dict[str, Any]], retry_failed: bool) -> list[Video]:
+    """The videos that need work: new ones, changed ones, and failed ones when asked.
+
+    `attempts` of an unchanged video goes on counting; a changed one starts again.
+    """
+    chosen = []
+    for video in videos:
+        row = known.get(video.video_id)
+        if row is None or row["etag"] != video.etag:
+            chosen.append(video)
+        elif retry_failed and row["status"] != "ok":
+            chosen.append(replace(video, attempts=row["attempts"]))
+    return chosen
+
+
+def plan(location: str, job: Job) -> Plan:
+    """Lists a location and compares it with the current snapshot. Writes nothing.
+
+    Raises ModelMismatch when the dataset was made with other models or another grid.
+    """
+    listed = list_videos(location)
+    if not listed:
+        raise UsageError(
+            f"{location}: no videos found; folders are searched for {', '.join(sorted(MEDIA_SUFFIXES)[:6])} and the like, "
+            "a glob or a list takes any name"
+        )
+    parent = snapshots.latest(job.storage)
+    if parent:
+        check_same(parent, job)
+    known = Dataset(job.storage, parent).videos if parent else {}
+    return Plan(len(listed), choose(listed, known, job.options.retry_failed), parent.number if parent else None)
+
+
+def run(planned: Plan, job: Job) -> Report:
+    """Extracts what was planned, wave by wave."""
+    started = time.monotonic()
+    report = Report(snapshot=planned.snapshot)
+    step = job.options.wave_videos
+    for at in range(0, len(planned.todo), step):
+        wave = run_wave(planned.todo[at : at + step], job)
+        report.snapshot = publish(job, wave).number
+        report.done += len(wave.videos)
+        for row in wave.videos:
+            report.statuses[row["status"]] += 1
+            report.windows += row["windows"]
+            report.media_ms += row["duration_ms"]
+        report.failures += [(row["uri"], row["stage"], row["kind"], row["message"]) for row in wave.failures]
+        report.seconds = time.monotonic() - started
+        log.info("snapshot %d: %d of %d videos", report.snapshot, report.done, len(planned.todo))
+    return report
+
+
+def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
+    """One Beam pipeline over some videos. What it writes is invisible until it is published."""
+    run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    options = job.beam
+    runner = options.view_as(StandardOptions).runner
+    build = beam.Pipeline(runner=runner or "FnApiRunner", options=options)
+    build_wave(build, videos, job, run)
+    build.run().wait_until_finish()
+    shards, videos_info, failures_info = read_receipt(job.storage, run)
+    return WaveRows(
+        run,
+        shards,
+        videos_info,
+        failures_info,
+        read_table(job.storage, videos_info.path).to_pylist(),
+        read_table(job.storage, failures_info.path).to_pylist() if failures_info else [],
+    )
+
+
+def build_wave(pipeline: beam.Pipeline, videos: Sequence[Video], job: Job, run: str) -> None:
+    """The wave's graph: probe, plan, extract, write."""
+    options, output = job.options, job.storage.root
+    grid = options.grid
+    shape = job.profile.row_shape(grid.window_ticks)
+    limits = DecodeLimits(options.shot_threshold, timeout_s=options.decode_timeout_s)
+    group_ms = int(GROUP_TICKS * 1000 / grid.tick_hz)
+    probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos()
+    planned = (
+        probed
+        | "Readable" >> beam.Filter(lambda pair: not isinstance(pair[1], Failure))
+        | PlanUnits(grid, options.unit_windows, group_ms, -(-len(videos) // BUCKET_VIDEOS))
+        | "Spread" >> beam.Reshuffle()
+    )
+    rows = planned | ExtractRows(job.profile, grid, limits, options.decoder_count, options.device)
+    shards = rows | WriteShards(output, run, shard_count(videos, options, shape), shape)
+    outcomes = rows | "Outcome" >> beam.Map(outcome_of)
+    _ = {"probed": probed, "outcomes": outcomes, "shards": shards} | WriteBooks(output, run)
+
+
+def shard_count(videos: Sequence[Video], options: ExtractOptions, shape: RowShape) -> int:
+    """Shards for a wave: a guess of its bytes from the files' sizes, at 1 Mbit a second of media."""
+    seconds = sum(video.size_bytes for video in videos) / 125_000
+    row_bytes = shape.ticks * (shape.frame_dim + shape.audio_dim) * 2 + ROW_BYTES_GUESS
+    windows = len(videos) + seconds * options.grid.tick_hz / options.window_ticks
+    return max(1, min(len(videos), round(float(windows) * row_bytes / (options.shard_mb * 1_000_000))))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What `--dry-run` says."""
+
+    videos: int
+    unchanged: int
+    unreadable: int
+    hours: float
+    units: int
+    windows: int
+    bytes: int
+
+
+def estimate(location: str, job: Job) -> Estimate:
+    """Probes what would be done, and does nothing."""
+    planned = plan(location, job)
+    stage, grid = Stage(), job.options.grid
+    try:
+        probes = [(video, probe_video(video, stage)) for video in planned.todo]
+    finally:
+        stage.close()
+    readable = [(video, probe) for video, probe in probes if isinstance(probe, Probe)]
+    units = [unit for video, probe in readable for unit in plan_units(video, probe, grid, job.options.unit_windows)]
+    windows = sum(unit.last_window - unit.first_window for unit in units)
+    shape = job.profile.row_shape(grid.window_ticks)
+    row_bytes = shape.ticks * (shape.frame_dim + shape.audio_dim) * 2 + shape.text_dim * 2 + ROW_BYTES_GUESS
+    return Estimate(
+        len(planned.todo),
+        planned.listed - len(planned.todo),
+        len(probes) - len(readable),
+        sum(probe.duration_ms for _, probe in readable) / 3_600_000,
+        len(units),
+        windows,
+        windows * row_bytes,
+    )

@@ -1,0 +1,61 @@
+"""Everything that is fixed before the first wave of a run, and checked before anything is done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from ..models.profiles import Profile, profile
+from ..schemas.errors import ModelMismatch, UsageError
+from ..schemas.options import data_options, fingerprint
+from ..schemas.snapshot import Snapshot
+from ..schemas.storage import Storage
+from .options import ExtractOptions, beam_options
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything fixed before the first wave."""
+
+    storage: Storage
+    options: ExtractOptions
+    profile: Profile
+    models: dict[str, Any]
+    beam: PipelineOptions
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that changes what is stored."""
+        return fingerprint({"options": data_options(self.options), "models": self.models})
+
+
+def prepare(output: str, options: ExtractOptions, beam_flags: Sequence[str] = ()) -> Job:
+    """Checks all that can be checked before work starts. Raises UsageError, MissingWeights."""
+    for program in ("ffmpeg", "ffprobe", "setpriv", "prlimit"):
+        if shutil.which(program) is None:
+            package = "ffmpeg" if program.startswith("ff") else "util-linux"
+            raise UsageError(f"{program} is not installed; cure: apt-get install {package}")
+    settings = beam_options([*beam_flags])
+    models = profile(options.models)
+    return Job(Storage.at(output), options, models, models.identities(), settings)
+
+
+def check_same(parent: Snapshot, job: Job) -> None:
+    """Raises ModelMismatch when this run would mix other models or another grid into a dataset."""
+    if parent.fingerprint == job.fingerprint:
+        return
+    wanted = {**data_options(job.options), **job.models}
+    stored = {**parent.options, **parent.models}
+    changed = [
+        f"{name}: stored {stored.get(name)}, asked {wanted.get(name)}"
+        for name in wanted
+        if stored.get(name) != wanted.get(name)
+    ]
+    raise ModelMismatch(
+        f"{job.storage.root} was made with other settings, and features of two models must not mix. "
+        f"{'; '.join(changed)}. Cure: use the same settings, or another OUTPUT"
+    )

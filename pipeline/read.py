@@ -1,0 +1,120 @@
+"""Opens what a run stored: the current snapshot, its rows, its videos. Readers follow snapshots, never folders."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..schemas import snapshot as snapshots
+from ..schemas.snapshot import ShardInfo, Snapshot, TableInfo
+from ..schemas.storage import Storage
+from ..schemas.tables import tensor
+
+
+@contextmanager
+def stored_file(storage: Storage, path: str) -> Iterator[Path]:
+    """A stored file on local disk: where it lies, or a copy for the time that the context is open.
+
+    Raises FileNotFoundError.
+    """
+    local = storage.local_path(path)
+    if local is not None:
+        yield local
+        return
+    with tempfile.TemporaryDirectory(prefix="reelbeam-read-") as folder:
+        copy = Path(folder, "file")
+        storage.fetch(path, copy)
+        yield copy
+
+
+def read_table(storage: Storage, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows of one stored Parquet file."""
+    with stored_file(storage, path) as file:
+        return pq.read_table(file, columns=columns, memory_map=False)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One snapshot, open for reading."""
+
+    storage: Storage
+    snapshot: Snapshot
+
+    @classmethod
+    def open(cls, output: str, version: int | None = None) -> Dataset:
+        """The current snapshot of OUTPUT, or an older one. Raises UsageError where there is none."""
+        storage = Storage.at(output)
+        return cls(storage, snapshots.load(storage, version))
+
+    def batches(self, columns: Sequence[str], rows: int = 2048) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+        """All rows that count, in order: their global numbers int64 [n], and the columns asked for."""
+        for shard in self.snapshot.shards:
+            yield from self.shard_batches(shard, columns, rows)
+
+    def shard_batches(
+        self, shard: ShardInfo, columns: Sequence[str], rows: int = 2048
+    ) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+        """The rows of one shard that count."""
+        wanted = [*columns, *(["video_id"] if shard.removed and "video_id" not in columns else [])]
+        removed = pa.array(shard.removed, pa.string())
+        at = shard.first_row
+        with stored_file(self.storage, shard.path) as file, pq.ParquetFile(file, memory_map=True) as parquet:
+            for batch in parquet.iter_batches(rows, columns=wanted):
+                numbers = np.arange(at, at + len(batch))
+                at += len(batch)
+                if shard.removed:
+                    counts = pc.invert(pc.is_in(batch["video_id"], removed))
+                    batch, numbers = batch.filter(counts), numbers[counts.to_numpy(zero_copy_only=False)]
+                yield numbers, batch.select(columns)
+
+    def take(self, numbers: Sequence[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
+        """Single rows by global number. Only the row groups that hold them are read."""
+        found: dict[int, dict[str, Any]] = {}
+        for shard in self.snapshot.shards:
+            here = sorted(number for number in set(numbers) if shard.first_row <= number < shard.first_row + shard.rows)
+            if here:
+                found |= self._take_from(shard, here, columns)
+        return found
+
+    def _take_from(self, shard: ShardInfo, numbers: list[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
+        found = {}
+        with stored_file(self.storage, shard.path) as file, pq.ParquetFile(file, memory_map=True) as parquet:
+            start = shard.first_row
+            for group in range(parquet.num_row_groups):
+                end = start + parquet.metadata.row_group(group).num_rows
+                here = [number for number in numbers if start <= number < end]
+                if here:
+                    rows = parquet.read_row_group(group, columns).take([number - start for number in here])
+                    tensors = {
+                        name: tensor(rows.combine_chunks(), name)
+                        for name in columns
+                        if b"dtype" in (rows.schema.field(name).metadata or {})
+                    }
+                    for at, (number, row) in enumerate(zip(here, rows.to_pylist(), strict=True)):
+                        found[number] = {**row, **{name: values[at] for name, values in tensors.items()}}
+                start = end
+        return found
+
+    def table_of(self, info: TableInfo) -> pa.Table:
+        """All rows of one run's table."""
+        return read_table(self.storage, info.path)
+
+    def table(self, kind: str) -> pa.Table:
+        """All rows of the videos or failures tables, oldest run first."""
+        parts = [read_table(self.storage, info.path) for info in getattr(self.snapshot, kind)]
+        return pa.concat_tables(parts) if parts else pa.table({})
+
+    @cached_property
+    def videos(self) -> dict[str, dict[str, Any]]:
+        """The newest row of each video, by video_id."""
+        return {row["video_id"]: row for row in self.table("videos").to_pylist()} if self.snapshot.videos else {}

@@ -1,0 +1,191 @@
+"""search: words or a picture in, moments out. A moment is a stretch of one shot that the best frames lie in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import faiss
+import numpy as np
+from PIL import Image
+
+from ..models.clip import ClipEncoder, ClipSpec
+from ..models.loaded import loaded
+from ..models.profiles import profile
+from ..schemas.errors import CorruptOutput, ModelMismatch, UsageError
+from ..transforms.build_index import lists_of
+from .index import clip_of
+from .options import SearchOptions
+from .read import Dataset, stored_file
+
+GAP_TICKS = 2
+"""Hits in one shot that are at most this far apart belong to one moment."""
+
+HITS_A_MOMENT = 10
+"""Frames looked at for each moment wanted; more when many of them fall together."""
+
+COLUMNS = ["video_id", "uri", "tick_pts_ms", "shot", "window", "words"]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One answer. `best_ms` is the presentation time of its best frame, whose cosine to the query is `score`."""
+
+    uri: str
+    video_id: str
+    start_ms: int
+    end_ms: int
+    best_ms: int
+    score: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One frame that an index found, and the row that it lies in."""
+
+    score: float
+    tick: int
+    shot: int
+    row: dict[str, Any]
+    column: int
+
+
+class Index:
+    """An index and the dataset that its ids point into."""
+
+    def __init__(self, dataset: Dataset, name: str = "frames"):
+        built = dataset.snapshot.indexes.get(name)
+        if built is None:
+            known = ", ".join(dataset.snapshot.indexes) or "none"
+            raise UsageError(
+                f"{dataset.storage.root} has no index {name!r} (it has: {known}); make it with: "
+                f"reelbeam index {dataset.storage.root}"
+            )
+        self.dataset = dataset
+        self.settings = json.loads(dataset.storage.get(f"{built.path}/index.json"))
+        with stored_file(dataset.storage, f"{built.path}/index.faiss") as file:
+            try:
+                self.faiss = faiss.read_index(str(file))
+            except RuntimeError as error:
+                raise CorruptOutput(
+                    f"{built.path}/index.faiss is not a FAISS index: {error}; cure: reelbeam index"
+                ) from error
+        if self.faiss.d != self.settings["dimension"] or self.faiss.ntotal != built.vectors:
+            raise CorruptOutput(
+                f"{built.path}: index.faiss holds {self.faiss.ntotal} vectors of {self.faiss.d}, index.json says "
+                f"{built.vectors} of {self.settings['dimension']}; cure: reelbeam index"
+            )
+        if lists := lists_of(self.faiss):
+            lists.nprobe = self.settings["nprobe"] or 1
+
+    @property
+    def missing_frames(self) -> int:
+        """Frames of the snapshot that came after the index was built."""
+        return max(0, self.dataset.snapshot.counts.get("frames", 0) - self.faiss.ntotal)
+
+    def encoder(self, models: str, device: str) -> ClipEncoder:
+        """The model that speaks this index's language. Raises ModelMismatch when another one is asked for."""
+        made_with = self.settings["clip"]
+        spec: ClipSpec = clip_of(made_with) if not models else profile(models).clip
+        asked = spec.identity()
+        if asked["weights_sha256"] != made_with["weights_sha256"]:
+            raise ModelMismatch(
+                f"the index was made with CLIP {made_with['architecture']} {made_with['weights']}, the query's is "
+                f"{asked['architecture']} {asked['weights']}: their scores mean nothing together. Cure: leave --models away"
+            )
+        return loaded(spec, device)
+
+    def search(self, query: np.ndarray, k: int) -> list[Moment]:
+        """The k best moments for a vector float32 [D] of unit length, best first."""
+        wanted = k * HITS_A_MOMENT
+        while True:
+            scores, ids = self.faiss.search(query[None], min(wanted, max(1, self.faiss.ntotal)))
+            moments = self._moments(scores[0][ids[0] >= 0], ids[0][ids[0] >= 0], k)
+            if len(moments) >= k or wanted >= self.faiss.ntotal:
+                return moments
+            wanted *= 4
+
+    def _moments(self, scores: np.ndarray, ids: np.ndarray, k: int) -> list[Moment]:
+        ticks = self.settings["ticks"]
+        rows = self.dataset.take([int(found) // ticks for found in ids], COLUMNS)
+        gone = {video_id: shard for shard in self.dataset.snapshot.shards for video_id in shard.removed}
+        hits = []
+        for score, found in zip(scores.tolist(), ids.tolist(), strict=True):
+            row = rows.get(found // ticks)
+            if row is None or self._removed(found // ticks, row["video_id"], bool(gone)):
+                continue
+            column = found % ticks
+            hits.append(Hit(score, row["window"] * ticks + column, int(row["shot"][column]), row, column))
+        return merge_hits(hits, k, self.dataset.snapshot.grid)
+
+    def _removed(self, number: int, video_id: str, any_gone: bool) -> bool:
+        """Whether a row has been removed since the index was built."""
+        return any_gone and any(
+            shard.first_row <= number < shard.first_row + shard.rows and video_id in shard.removed
+            for shard in self.dataset.snapshot.shards
+        )
+
+
+def merge_hits(hits: list[Hit], k: int, grid: Any) -> list[Moment]:
+    """Best first: each hit joins a moment of its shot that it touches, or opens one, until there are k."""
+    opened: list[list[Hit]] = []
+    for hit in sorted(hits, key=lambda hit: -hit.score):
+        near = next(
+            (
+                group
+                for group in opened
+                if group[0].row["video_id"] == hit.row["video_id"]
+                and group[0].shot == hit.shot
+                and min(abs(hit.tick - other.tick) for other in group) <= GAP_TICKS
+            ),
+            None,
+        )
+        if near is not None:
+            near.append(hit)
+        elif len(opened) < k:
+            opened.append([hit])
+    return [_moment(group, grid) for group in opened]
+
+
+def _moment(group: list[Hit], grid: Any) -> Moment:
+    best = group[0]
+    first, last = min(hit.tick for hit in group), max(hit.tick for hit in group)
+    start_ms, end_ms = grid.tick_ms(first), grid.tick_ms(last + 1)
+    words = {
+        (word["start_ms"], word["word"]): word
+        for hit in group
+        for word in hit.row["words"]
+        if word["start_ms"] < end_ms and word["end_ms"] > start_ms
+    }
+    text = " ".join(word["word"] for _, word in sorted(words.items()))
+    return Moment(
+        best.row["uri"],
+        best.row["video_id"],
+        start_ms,
+        end_ms,
+        int(best.row["tick_pts_ms"][best.column]),
+        round(best.score, 4),
+        text,
+    )
+
+
+def query_vector(index: Index, text: str, options: SearchOptions) -> np.ndarray:
+    """float32 [D] for words or a picture. Raises UsageError for a picture that cannot be read."""
+    encoder = index.encoder(options.models, options.device)
+    if not options.image:
+        return encoder.encode_text([text])[0]
+    try:
+        picture = np.asarray(Image.open(options.image).convert("RGB"))
+    except OSError as error:
+        raise UsageError(f"--image {options.image}: {error}") from error
+    return encoder.encode(picture[None])[0]
+
+
+def as_json(query: str, moments: list[Moment]) -> str:
+    return json.dumps(
+        {"query": query, "moments": [{"rank": rank, **asdict(moment)} for rank, moment in enumerate(moments, 1)]},
+        ensure_ascii=False,
+        indent=1,
+    )

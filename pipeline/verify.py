@@ -1,0 +1,144 @@
+"""verify: proves that what is stored is what the snapshot promises: every hash, count, order and id."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import faiss
+import numpy as np
+import pyarrow.parquet as pq
+
+from ..schemas.errors import CorruptOutput
+from ..schemas.snapshot import IndexInfo, ShardInfo, TableInfo
+from ..schemas.storage import file_sha256
+from ..schemas.tables import failures_schema, validate_windows, videos_schema
+from ..transforms.build_index import lists_of
+from .index import frame_vectors
+from .publish import count
+from .read import Dataset, stored_file
+
+
+def verify(dataset: Dataset) -> Iterator[str]:
+    """Yields one line a problem; nothing at all is a proof."""
+    rows: Counter[str] = Counter()
+    next_row = 0
+    for shard in dataset.snapshot.shards:
+        if shard.first_row != next_row:
+            yield f"{shard.path}: first row is {shard.first_row}, the shards before it end at {next_row}"
+        next_row = shard.first_row + shard.rows
+        yield from _file(dataset, shard) or _shard(dataset, shard, rows)
+    if next_row != dataset.snapshot.next_row:
+        yield f"snapshot {dataset.snapshot.number}: next_row is {dataset.snapshot.next_row}, shards end at {next_row}"
+    for kind, schema in (("videos", videos_schema()), ("failures", failures_schema())):
+        for info in getattr(dataset.snapshot, kind):
+            broken = _file(dataset, info)
+            yield from broken
+            if not broken:
+                with stored_file(dataset.storage, info.path) as file:
+                    found = pq.read_schema(file)
+                    if not found.equals(schema):
+                        yield f"{info.path}: columns are {found.names}, wanted {schema.names}"
+    yield from _books(dataset, rows)
+    for name, built in dataset.snapshot.indexes.items():
+        yield from _index(dataset, name, built)
+
+
+def _file(dataset: Dataset, info: ShardInfo | TableInfo) -> list[str]:
+    """A stored file's bytes, hash and row count against the snapshot."""
+    try:
+        with stored_file(dataset.storage, info.path) as file:
+            size, digest = file.stat().st_size, file_sha256(file)
+            if size != info.bytes or digest != info.sha256:
+                return [
+                    f"{info.path}: {size} bytes with sha256 {digest[:12]}, promised {info.bytes} with {info.sha256[:12]}"
+                ]
+            found = pq.ParquetFile(file).metadata.num_rows
+            return [f"{info.path}: {found} rows, promised {info.rows}"] if found != info.rows else []
+    except FileNotFoundError:
+        return [f"{info.path}: is missing"]
+
+
+def _shard(dataset: Dataset, shard: ShardInfo, rows: Counter[str]) -> Iterator[str]:
+    """A shard's own promises; counts the rows of each video into `rows`."""
+    with stored_file(dataset.storage, shard.path) as file:
+        table = pq.read_table(file, memory_map=True)
+    try:
+        validate_windows(table, dataset.snapshot.shape)
+    except CorruptOutput as error:
+        yield f"{shard.path}: {error}"
+        return
+    keys = [(table["video_id"][at].as_py(), table["window"][at].as_py()) for at in (0, -1)]
+    if keys != [shard.first_key, shard.last_key]:
+        yield f"{shard.path}: keys run from {keys[0]} to {keys[1]}, promised {shard.first_key} to {shard.last_key}"
+    held = Counter(table["video_id"].to_pylist())
+    gone = sum(held.pop(video_id, 0) for video_id in shard.removed)
+    if gone != shard.removed_rows:
+        yield f"{shard.path}: {gone} removed rows, promised {shard.removed_rows}"
+    if twice := set(held) & set(rows):
+        yield f"{shard.path}: video {sorted(twice)[0]} has rows in another shard too"
+    rows.update(held)
+
+
+def _books(dataset: Dataset, rows: Counter[str]) -> Iterator[str]:
+    """The counts, and each video's rows, against the videos table."""
+    snapshot = dataset.snapshot
+    try:
+        videos = dataset.videos
+    except (FileNotFoundError, OSError) as error:
+        yield f"videos: cannot be read: {error}"
+        return
+    expected = count(videos, sum(table.rows for table in snapshot.failures))
+    for name, value in expected.items():
+        if snapshot.counts.get(name) != value:
+            yield f"snapshot {snapshot.number}: counts {name} {snapshot.counts.get(name)}, the tables say {value}"
+    for video_id, row in videos.items():
+        if rows[video_id] != row["windows"]:
+            yield f"video {row['uri']}: {rows[video_id]} rows in the shards, {row['windows']} in the videos table"
+    if strangers := set(rows) - set(videos):
+        yield f"{len(strangers)} videos have rows and are not in the videos table, {sorted(strangers)[0]} first"
+
+
+def _index(dataset: Dataset, name: str, built: IndexInfo) -> Iterator[str]:
+    """An index build: its files, its ids, and that each vector stands for a row."""
+    try:
+        with stored_file(dataset.storage, f"{built.path}/index.json") as file:
+            if file_sha256(file) != built.settings_sha256:
+                yield f"{built.path}/index.json: its hash is not the promised one"
+                return
+            settings = json.loads(file.read_text())
+        with stored_file(dataset.storage, f"{built.path}/index.faiss") as file:
+            if file_sha256(file) != built.sha256:
+                yield f"{built.path}/index.faiss: its hash is not the promised one"
+                return
+            index = faiss.read_index(str(file))
+    except FileNotFoundError as error:
+        yield f"index {name}: {error} is missing"
+        return
+    ids = index_ids(index)
+    if len(ids) != built.vectors or len(np.unique(ids)) != len(ids):
+        yield f"index {name}: holds {len(ids)} ids, {len(np.unique(ids))} different ones, promised {built.vectors}"
+    if settings["clip"] != dataset.snapshot.models["clip"]:
+        yield f"index {name}: made with CLIP {settings['clip']['weights']}, the rows with {dataset.snapshot.models['clip']['weights']}"
+    if built.rows == dataset.snapshot.next_row and not any(shard.removed for shard in dataset.snapshot.shards):
+        real = np.concatenate([np.zeros(0, np.int64), *(some for some, _ in frame_vectors(dataset))])
+        if not np.array_equal(np.sort(ids), np.sort(real)):
+            yield f"index {name}: its ids are not those of the frames in the shards"
+    elif len(ids) and not 0 <= ids.min() <= ids.max() < dataset.snapshot.next_row * dataset.snapshot.shape.ticks:
+        yield f"index {name}: an id points outside the rows that ever were"
+
+
+def index_ids(index: Any) -> np.ndarray:
+    """All ids that an index holds, int64 [n]."""
+    lists = lists_of(index)
+    if lists is None:
+        return faiss.vector_to_array(faiss.downcast_index(index).id_map)  # type: ignore[attr-defined]
+    held = lists.invlists
+    parts = [
+        faiss.rev_swig_ptr(held.get_ids(at), held.list_size(at)).copy()
+        for at in range(lists.nlist)
+        if held.list_size(at)
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *parts])

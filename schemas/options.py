@@ -1,0 +1,84 @@
+"""One field is one flag, one help line and one README row: options are dataclass fields that carry their own docs."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import Field, dataclass
+from typing import Any
+
+from .errors import UsageError
+
+
+@dataclass(frozen=True)
+class Doc:
+    """What is known of an option beside its name, type and default."""
+
+    text: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    changes_data: bool = False
+    """Part of the fingerprint: two runs that differ in it store different rows."""
+
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    changes_data: bool = False,
+) -> Any:
+    """A dataclass field that documents itself."""
+    return dataclasses.field(default=default, metadata={"doc": Doc(text, low, high, choices, changes_data)})
+
+
+def documented(options: Any) -> Iterator[tuple[Field, Doc]]:
+    """Each documented field of an options class or object, in order."""
+    for declared in dataclasses.fields(options):
+        if "doc" in declared.metadata:
+            yield declared, declared.metadata["doc"]
+
+
+def flag(name: str) -> str:
+    """
+    >>> flag("tick_hz"), flag("k")
+    ('--tick-hz', '-k')
+    """
+    return "-" * min(2, len(name)) + name.replace("_", "-")
+
+
+def check(options: Any) -> None:
+    """Raises UsageError that names the flag, the value and what is allowed. Call it from `__post_init__`."""
+    for declared, doc in documented(options):
+        value = getattr(options, declared.name)
+        if doc.choices and value not in doc.choices:
+            raise UsageError(f"{flag(declared.name)} {value}: choose one of {', '.join(doc.choices)}")
+        too_low = doc.low is not None and value < doc.low
+        too_high = doc.high is not None and value > doc.high
+        if too_low or too_high:
+            low = "any" if doc.low is None else f"{doc.low:g}"
+            high = "any" if doc.high is None else f"{doc.high:g}"
+            raise UsageError(f"{flag(declared.name)} {value}: allowed is {low} to {high}")
+
+
+def data_options(options: Any) -> dict[str, str]:
+    """The options that change what is stored, as text: what a snapshot records and a fingerprint covers."""
+    return {
+        declared.name: str(getattr(options, declared.name)) for declared, doc in documented(options) if doc.changes_data
+    }
+
+
+def fingerprint(facts: dict[str, Any]) -> str:
+    """A short hash of options and model identities. Keys are sorted and empty values dropped, so that adding an
+    option whose default changes nothing keeps every old fingerprint.
+
+    >>> fingerprint({"a": 1, "b": None}) == fingerprint({"a": 1})
+    True
+    """
+    kept = {key: value for key, value in facts.items() if value not in (None, "", [], {})}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,186 @@
+"""Snapshots: the one place that says what a dataset holds. A snapshot is one immutable JSON object; the highest
+number is current. A commit creates the next number only if nobody has: readers see all of a commit or nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+
+from .elements import Grid
+from .errors import CommitConflict, CorruptOutput, UsageError
+from .storage import Storage
+from .tables import SCHEMA_VERSION, RowShape
+
+FORMAT = "reelbeam"
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """One file of windows. Row i of it has the global number `first_row + i`, for life."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    first_key: tuple[str, int]
+    last_key: tuple[str, int]
+    """(video_id, window) of the first and last row: rows are sorted by it."""
+    first_row: int = -1
+    """Given when the shard is committed."""
+    removed: tuple[str, ...] = ()
+    """Videos whose rows here no longer count."""
+    removed_rows: int = 0
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """One file of the videos or failures table."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class IndexInfo:
+    """One published index build."""
+
+    path: str
+    """Folder that holds index.faiss and index.json."""
+    kind: str
+    vectors: int
+    snapshot: int
+    """The snapshot that it was built from."""
+    rows: int
+    """That snapshot's next_row: rows from here on are newer than the index."""
+    sha256: str
+    """Of index.faiss."""
+    settings_sha256: str
+    """Of index.json."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything a reader needs to know, and all that `verify` checks."""
+
+    number: int
+    parent: int | None
+    run: str
+    created_at: str
+    options: dict[str, str]
+    models: dict[str, Any]
+    fingerprint: str
+    grid: Grid
+    shape: RowShape
+    shards: tuple[ShardInfo, ...] = ()
+    videos: tuple[TableInfo, ...] = ()
+    failures: tuple[TableInfo, ...] = ()
+    indexes: dict[str, IndexInfo] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    """Of what counts now: videos, ok, partial, failed, windows, frames, words, media_ms; failures ever recorded."""
+    next_row: int = 0
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> bytes:
+        fields = asdict(self)
+        fields["grid"] = {"tick_hz": str(self.grid.tick_hz), "window_ticks": self.grid.window_ticks}
+        return json.dumps({"format": FORMAT, **fields}, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Snapshot:
+        """Raises CorruptOutput for text that is not a snapshot of this version."""
+        try:
+            fields = json.loads(text)
+            if fields.pop("format") != FORMAT:
+                raise CorruptOutput("not a Reelbeam snapshot")
+            if fields["schema_version"] != SCHEMA_VERSION:
+                raise CorruptOutput(
+                    f"snapshot has schema version {fields['schema_version']}, this program reads {SCHEMA_VERSION}; "
+                    "cure: use the Reelbeam version that wrote it"
+                )
+            fields["grid"] = Grid(Fraction(fields["grid"]["tick_hz"]), fields["grid"]["window_ticks"])
+            fields["shape"] = RowShape.from_json(fields["shape"])
+            fields["shards"] = tuple(
+                ShardInfo(
+                    **{
+                        **shard,
+                        "first_key": tuple(shard["first_key"]),
+                        "last_key": tuple(shard["last_key"]),
+                        "removed": tuple(shard["removed"]),
+                    }
+                )
+                for shard in fields["shards"]
+            )
+            fields["videos"] = tuple(TableInfo(**table) for table in fields["videos"])
+            fields["failures"] = tuple(TableInfo(**table) for table in fields["failures"])
+            fields["indexes"] = {name: IndexInfo(**built) for name, built in fields["indexes"].items()}
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptOutput(f"a snapshot file cannot be read: {type(error).__name__}: {error}") from error
+
+    def add_shards(self, shards: Iterator[ShardInfo] | list[ShardInfo]) -> tuple[tuple[ShardInfo, ...], int]:
+        """This snapshot's shards and new ones, which get the next row numbers; and the row number after them."""
+        kept, next_row = list(self.shards), self.next_row
+        for shard in shards:
+            kept.append(replace(shard, first_row=next_row))
+            next_row += shard.rows
+        return tuple(kept), next_row
+
+
+def snapshot_path(number: int) -> str:
+    """
+    >>> snapshot_path(7)
+    'snapshots/000007.json'
+    """
+    return f"snapshots/{number:06d}.json"
+
+
+def shard_path(run: str, part: int, parts: int) -> str:
+    """
+    >>> shard_path("r", 3, 16)
+    'windows/r/windows-00003-of-00016.parquet'
+    """
+    return f"windows/{run}/windows-{part:05d}-of-{parts:05d}.parquet"
+
+
+def numbers(storage: Storage) -> list[int]:
+    """The numbers of all snapshots, rising."""
+    found = (re.fullmatch(r"snapshots/(\d{6,})\.json", stored.path) for stored in storage.list("snapshots"))
+    return sorted(int(match[1]) for match in found if match)
+
+
+def load(storage: Storage, number: int | None = None) -> Snapshot:
+    """A snapshot by number, or the current one. Raises UsageError when there is none."""
+    if number is None:
+        known = numbers(storage)
+        if not known:
+            raise UsageError(f"{storage.root} holds no snapshot; make one with: reelbeam extract INPUT {storage.root}")
+        number = known[-1]
+    try:
+        return Snapshot.from_json(storage.get(snapshot_path(number)))
+    except FileNotFoundError as error:
+        raise UsageError(f"{storage.root} has no snapshot {number}; it has {numbers(storage)}") from error
+
+
+def latest(storage: Storage) -> Snapshot | None:
+    """The current snapshot, if there is one."""
+    known = numbers(storage)
+    return load(storage, known[-1]) if known else None
+
+
+def commit(storage: Storage, snapshot: Snapshot) -> None:
+    """Publishes a snapshot. Raises CommitConflict when another writer was first: re-read, plan again, try again."""
+    if not storage.put_if_absent(snapshot_path(snapshot.number), snapshot.to_json()):
+        raise CommitConflict(f"{storage.uri(snapshot_path(snapshot.number))} exists: another run published it first")
+
+
+def now() -> str:
+    """This instant, as a snapshot writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

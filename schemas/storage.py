@@ -1,0 +1,155 @@
+"""One small door to a folder on local disk or a prefix in an object store (S3, GCS, Azure), over obstore.
+
+A `Storage` speaks of paths relative to its root, always with forward slashes. Credentials, regions and endpoints
+come from the environment variables that each cloud's own tools read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, NotFoundError
+from obstore.store import LocalStore, from_url
+
+from .errors import UsageError
+
+REMOTE = re.compile(r"^(s3|s3a|gs|az|abfs|abfss|adl|azure|https?)://", re.IGNORECASE)
+MULTIPART_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One object as a listing saw it. `etag` is the store's own, or `mtime_ns-size` on a local disk."""
+
+    path: str
+    size_bytes: int
+    etag: str
+    mtime_ms: int
+
+
+def is_remote(location: str) -> bool:
+    """
+    >>> is_remote("s3://bucket/videos"), is_remote("/data/videos"), is_remote("videos")
+    (True, False, False)
+    """
+    return bool(REMOTE.match(location))
+
+
+def join(root: str, path: str) -> str:
+    """The full uri of a path under a root."""
+    return f"{root.rstrip('/')}/{path}" if path else root
+
+
+def file_sha256(file: Path) -> str:
+    """The hash of a local file, in hex."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A root and what can be done below it. Picklable: each process opens its own client."""
+
+    root: str
+    """A bucket URL, or an absolute local path."""
+
+    @classmethod
+    def at(cls, location: str | Path) -> Storage:
+        """Storage at a folder or bucket URL. Raises UsageError for a URL scheme that is not supported."""
+        text = str(location)
+        if is_remote(text):
+            return cls(text.rstrip("/"))
+        if "://" in text and not text.startswith("file://"):
+            raise UsageError(f"{text}: unknown kind of storage; use a folder, s3://, gs:// or az://")
+        return cls(str(Path(text.removeprefix("file://")).expanduser().absolute()))
+
+    @property
+    def is_local(self) -> bool:
+        return not is_remote(self.root)
+
+    @cached_property
+    def _store(self) -> Any:
+        if self.is_local:
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            return LocalStore(self.root)
+        return from_url(self.root)
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"root": self.root}
+
+    def uri(self, path: str) -> str:
+        return join(self.root, path)
+
+    def local_path(self, path: str) -> Path | None:
+        """Where an object already lies on this machine's disk; None when it is remote."""
+        return Path(self.root, path) if self.is_local else None
+
+    def list(self, prefix: str = "") -> Iterator[Stored]:
+        """Every object below a prefix, sorted by path."""
+        if self.is_local and not Path(self.root, prefix).exists():
+            return
+        found = [meta for page in obstore.list(self._store, prefix or None) for meta in page]
+        for meta in sorted(found, key=lambda meta: meta["path"]):
+            yield self._stored(meta["path"], meta)
+
+    def head(self, path: str) -> Stored:
+        """Facts of one object. Raises FileNotFoundError."""
+        try:
+            return self._stored(path, obstore.head(self._store, path))
+        except NotFoundError as error:
+            raise FileNotFoundError(self.uri(path)) from error
+
+    def _stored(self, path: str, meta: Any) -> Stored:
+        size = meta["size"]
+        mtime = meta["last_modified"]
+        etag = meta.get("e_tag") or ""
+        if self.is_local:  # obstore's own local etag holds the inode, which differs between copies of a disk
+            etag = f"{Path(self.root, path).stat().st_mtime_ns}-{size}"
+        return Stored(path, size, etag, int(mtime.timestamp() * 1000))
+
+    def get(self, path: str) -> bytes:
+        """All bytes of an object. Raises FileNotFoundError."""
+        try:
+            return bytes(obstore.get(self._store, path).bytes())
+        except NotFoundError as error:
+            raise FileNotFoundError(self.uri(path)) from error
+
+    def fetch(self, path: str, to: Path) -> None:
+        """Copies an object to a local file, in pieces; the file appears whole or not at all."""
+        part = to.with_name(to.name + ".part")
+        try:
+            with open(part, "wb") as out:
+                for piece in obstore.get(self._store, path).stream():
+                    out.write(piece)
+            part.replace(to)
+        except NotFoundError as error:
+            raise FileNotFoundError(self.uri(path)) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    def put(self, path: str, content: bytes) -> None:
+        """Writes a whole object, replacing what was there."""
+        obstore.put(self._store, path, content)
+
+    def put_if_absent(self, path: str, content: bytes) -> bool:
+        """Writes an object only where there is none; False when somebody else's is there already."""
+        try:
+            obstore.put(self._store, path, content, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            return False
+        return True
+
+    def put_file(self, path: str, file: Path) -> None:
+        """Writes a whole object from a local file, in parts when it is large."""
+        with open(file, "rb") as stream:
+            obstore.put(self._store, path, stream, chunk_size=MULTIPART_BYTES)
+
+    def delete(self, path: str) -> None:
+        obstore.delete(self._store, path)

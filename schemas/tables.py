@@ -1,0 +1,298 @@
+"""What is stored: every column of every table, declared once, with its doc and its unit.
+
+Tensors are `fixed_size_binary`, little-endian; `dtype` and `shape` stand in the field's metadata, so one
+`numpy.frombuffer` opens them without anything of ours (see `tensor`). Writers, readers, tests and the README's
+tables derive from here; nobody else spells a column name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .elements import Grid
+from .errors import CorruptOutput
+
+SCHEMA_VERSION = 1
+
+OK, ABSENT, FAILED = "ok", "absent", "failed"
+"""Statuses of a modality; `failed` is followed by `: ` and the reason. Of a video: ok, partial (some of it is lost,
+the failures table says what), failed."""
+PARTIAL = "partial"
+
+MODALITIES = ("frame", "audio", "speech", "text")
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """The sizes that the models and the grid give to a window's tensors."""
+
+    ticks: int
+    frame_dim: int
+    audio_dim: int
+    text_dim: int
+
+    @classmethod
+    def from_json(cls, fields: dict[str, int]) -> RowShape:
+        return cls(**fields)
+
+    def to_json(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def column(name: str, kind: pa.DataType, doc: str, unit: str = "", nullable: bool = False) -> pa.Field:
+    """A documented column."""
+    return pa.field(name, kind, nullable, {"doc": doc, "unit": unit})
+
+
+def tensor_column(
+    name: str, dtype: str, shape: tuple[int, ...], doc: str, unit: str = "", nullable: bool = False
+) -> pa.Field:
+    """A documented tensor: its bytes a row, its dtype and shape in the metadata."""
+    width = math.prod(shape) * np.dtype(dtype).itemsize
+    return pa.field(
+        name,
+        pa.binary(width),
+        nullable,
+        {"doc": doc, "unit": unit, "dtype": np.dtype(dtype).name, "shape": json.dumps(list(shape))},
+    )
+
+
+WORDS = pa.list_(
+    pa.struct(
+        [
+            pa.field("word", pa.string(), False),
+            pa.field("start_ms", pa.int32(), False),
+            pa.field("end_ms", pa.int32(), False),
+            pa.field("probability", pa.float32(), False),
+        ]
+    )
+)
+
+
+def windows_schema(shape: RowShape) -> pa.Schema:
+    """One row is one window of one video. T is `shape.ticks`."""
+    t = shape.ticks
+    status = "ok, absent (the video has none here), or failed: with the reason"
+    return pa.schema(
+        [
+            column("video_id", pa.string(), "id of the video for life: a hash of its uri"),
+            column("uri", pa.string(), "where the video lies"),
+            column("window", pa.int32(), "number of the window in its video", "windows"),
+            column("start_ms", pa.int32(), "start of the window's half-open span, on the presentation clock", "ms"),
+            column("end_ms", pa.int32(), "end of the span", "ms"),
+            tensor_column(
+                "tick_pts_ms",
+                "int32",
+                (t,),
+                "true presentation time of each tick's frame; -1 where there is none",
+                "ms",
+            ),
+            tensor_column("tick_valid", "uint8", (t,), "1 where the tick has a frame of its own"),
+            tensor_column("tick_sound", "uint8", (t,), "1 where the tick has sound"),
+            tensor_column("shot", "int32", (t,), "number of the shot in its video that the tick lies in"),
+            tensor_column(
+                "frame_embedding",
+                "float16",
+                (t, shape.frame_dim),
+                "CLIP embedding, unit length; zeros where tick_valid is 0",
+            ),
+            tensor_column(
+                "audio_feature",
+                "float16",
+                (t, shape.audio_dim),
+                "sound measures, in the order of models/audio.py; zeros where tick_sound is 0",
+            ),
+            column("text", pa.string(), "what is said: the words whose midpoint lies in the window"),
+            column(
+                "words", WORDS, "the same words with times on the presentation clock and the model's probability", "ms"
+            ),
+            column("language", pa.string(), "language of the speech, as Whisper names it; empty without words"),
+            column("speech_ratio", pa.float32(), "share of the window with voice activity", "0..1"),
+            column(
+                "avg_logprob",
+                pa.float32(),
+                "lowest mean token log probability of the passages heard here",
+                "nats",
+                True,
+            ),
+            column("no_speech_prob", pa.float32(), "highest no-speech probability of those passages", "0..1", True),
+            column(
+                "compression_ratio",
+                pa.float32(),
+                "highest zlib ratio of those passages' text: above 2.4 it repeats itself",
+                "",
+                True,
+            ),
+            tensor_column(
+                "text_embedding",
+                "float16",
+                (shape.text_dim,),
+                "sentence embedding of text, unit length; null without words",
+                "",
+                True,
+            ),
+            *(column(f"{modality}_status", pa.string(), status) for modality in MODALITIES),
+        ],
+        {"reelbeam_schema": str(SCHEMA_VERSION), "shape": json.dumps(shape.to_json())},
+    )
+
+
+def videos_schema() -> pa.Schema:
+    """One row is one video as one run saw it. The newest row of a video counts."""
+    return pa.schema(
+        [
+            column("video_id", pa.string(), "id of the video for life"),
+            column("uri", pa.string(), "where it lies"),
+            column("title", pa.string(), "as the input list gave it"),
+            column("description", pa.string(), "as the input list gave it"),
+            column("size_bytes", pa.int64(), "size of the object", "bytes"),
+            column(
+                "etag",
+                pa.string(),
+                "the store's etag, or mtime and size on a local disk: unchanged means unchanged bytes",
+            ),
+            column("content_sha256", pa.string(), "hash of the bytes; empty when they could not be read"),
+            column("status", pa.string(), "ok, partial (the failures table says what is lost) or failed"),
+            column("attempts", pa.int32(), "runs that have tried this version of it"),
+            column("windows", pa.int32(), "rows it has in the windows table"),
+            column("frames", pa.int32(), "ticks with a frame"),
+            column("words", pa.int32(), "words heard"),
+            column("duration_ms", pa.int64(), "presentation length as the headers say", "ms"),
+            column("container", pa.string(), "ffmpeg's name of the container format"),
+            column("video_codec", pa.string(), "empty without a video stream"),
+            column("audio_codec", pa.string(), "empty without an audio stream"),
+            column("width", pa.int32(), "as displayed", "pixels"),
+            column("height", pa.int32(), "as displayed", "pixels"),
+            column("rotation", pa.int32(), "clockwise", "degrees"),
+            column("fps", pa.float32(), "average frame rate", "1/s"),
+        ],
+        {"reelbeam_schema": str(SCHEMA_VERSION)},
+    )
+
+
+def failures_schema() -> pa.Schema:
+    """One row is one thing that went wrong with one video."""
+    return pa.schema(
+        [
+            column("video_id", pa.string(), "id of the video"),
+            column("uri", pa.string(), "where it lies"),
+            column("stage", pa.string(), "stage, probe or decode"),
+            column("kind", pa.string(), "a short stable word to count by"),
+            column("message", pa.string(), "what happened, with ffmpeg's own words"),
+            column("retryable", pa.bool_(), "whether trying again can help"),
+            column("start_ms", pa.int64(), "start of what is lost", "ms"),
+            column("end_ms", pa.int64(), "end of what is lost; 0, 0 is the whole video", "ms"),
+            column("run", pa.string(), "the run that saw it"),
+        ],
+        {"reelbeam_schema": str(SCHEMA_VERSION)},
+    )
+
+
+def tensor(batch: pa.RecordBatch | pa.Table, name: str) -> np.ndarray:
+    """A tensor column as an array [rows, *shape], without a copy where the column is in one piece.
+
+    A null row reads as zeros.
+    """
+    declared = batch.schema.field(name)
+    found = batch.column(name)
+    if isinstance(found, pa.ChunkedArray):
+        found = (
+            found.chunk(0) if found.num_chunks == 1 else pa.concat_arrays(found.chunks or [pa.array([], declared.type)])
+        )
+    shape = tuple(json.loads(declared.metadata[b"shape"]))
+    dtype = np.dtype(declared.metadata[b"dtype"].decode())
+    values = (
+        np.frombuffer(
+            found.buffers()[1] or b"",
+            np.uint8,
+            len(found) * found.type.byte_width,
+            found.offset * found.type.byte_width,
+        )
+        if len(found)
+        else np.zeros(0, np.uint8)
+    )
+    return values.view(dtype).reshape(len(found), *shape)
+
+
+def tensor_array(values: np.ndarray, valid: np.ndarray | None = None) -> pa.Array:
+    """An array [rows, ...] as a fixed_size_binary column; rows where `valid` is False are null."""
+    values = np.ascontiguousarray(values)
+    width = values[0].nbytes if len(values) else math.prod(values.shape[1:]) * values.itemsize
+    bits = None
+    if valid is not None and not valid.all():
+        bits = pa.py_buffer(np.packbits(valid.astype(bool), bitorder="little"))
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(values), [bits, pa.py_buffer(values)])
+
+
+def validate_windows(table: pa.Table, shape: RowShape) -> None:
+    """Raises CorruptOutput when rows break what the format promises: schema, order, spans, unit lengths, statuses."""
+    if not table.schema.equals(windows_schema(shape)):
+        raise CorruptOutput(
+            f"windows: columns are {table.schema.names}, wanted {windows_schema(shape).names} for {shape}"
+        )
+    keys = list(zip(table["video_id"].to_pylist(), table["window"].to_pylist(), strict=True))
+    if keys != sorted(set(keys)):
+        raise CorruptOutput("windows: rows are not sorted by video_id and window, each once")
+    if pc.any(pc.greater_equal(table["start_ms"], table["end_ms"])).as_py():
+        raise CorruptOutput("windows: a span ends before it starts")
+    valid = tensor(table, "tick_valid").astype(bool)
+    if ((tensor(table, "tick_pts_ms") >= 0) != valid).any():
+        raise CorruptOutput("windows: tick_pts_ms and tick_valid disagree")
+    lengths = np.linalg.norm(tensor(table, "frame_embedding").astype(np.float32), axis=2)
+    if (np.abs(lengths - valid) > 0.01).any():
+        raise CorruptOutput("windows: a frame embedding is not of unit length, or a tick without a frame has one")
+    for modality in MODALITIES:
+        states = set(table[f"{modality}_status"].to_pylist())
+        if bad := [state for state in states if state not in (OK, ABSENT) and not state.startswith(FAILED)]:
+            raise CorruptOutput(f"windows: {modality}_status holds {bad[0]!r}")
+
+
+def example_windows(rows: int, seed: int, shape: RowShape = RowShape(4, 8, 5, 6), grid: Grid | None = None) -> pa.Table:
+    """A valid windows table of made-up rows: two windows a video, the second without words."""
+    grid = grid or Grid(window_ticks=shape.ticks)
+    rng = np.random.default_rng(seed)
+    frames = rng.normal(size=(rows, shape.ticks, shape.frame_dim))
+    frames /= np.linalg.norm(frames, axis=2, keepdims=True)
+    valid = (rng.random((rows, shape.ticks)) < 0.9).astype(np.uint8)
+    number = np.arange(rows) % 2
+    spans = np.array([grid.window_ms(int(at)) for at in number], np.int32).reshape(rows, 2)
+    ticks = np.array(
+        [[grid.tick_ms(int(at) * shape.ticks + tick) for tick in range(shape.ticks)] for at in number], np.int32
+    )
+    said = number == 0
+    words = [[{"word": "hello", "start_ms": 100, "end_ms": 400, "probability": 0.9}] if here else [] for here in said]
+    texts = rng.normal(size=(rows, shape.text_dim))
+    return pa.table(
+        {
+            "video_id": [f"{at // 2:016x}" for at in range(rows)],
+            "uri": [f"/videos/{at // 2}.mp4" for at in range(rows)],
+            "window": number,
+            "start_ms": spans[:, 0],
+            "end_ms": spans[:, 1],
+            "tick_pts_ms": tensor_array(np.where(valid, ticks.reshape(rows, shape.ticks), -1).astype(np.int32)),
+            "tick_valid": tensor_array(valid),
+            "tick_sound": tensor_array(np.ones_like(valid)),
+            "shot": tensor_array(np.zeros((rows, shape.ticks), np.int32)),
+            "frame_embedding": tensor_array((frames * valid[..., None]).astype(np.float16)),
+            "audio_feature": tensor_array(rng.normal(size=(rows, shape.ticks, shape.audio_dim)).astype(np.float16)),
+            "text": ["hello" if here else "" for here in said],
+            "words": words,
+            "language": ["en" if here else "" for here in said],
+            "speech_ratio": said * 0.5,
+            "avg_logprob": [-0.3 if here else None for here in said],
+            "no_speech_prob": [0.1 if here else None for here in said],
+            "compression_ratio": [1.0 if here else None for here in said],
+            "text_embedding": tensor_array(
+                (texts / np.linalg.norm(texts, axis=1, keepdims=True)).astype(np.float16), said
+            ),
+            **{f"{modality}_status": [OK] * rows for modality in ("frame", "audio")},
+            **{f"{modality}_status": [OK if here else ABSENT for here in said] for modality in ("speech", "text")},
+        },
+        schema=windows_schema(shape),
+    )

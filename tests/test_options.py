@@ -1,0 +1,58 @@
+"""Options are checked before anything is done, and say what is allowed."""
+
+from __future__ import annotations
+
+import argparse
+from fractions import Fraction
+
+import pytest
+
+from reelbeam.models.profiles import profile
+from reelbeam.pipeline.options import ExtractOptions, beam_options
+from reelbeam.schemas.errors import UsageError
+from reelbeam.schemas.options import data_options, documented
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"window_ticks": 0}, "--window-ticks 0: allowed is 1 to 600"),
+        ({"tick_hz": "often"}, "--tick-hz often"),
+        ({"tick_hz": "1000"}, "1/3600 to 240"),
+        ({"max_failed": 2.0}, "--max-failed"),
+    ],
+)
+def test_a_bad_value_names_its_flag_and_what_is_allowed(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        ExtractOptions(**fields)  # type: ignore[arg-type]
+
+
+def test_every_option_becomes_a_flag_and_comes_back() -> None:
+    parser = argparse.ArgumentParser()
+    ExtractOptions.add_to(parser)
+    assert ExtractOptions.from_args(parser.parse_args([])) == ExtractOptions()
+    assert ExtractOptions.from_args(parser.parse_args(["--tick-hz", "1/3", "--dry-run"])).grid.tick_hz == Fraction(1, 3)
+
+
+def test_only_what_changes_rows_enters_the_fingerprint() -> None:
+    assert set(data_options(ExtractOptions())) == {"tick_hz", "window_ticks", "shot_threshold"}
+
+
+def test_every_option_has_a_help_line() -> None:
+    assert all(doc.text for _, doc in documented(ExtractOptions))
+
+
+def test_an_option_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(UsageError, match="--window-tick"):
+        beam_options(["--window-tick", "5"])
+    assert beam_options(["--direct_num_workers", "1"])
+
+
+def test_an_unknown_profile_says_which_there_are(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UsageError, match="offline, standard"):
+        profile("nothing")
+    (tmp_path / "m.json").write_text(
+        '{"clip": {"architecture": "a", "weights": "b", "colour": 1}, "whisper": {"weights": "base"}}'
+    )
+    with pytest.raises(UsageError, match="colour"):
+        profile(str(tmp_path / "m.json"))

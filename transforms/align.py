@@ -1,0 +1,182 @@
+"""AlignToWindows: everything that was learned of a unit, on one clock, as rows.
+
+In:  groups of units with frame embeddings, passages, speech spans and sound measures.
+Out: `UnitRows`: a row a window that has a frame or sound. Text embeddings are still null.
+Bad: a modality that failed is marked in its status with the reason; a window with nothing in it is no row.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from ..schemas.elements import Decoded, Grid, Group, Passage, Unit, UnitFeatures, UnitRows, Word
+from ..schemas.tables import ABSENT, FAILED, OK, RowShape, tensor_array, windows_schema
+from .decode import covered_windows
+from .metrics import StageMetrics
+
+
+def window_of(word: Word, grid: Grid) -> int:
+    """The window that a word belongs to: the one that holds its midpoint.
+
+    >>> window_of(Word("a", 9_900, 10_098, 1.0), Grid()), window_of(Word("a", 9_900, 10_100, 1.0), Grid())
+    (0, 1)
+    """
+    middle_ms = (word.start_ms + word.end_ms) // 2
+    return int(middle_ms * grid.tick_hz / 1000 / grid.window_ticks)
+
+
+def overlap_ms(span: tuple[int, int], others: Sequence[tuple[int, int]]) -> int:
+    """How much of a span the others cover; they don't overlap each other.
+
+    >>> overlap_ms((0, 100), [(-50, 10), (90, 200)])
+    20
+    """
+    return sum(max(0, min(span[1], end) - max(span[0], start)) for start, end in others)
+
+
+def align(features: UnitFeatures, grid: Grid, shape: RowShape) -> UnitRows:
+    """The rows of one unit."""
+    unit, decoded = features.unit, features.decoded
+    if decoded is None:
+        return UnitRows(unit, windows_schema(shape).empty_table(), 0, features.failures)
+    windows = covered_windows(unit, decoded, grid)
+    frames = _frame_columns(features, decoded, windows, grid, shape)
+    sound = _sound_columns(features, decoded, windows, grid, shape)
+    heard: np.ndarray = np.asarray(sound["tick_sound"].any(axis=1))
+    kept = np.flatnonzero(heard | frames["tick_valid"].any(axis=1))
+    spoken = [_spoken(features, windows[at], grid, bool(heard[at])) for at in kept]
+    spans = [grid.window_ms(windows[at]) for at in kept]
+    reason = next((f"{FAILED}: {failure.message}" for failure in features.failures), ABSENT)
+    columns = {
+        "video_id": [unit.video.video_id] * len(kept),
+        "uri": [unit.video.uri] * len(kept),
+        "window": [windows[at] for at in kept],
+        "start_ms": [span[0] for span in spans],
+        "end_ms": [span[1] for span in spans],
+        **{name: tensor_array(values[kept]) for name, values in {**frames, **sound}.items()},
+        **{name: [row[name] for row in spoken] for name in (spoken[0] if spoken else ())},
+        "text_embedding": pa.nulls(len(kept), windows_schema(shape).field("text_embedding").type),
+        "frame_status": _statuses(frames["tick_valid"][kept], unit.probe.video_stream is not None, reason),
+        "audio_status": _statuses(sound["tick_sound"][kept], unit.probe.audio_stream is not None, reason),
+    }
+    schema = windows_schema(shape)
+    table = (
+        pa.table({name: columns[name] for name in schema.names}, schema=schema) if len(kept) else schema.empty_table()
+    )
+    return UnitRows(unit, table, len(_new_shots(unit, decoded)), features.failures)
+
+
+def _statuses(present: np.ndarray, has_stream: bool, reason: str) -> list[str]:
+    """ok where a window has any; else why not: no such stream, or nothing decoded though there is one."""
+    return [OK if row.any() else (reason if has_stream else ABSENT) for row in present]
+
+
+def _frame_columns(
+    features: UnitFeatures, decoded: Decoded, windows: range, grid: Grid, shape: RowShape
+) -> dict[str, np.ndarray]:
+    """Frame tensors [windows, T, ...] with each frame at its tick."""
+    ticks = len(windows) * shape.ticks
+    first = windows.start * shape.ticks
+    places = decoded.ticks - first
+    valid = np.zeros(ticks, np.uint8)
+    pts_ms = np.full(ticks, -1, np.int32)
+    embeddings = np.zeros((ticks, shape.frame_dim), np.float16)
+    valid[places] = 1
+    pts_ms[places] = decoded.pts_ms
+    if features.frame_embeddings is not None:
+        embeddings[places] = features.frame_embeddings.astype(np.float16)
+    instants = np.where(valid, pts_ms, [grid.tick_ms(first + at) for at in range(ticks)])
+    starts = _new_shots(features.unit, decoded)
+    shots = np.array([bisect_right(starts, at) for at in instants], np.int32)
+    each = (len(windows), shape.ticks)
+    return {
+        "tick_pts_ms": pts_ms.reshape(each),
+        "tick_valid": valid.reshape(each),
+        "shot": shots.reshape(each),
+        "frame_embedding": embeddings.reshape(*each, shape.frame_dim),
+    }
+
+
+def _new_shots(unit: Unit, decoded: Decoded) -> list[int]:
+    """Where shots start in a unit. The first frame of a video starts shot 0 and is no cut."""
+    return [int(at) for at in decoded.cuts_ms if at > 0]
+
+
+def _sound_columns(
+    features: UnitFeatures, decoded: Decoded, windows: range, grid: Grid, shape: RowShape
+) -> dict[str, np.ndarray]:
+    """Sound tensors [windows, T, ...]. A tick has sound when the stream sounds during any of it."""
+    first, each = windows.start * shape.ticks, (len(windows), shape.ticks)
+    edges = np.array([grid.tick_ms(first + at) for at in range(len(windows) * shape.ticks + 1)])
+    sounds = (edges[:-1] < decoded.sound_end_ms) & (edges[1:] > decoded.sound_start_ms)
+    measures = np.zeros((len(sounds), shape.audio_dim), np.float16)
+    if features.audio_features is not None:
+        measures[sounds] = features.audio_features[sounds].astype(np.float16)
+    return {
+        "tick_sound": sounds.astype(np.uint8).reshape(each),
+        "audio_feature": measures.reshape(*each, shape.audio_dim),
+    }
+
+
+def _spoken(features: UnitFeatures, window: int, grid: Grid, has_sound: bool) -> dict[str, Any]:
+    """The speech columns of one window."""
+    span = grid.window_ms(window)
+    here: list[tuple[Word, Passage]] = [
+        (word, passage)
+        for passage in features.passages or ()
+        for word in passage.words
+        if window_of(word, grid) == window
+    ]
+    here.sort(key=lambda pair: (pair[0].start_ms, pair[0].end_ms))
+    passages = list({id(passage): passage for _, passage in here}.values())
+    return {
+        "text": " ".join("".join(word.word for word, _ in here).split()),
+        "words": [
+            {
+                "word": word.word.strip(),
+                "start_ms": word.start_ms,
+                "end_ms": word.end_ms,
+                "probability": word.probability,
+            }
+            for word, _ in here
+        ],
+        "language": passages[0].language if passages else "",
+        "speech_ratio": overlap_ms(span, features.speech_spans_ms) / (span[1] - span[0]),
+        "avg_logprob": min((passage.avg_logprob for passage in passages), default=None),
+        "no_speech_prob": max((passage.no_speech_prob for passage in passages), default=None),
+        "compression_ratio": max((passage.compression_ratio for passage in passages), default=None),
+        "speech_status": OK if has_sound else ABSENT,
+        "text_status": OK if here else ABSENT,
+    }
+
+
+class _AlignToWindows(beam.DoFn):
+    def __init__(self, grid: Grid, shape: RowShape):
+        self.grid, self.shape = grid, shape
+
+    def setup(self) -> None:
+        self.metrics = StageMetrics("align")
+
+    def process(self, group: Group) -> Iterator[tuple[UnitRows, ...]]:
+        with self.metrics.busy():
+            rows = tuple(align(features, self.grid, self.shape) for features in group)
+        self.metrics.add(windows=sum(len(unit.table) for unit in rows), units=len(rows))
+        self.metrics.flush()
+        yield rows
+
+
+class AlignToWindows(beam.PTransform):
+    """Groups of enriched units -> groups of `UnitRows`."""
+
+    def __init__(self, grid: Grid, shape: RowShape):
+        super().__init__()
+        self.do = _AlignToWindows(grid, shape)
+
+    def expand(self, groups: beam.PCollection) -> beam.PCollection:
+        return groups | beam.ParDo(self.do)

@@ -1,0 +1,54 @@
+"""ExtractRows: the straight line from a planned unit to its rows, as one transform.
+
+Pixels and samples live only inside it. It must run as one fused stage: resource hints and reshuffles belong around it,
+never within (a test reads the stage graph).
+"""
+
+from __future__ import annotations
+
+import apache_beam as beam
+
+from ..models.profiles import Profile
+from ..schemas.elements import Grid, UnitOutcome, UnitRows
+from .align import AlignToWindows
+from .decode import DecodeLimits, DecodeUnits
+from .embed_frames import EmbedFrames
+from .embed_text import EmbedText
+from .measure_audio import MeasureAudio
+from .transcribe import TranscribeSpeech
+
+
+class ExtractRows(beam.PTransform):
+    """Groups of planned units -> UnitRows, one a unit."""
+
+    def __init__(self, profile: Profile, grid: Grid, limits: DecodeLimits, decoders: int, device: str):
+        super().__init__()
+        self.profile, self.grid, self.limits = profile, grid, limits
+        self.decoders, self.device = decoders, device
+
+    def expand(self, groups: beam.PCollection) -> beam.PCollection:
+        models, grid = self.profile, self.grid
+        return (
+            groups
+            | DecodeUnits(grid, models.clip.image_size, self.limits, self.decoders)
+            | EmbedFrames(models.clip, self.device)
+            | TranscribeSpeech(models.whisper, self.device)
+            | MeasureAudio(models.audio, grid)
+            | AlignToWindows(grid, models.row_shape(grid.window_ticks))
+            | EmbedText(models.text, self.device)
+            | "Units" >> beam.FlatMap(list)
+        )
+
+
+def outcome_of(rows: UnitRows) -> UnitOutcome:
+    """The books' view of a unit's rows."""
+    valid = rows.table["tick_valid"].to_pylist()
+    words = rows.table["words"].to_pylist()
+    return UnitOutcome(
+        rows.unit.video.video_id,
+        rows.unit.number,
+        len(rows.table),
+        sum(sum(ticks) for ticks in valid),
+        sum(len(spoken) for spoken in words),
+        rows.failures,
+    )

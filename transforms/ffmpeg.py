@@ -1,0 +1,168 @@
+"""Runs ffmpeg and ffprobe on files that nobody has vouched for.
+
+Each run is a process group of its own with a deadline, a stall limit and a memory limit; it dies with us and is
+always reaped. The file is named as `file:/absolute/path`, so no name is ever read as an option, a pattern or a
+protocol, and only container formats that hold their own media are opened: playlists and references are not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..schemas.errors import InputError
+
+FORMATS = (
+    "3dostr,aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,av1,avi,caf,dnxhd,dts,dv,eac3,flac,flv,gif,h263,h264,hevc,ivf,"
+    "m4v,matroska,webm,mjpeg,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,opus,rm,swf,tta,vc1,"
+    "vob,voc,w64,wav,wtv,wv,y4m,yuv4mpegpipe"
+)
+"""Demuxers that read one self-contained file. Left out: hls, dash, concat, image2 and all that open other files."""
+
+MEMORY_BYTES = 6 << 30
+"""Address space of one decoder: 8K with 16 reference frames fits, a decompression bomb does not."""
+
+STDERR_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a run is ended. Bytes are counted over all of its outputs together."""
+
+    wall_s: float
+    stall_s: float
+    output_bytes: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run gave. `outputs` are in the order of the pipes asked for; `errors` are ffmpeg's own words."""
+
+    exit_code: int
+    outputs: tuple[bytearray, ...]
+    errors: str
+
+
+def guarded_input() -> dict[str, str]:
+    """The input options that every run on a user's file carries."""
+    return {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+
+
+def file_url(path: Path) -> str:
+    """ffmpeg's name for a local file, which it cannot take for anything else.
+
+    >>> file_url(Path("/data/-y 100%d.mp4"))
+    'file:/data/-y 100%d.mp4'
+    """
+    return f"file:{path.absolute()}"
+
+
+def run(command: Sequence[str], pipes: int, limits: Limits, *, nice: int = 0) -> Finished:
+    """Runs a command and collects what it writes to `pipes` pipes: its argument `{pipe0}` becomes the first one's
+    number, and so on.
+
+    Raises InputError("timeout" | "oversized") when a limit is passed. A missing program is an error of the machine:
+    FileNotFoundError.
+    """
+    readers, writers = zip(*(os.pipe() for _ in range(pipes)), strict=True) if pipes else ((), ())
+    named = [re.sub(r"\{pipe(\d)\}", lambda found: str(writers[int(found[1])]), part) for part in command]
+    guard = [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "--",
+        "prlimit",
+        f"--as={MEMORY_BYTES}",
+        "--core=0",
+        "--",
+        "nice",
+        "-n",
+        str(nice),
+    ]
+    try:
+        process = subprocess.Popen(
+            guard + named,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=writers,
+            start_new_session=True,
+        )
+    except BaseException:
+        for end in (*readers, *writers):
+            os.close(end)
+        raise
+    for end in writers:
+        os.close(end)
+    assert process.stderr is not None
+    outputs = {reader: bytearray() for reader in readers}
+    errors = bytearray()
+    try:
+        _collect(outputs, process.stderr.fileno(), errors, limits)
+        process.wait(timeout=limits.stall_s)
+    except subprocess.TimeoutExpired:
+        raise InputError("timeout", f"{named[0]} closed its outputs but did not end", retryable=True) from None
+    finally:
+        _end(process)
+        for reader in readers:
+            os.close(reader)
+    if process.returncode == 127 or (process.returncode and b"failed to execute" in errors):
+        raise FileNotFoundError(f"{named[0]} is not installed or cannot run: {errors.decode(errors='replace')}")
+    return Finished(process.returncode, tuple(outputs.values()), _readable(bytes(errors)))
+
+
+def _collect(outputs: dict[int, bytearray], stderr: int, errors: bytearray, limits: Limits) -> None:
+    """Reads all pipes until each is closed."""
+    started = last = time.monotonic()
+    total = 0
+    with selectors.DefaultSelector() as selector:
+        for reader in (*outputs, stderr):
+            selector.register(reader, selectors.EVENT_READ)
+        while selector.get_map():
+            ready = selector.select(timeout=1.0)
+            now = time.monotonic()
+            if ready:
+                last = now
+            if now - started > limits.wall_s:
+                raise InputError("timeout", f"stopped after {limits.wall_s:.0f} s, the time limit", retryable=True)
+            if now - last > limits.stall_s:
+                raise InputError("timeout", f"stopped after {limits.stall_s:.0f} s without output", retryable=True)
+            for key, _ in ready:
+                block = os.read(key.fd, 1 << 20)
+                if not block:
+                    selector.unregister(key.fd)
+                elif key.fd == stderr:
+                    if len(errors) < STDERR_BYTES:
+                        errors += block
+                else:
+                    outputs[key.fd] += block
+                    total += len(block)
+                    if total > limits.output_bytes:
+                        raise InputError("oversized", f"stopped after {total} decoded bytes, more than its span holds")
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Kills what is left of the process group, and reaps it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
+
+
+def _readable(errors: bytes) -> str:
+    """ffmpeg's words without addresses and repetition, which differ from run to run."""
+    lines = []
+    for line in errors.decode(errors="replace").splitlines():
+        line = re.sub(r" @ 0x[0-9a-f]+", "", line).strip()
+        if line and line not in lines and not line.startswith("Last message repeated"):
+            lines.append(line)
+    return "; ".join(lines)

@@ -1,0 +1,175 @@
+"""probe_file: what ffprobe says of a file, read with the suspicion that it deserves.
+
+In:  a path on local disk.
+Out: a `Probe`: streams chosen, clock and duration settled, sha256 of the bytes.
+Bad: InputError("not_media" | "no_streams" | "empty"), with ffprobe's own words.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ..schemas.elements import Probe
+from ..schemas.errors import InputError
+from ..schemas.storage import file_sha256
+from .ffmpeg import Limits, file_url, guarded_input, run
+
+PROBE_LIMITS = Limits(wall_s=120, stall_s=60, output_bytes=256 << 20)
+
+LEAST_BYTES_A_SECOND = 100
+"""Below this (0.8 kbit/s) a stated duration is not believed, and the packets are counted instead."""
+
+ATTACHED_PICTURE = "attached_pic"
+
+
+def probe_file(path: Path) -> Probe:
+    """The facts of one media file."""
+    size = path.stat().st_size
+    if not size:
+        raise InputError("empty", "the file has 0 bytes")
+    report = _ffprobe(path, "-show_format", "-show_streams")
+    streams = report.get("streams", [])
+    video = choose_video(streams)
+    audio = choose_audio(streams)
+    if video is None and audio is None:
+        kinds = ", ".join(sorted({stream.get("codec_type", "unknown") for stream in streams})) or "none"
+        raise InputError("no_streams", f"no video or audio stream that can be decoded; streams: {kinds}")
+    container = report["format"]
+    zero_s = presentation_zero(video, audio)
+    duration_ms = stated_duration_ms(container, video, audio, zero_s)
+    if not duration_ms or size * 1000 / duration_ms < LEAST_BYTES_A_SECOND:
+        duration_ms = _counted_duration_ms(path, video or audio or {}, zero_s)
+    width, height, rotation = displayed(video) if video else (0, 0, 0)
+    audio_start = _fraction(audio.get("start_time")) if audio else None
+    return Probe(
+        container=container.get("format_name", ""),
+        duration_ms=duration_ms,
+        zero_s=zero_s,
+        seek_base_s=_fraction(container.get("start_time")) or Fraction(0),
+        video_stream=video["index"] if video else None,
+        video_codec=video.get("codec_name", "") if video else "",
+        time_base=Fraction(video["time_base"]) if video else Fraction(1, 1000),
+        width=width,
+        height=height,
+        rotation=rotation,
+        fps=_rate(video) if video else 0.0,
+        audio_stream=audio["index"] if audio else None,
+        audio_codec=audio.get("codec_name", "") if audio else "",
+        audio_start_ms=max(0, math.floor(((audio_start or zero_s) - zero_s) * 1000)),
+        content_sha256=file_sha256(path),
+    )
+
+
+def _ffprobe(path: Path, *show: str) -> dict[str, Any]:
+    inputs = [part for name, value in guarded_input().items() for part in (f"-{name}", value)]
+    command = ["ffprobe", "-v", "error", *inputs, "-print_format", "json", *show, "-o", "pipe:{pipe0}", file_url(path)]
+    finished = run(command, 1, PROBE_LIMITS)
+    try:
+        report = json.loads(finished.outputs[0] or "{}")
+    except json.JSONDecodeError:
+        report = {}
+    if "format" not in report and "packets" not in report:
+        words = (finished.errors or "ffprobe says nothing").replace(file_url(path), path.name)
+        raise InputError("not_media", words)
+    return report
+
+
+def choose_video(streams: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The default video stream, else the one with most pixels. Cover pictures do not count."""
+    films = [
+        stream
+        for stream in streams
+        if stream.get("codec_type") == "video"
+        and stream.get("codec_name")
+        and stream.get("width")
+        and not stream.get("disposition", {}).get(ATTACHED_PICTURE)
+    ]
+    return max(
+        films,
+        key=lambda stream: (
+            stream.get("disposition", {}).get("default", 0),
+            stream["width"] * stream["height"],
+            -stream["index"],
+        ),
+        default=None,
+    )
+
+
+def choose_audio(streams: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The default audio stream, else the first. One whose codec ffmpeg does not know does not count."""
+    tracks = [
+        stream
+        for stream in streams
+        if stream.get("codec_type") == "audio"
+        and stream.get("codec_name")
+        and int(stream.get("sample_rate") or 0)
+        and stream.get("channels")
+    ]
+    return max(
+        tracks, key=lambda stream: (stream.get("disposition", {}).get("default", 0), -stream["index"]), default=None
+    )
+
+
+def presentation_zero(video: dict[str, Any] | None, audio: dict[str, Any] | None) -> Fraction:
+    """Where the presentation starts on ffmpeg's clock: with the first stream. Sound before 0 is codec priming, which
+    nobody is meant to hear."""
+    starts = []
+    if video:
+        starts.append(_fraction(video.get("start_time")) or Fraction(0))
+    if audio:
+        starts.append(max(Fraction(0), _fraction(audio.get("start_time")) or Fraction(0)))
+    return min(starts)
+
+
+def stated_duration_ms(
+    container: dict[str, Any], video: dict[str, Any] | None, audio: dict[str, Any] | None, zero_s: Fraction
+) -> int:
+    """Presentation length as the headers say: to the end of the chosen stream that ends last; 0 when they don't."""
+    ends = []
+    for stream in (video, audio):
+        if stream:
+            length = _fraction(stream.get("duration"))
+            if length:
+                ends.append((_fraction(stream.get("start_time")) or Fraction(0)) + length - zero_s)
+    if not ends:
+        length = _fraction(container.get("duration"))
+        if length:
+            ends.append((_fraction(container.get("start_time")) or Fraction(0)) + length - zero_s)
+    return max(0, math.ceil(max(ends) * 1000)) if ends else 0
+
+
+def _counted_duration_ms(path: Path, stream: dict[str, Any], zero_s: Fraction) -> int:
+    """The end of the last packet of a stream: reads the whole file, decodes nothing."""
+    report = _ffprobe(path, "-select_streams", str(stream["index"]), "-show_entries", "packet=pts_time,duration_time")
+    ends = [
+        Fraction(packet["pts_time"]) + Fraction(packet.get("duration_time", "0"))
+        for packet in report.get("packets", [])
+        if packet.get("pts_time", "N/A") != "N/A"
+    ]
+    return max(0, math.ceil((max(ends) - zero_s) * 1000)) if ends else 0
+
+
+def displayed(video: dict[str, Any]) -> tuple[int, int, int]:
+    """Width and height as shown, and the rotation in degrees clockwise (0, 90, 180, 270)."""
+    turns = [side["rotation"] for side in video.get("side_data_list", []) if "rotation" in side]
+    rotation = round(-float(turns[0])) % 360 if turns else 0
+    aspect = video.get("sample_aspect_ratio", "1:1").replace(":", "/")
+    ratio = Fraction(aspect) if not aspect.startswith("0/") and not aspect.endswith("/0") else Fraction(1)
+    width, height = max(1, round(video["width"] * (ratio or 1))), video["height"]
+    return (height, width, rotation) if rotation in (90, 270) else (width, height, rotation)
+
+
+def _rate(video: dict[str, Any]) -> float:
+    for name in ("avg_frame_rate", "r_frame_rate"):
+        top, _, bottom = video.get(name, "0/0").partition("/")
+        if int(bottom or 0):
+            return round(int(top) / int(bottom), 3)
+    return 0.0
+
+
+def _fraction(text: str | None) -> Fraction | None:
+    return Fraction(text) if text not in (None, "N/A") else None

@@ -1,0 +1,133 @@
+"""TranscribeSpeech: who says what, when.
+
+In:  groups of units with decoded samples float32 [m] at 16 kHz, with context on both sides of the unit.
+Out: the same with `passages` (words on the presentation clock) and `speech_spans_ms`.
+Bad: nothing of the input's: silence, music and noise give no words.
+
+A sentence that crosses a cut is heard whole by both units; each keeps the words whose midpoint it holds, so that
+every word belongs to exactly one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import apache_beam as beam
+import numpy as np
+
+from ..models.loaded import loaded, preload
+from ..models.speech import Chunk, find_speech, pack_chunks
+from ..models.whisper import Transcript, WhisperSpec
+from ..schemas.elements import SAMPLE_RATE_HZ, Group, Passage, Unit, UnitFeatures, Word
+from .metrics import StageMetrics
+
+
+class Recogniser(Protocol):
+    """What this stage needs of a speech model."""
+
+    def transcribe(self, chunks: Sequence[np.ndarray]) -> list[Transcript]: ...
+
+
+def unit_speech(features: UnitFeatures) -> tuple[list[tuple[int, int]], list[Chunk]]:
+    """Utterances that touch the unit, in samples of its decoded sound, and the chunks that they are heard in."""
+    decoded = features.decoded
+    if decoded is None or decoded.sound_end_ms <= decoded.sound_start_ms:
+        return [], []
+    start, end = (
+        _sample_at(at_ms, decoded.samples_start_ms) for at_ms in (features.unit.start_ms, decoded.sound_end_ms)
+    )
+    spans = [span for span in find_speech(decoded.samples) if span[1] > start and span[0] < end]
+    return spans, pack_chunks(spans)
+
+
+def transcribe_group(group: Group, recogniser: Recogniser) -> Group:
+    """Transcribes all chunks of all units of a group together."""
+    found = [unit_speech(features) for features in group]
+    chunks = [(features, chunk) for features, (_, packed) in zip(group, found, strict=True) for chunk in packed]
+    heard = recogniser.transcribe(
+        [chunk.cut(features.decoded.samples) for features, chunk in chunks if features.decoded]
+    )
+    passages: dict[int, list[Passage]] = {id(features): [] for features in group}
+    for (features, chunk), transcript in zip(chunks, heard, strict=True):
+        assert features.decoded is not None
+        passages[id(features)].append(passage_of(transcript, chunk, features.unit, features.decoded.samples_start_ms))
+    return tuple(
+        features
+        if features.decoded is None
+        else replace(
+            features,
+            passages=tuple(passages[id(features)]),
+            speech_spans_ms=tuple(
+                (_ms_of(start, features.decoded.samples_start_ms), _ms_of(end, features.decoded.samples_start_ms))
+                for start, end in spans
+            ),
+        )
+        for features, (spans, _) in zip(group, found, strict=True)
+    )
+
+
+def passage_of(transcript: Transcript, chunk: Chunk, unit: Unit, samples_start_ms: int) -> Passage:
+    """A transcript on the presentation clock, cut down to the words whose midpoint the unit holds."""
+    words = []
+    for said in transcript.words:
+        start_s, end_s = chunk.source_s(said.start_s, said.end_s)
+        word = Word(
+            said.word,
+            samples_start_ms + round(start_s * 1000),
+            samples_start_ms + round(end_s * 1000),
+            said.probability,
+        )
+        middle_ms = (word.start_ms + word.end_ms) // 2
+        if unit.start_ms <= middle_ms and (unit.is_last or middle_ms < unit.end_ms):
+            words.append(word)
+    start_ms, end_ms = (_ms_of(at, samples_start_ms) for at in (chunk.spans[0][0], chunk.spans[-1][1]))
+    return Passage(
+        start_ms,
+        end_ms,
+        tuple(words),
+        transcript.language,
+        transcript.avg_logprob,
+        transcript.no_speech_prob,
+        transcript.compression_ratio,
+    )
+
+
+def _sample_at(at_ms: int, samples_start_ms: int) -> int:
+    return (at_ms - samples_start_ms) * SAMPLE_RATE_HZ // 1000
+
+
+def _ms_of(sample: int, samples_start_ms: int) -> int:
+    return samples_start_ms + sample * 1000 // SAMPLE_RATE_HZ
+
+
+class _TranscribeSpeech(beam.DoFn):
+    def __init__(self, spec: WhisperSpec, device: str):
+        self.spec, self.device = spec, device
+
+    def setup(self) -> None:
+        self.metrics = StageMetrics("transcribe")
+        preload(self.spec, self.device)
+
+    def process(self, group: Group) -> Iterator[Group]:
+        recogniser = loaded(self.spec, self.device)
+        with self.metrics.busy():
+            spoken = transcribe_group(group, recogniser)
+        self.metrics.add(
+            words=sum(len(passage.words) for features in spoken for passage in features.passages or ()),
+            speech_ms=sum(end - start for features in spoken for start, end in features.speech_spans_ms),
+        )
+        self.metrics.flush()
+        yield spoken
+
+
+class TranscribeSpeech(beam.PTransform):
+    """Groups with samples -> groups with words."""
+
+    def __init__(self, spec: WhisperSpec, device: str = "auto"):
+        super().__init__()
+        self.do = _TranscribeSpeech(spec, device)
+
+    def expand(self, groups: beam.PCollection) -> beam.PCollection:
+        return groups | beam.ParDo(self.do)
