@@ -11,7 +11,7 @@ ARG BASE=cpu
 
 FROM python:3.11-slim-bookworm AS base-cpu
 
-# Ubuntu 24.04 has no Python 3.11 of its own; Debian 12's is built against an older glibc and runs on it.
+# Ubuntu 24.04 has no Python 3.11 of its own. The other base's is built against an older glibc, so it runs here too.
 FROM nvidia/cuda:12.8.1-cudnn-runtime-ubuntu24.04 AS base-cuda
 COPY --from=base-cpu /usr/local/bin /usr/local/bin
 COPY --from=base-cpu /usr/local/lib /usr/local/lib

@@ -153,6 +153,7 @@ PLAN: tuple[Video, ...] = (
             (None, "The manager was asleep in his chair."),
         ),
         voice="en-us+Michael",
+        trait="silence",
     ),
     Video(
         "desert.mp4",

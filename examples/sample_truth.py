@@ -19,7 +19,9 @@ from reelbeam.models.mini_clip.drawings import LICENCES, SETS
 
 PHRASE_WORDS = 5  # every second sentence is asked for by its last words only
 _EXPECT = {"truncated": "partial", "not_a_video": "failed"}
-_NO_ARTICLE = frozenset({"books", "broccoli", "cherries", "corn", "dice", "french fries", "grapes", "scissors"})
+_NO_ARTICLE = frozenset(
+    {"books", "broccoli", "cherries", "corn", "dice", "french fries", "grapes", "santa claus", "scissors"}
+)
 _AUTHORS = {
     "noto": "Noto Emoji, Google, https://github.com/googlefonts/noto-emoji",
     "twemoji": "Twemoji, Twitter and other contributors, https://github.com/jdecked/twemoji",
@@ -30,6 +32,7 @@ _ABOUT = {
     "rotated": "portrait by the display matrix; stored as landscape",
     "variable_rate": "variable frame rate: bursts of 60, 10 and 30 fps",
     "late_audio": "the sound starts at 2.5 s, by an edit list",
+    "silence": "9 s of digital silence between two stretches of speech",
     "no_audio": "no audio stream",
     "audio_only": "no video stream",
     "truncated": "the index is at the front, the last 40% of the bytes are missing",
@@ -124,10 +127,10 @@ def _readme(truth: dict) -> str:
     lines = [
         "# Sample bucket",
         "",
-        f"{len(truth['videos'])} files, {seconds:.0f} s: drawings move before moving backgrounds",
-        "while a voice tells something else. Made by `examples/make_sample_bucket.py`, which also wrote",
-        f"`truth.json`: what each file shows and says when, and {len(truth['queries'])} queries with",
-        "the moments that answer them. Times are milliseconds on the presentation clock, half-open.",
+        f"{len(truth['videos'])} files, {seconds:.0f} s: drawings move before moving backgrounds while a voice",
+        "tells something else. Made by `examples/make_sample_bucket.py`, which also wrote `truth.json`: what each",
+        f"file shows and says when, and {len(truth['queries'])} queries with the moments that answer them.",
+        "Times are milliseconds on the presentation clock, half-open.",
         "",
         "| file | streams | size | fps | seconds | what is odd |",
         "|---|---|---|---|---|---|",

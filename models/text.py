@@ -65,11 +65,6 @@ class TextSpec:
         fields = {name: value for name, value in asdict(self).items() if name != "batch_size"}
         return {"model": "text", **fields, "weights_sha256": sha256_of(_folder(self.weights))}
 
-    @property
-    def dimension(self) -> int:
-        """D. Raises MissingWeights."""
-        return int(json.loads((_folder(self.weights) / "1_Pooling" / "config.json").read_text())["word_embedding_dimension"])
-
     def load(self, device: str) -> TextEncoder:
         """The model on "cpu" or "cuda". Raises MissingWeights."""
         from sentence_transformers import SentenceTransformer

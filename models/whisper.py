@@ -15,6 +15,7 @@ openai-whisper `decoding.py`, `timing.py`; faster-whisper `transcribe.py` (Batch
 from __future__ import annotations
 
 import os
+import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -343,7 +344,9 @@ class _OpenaiEngine:
         self.decoder_dtype = torch.float16 if compute_type == "float16" else torch.float32  # decode() takes no other
         self.model = _openai_model(spec.weights).to(self.device)
         self.multilingual = bool(self.model.is_multilingual)
-        self.model.decoder.register_forward_pre_hook(_hear_in_each_beam, with_kwargs=True)
+        with warnings.catch_warnings():  # openai-whisper never closes its vocabulary file
+            warnings.simplefilter("ignore", ResourceWarning)
+            self._tokenizer(spec.language or "en")
 
     def encode(self, chunks: Sequence[np.ndarray]) -> Any:
         import torch
@@ -361,15 +364,28 @@ class _OpenaiEngine:
         return [max(found.items(), key=lambda pair: pair[1]) for found in probabilities]
 
     def decode(self, heard: Any, count: int, language: str, timestamps: bool) -> list[Decoding]:
+        """What `whisper.decode` does from its encoder on: its own `run` fails for several chunks with several beams,
+        because version 20250625 does not repeat the features for the beams."""
         import torch
-        from whisper import DecodingOptions, decode
+        from whisper.decoding import DecodingOptions, DecodingTask
 
-        options = DecodingOptions(
+        task = DecodingTask(self.model, DecodingOptions(
             task=self.spec.task, language=language, without_timestamps=not timestamps,
-            beam_size=self.spec.beam_size if self.spec.beam_size > 1 else None, fp16=heard.dtype == torch.float16)
-        end = self._tokenizer(language).eot
-        return [Decoding([token for token in result.tokens if token < end], result.text, float(result.avg_logprob),
-                         float(result.no_speech_prob)) for result in decode(self.model, heard, options)]
+            beam_size=self.spec.beam_size if self.spec.beam_size > 1 else None, fp16=heard.dtype == torch.float16))
+        beams, end = task.n_group, task.tokenizer.eot
+        task.decoder.reset()
+        with torch.inference_mode():
+            prompts = torch.tensor([task.initial_tokens] * (count * beams), device=self.device)
+            found, logprobs, no_speech = task._main_loop(heard.repeat_interleave(beams, dim=0), prompts)
+            found, sums = task.decoder.finalize(found.reshape(count, beams, -1), logprobs.reshape(count, beams))
+        said = [[tokens[task.sample_begin:(tokens == end).nonzero()[0, 0]] for tokens in group] for group in found]
+        decodings = []
+        for index, best in enumerate(task.sequence_ranker.rank(said, sums)):
+            tokens = said[index][best].tolist()
+            words = [token for token in tokens if token < end]
+            decodings.append(Decoding(words, task.tokenizer.decode(words), float(sums[index][best]) / (len(tokens) + 1),
+                                      float(no_speech[index * beams])))
+        return decodings
 
     def align(self, heard: Any, tokens: list[list[int]], frames: list[int], language: str) -> list[list[TimedWord]]:
         from whisper.timing import find_alignment
@@ -385,15 +401,6 @@ class _OpenaiEngine:
 
         return get_tokenizer(self.multilingual, num_languages=self.model.num_languages, language=language,
                              task=self.spec.task)
-
-
-def _hear_in_each_beam(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Repeats the features of a batch for its beams, once: openai-whisper 20250625 forgets to, and fails beyond one
-    chunk. Later steps read the keys and values that the first has stored."""
-    tokens, features = args
-    if not kwargs.get("kv_cache") and len(tokens) > len(features):
-        features = features.repeat_interleave(len(tokens) // len(features), dim=0)
-    return (tokens, features), kwargs
 
 
 class _Encoded:

@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -269,6 +270,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ReelbeamError as error:
         print(f"reelbeam {args.command}: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # whoever read us has seen enough, as in `reelbeam status OUTPUT | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("stopped; what was committed stays, a rerun continues from there", file=sys.stderr)
         return 130

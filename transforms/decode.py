@@ -31,6 +31,10 @@ from .stage import Stage
 SHOT_PIXELS = (64, 36)
 """Shots are found on small grey pictures of every frame: 3% of the decode time, and noise is averaged out."""
 
+SCALER = "bicubic+full_chroma_inp+full_chroma_int+accurate_rnd"
+"""With full-size RGB going in: the same pixels as PIL's antialiased bicubic, which open_clip uses, to 0.12 of 255 in
+the mean, and embeddings to a cosine of 0.9997 and better. Scaling YUV is 0.998. Only ticks are scaled: it costs little."""
+
 GAP_S = 0.02
 """A jump of the sound's timestamps above this is filled with silence or cut, so that sample n stays at time n."""
 
@@ -108,11 +112,12 @@ def decode_command(
         frames = (
             pictures.stream(0)
             .filter("select", f"gte(pts,{first_pts})*if(isnan(prev_selected_pts),1,gt({this},{previous}))")
+            .filter("format", "rgb24")
             .filter(
                 "scale",
                 w=f"if(gte(dar,1),trunc({size}*dar),{size})",
                 h=f"if(gte(dar,1),{size},trunc({size}/dar))",
-                flags="bicubic",
+                flags=SCALER,
             )
             .filter("format", "rgb24")
             .filter("crop", size, size)

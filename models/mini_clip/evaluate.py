@@ -53,7 +53,7 @@ def video_frame(rgba: np.ndarray, rng: np.random.Generator) -> Image.Image:
 
 @torch.inference_mode()
 def embed_gallery(
-    model: torch.nn.Module,
+    model: open_clip.CLIP,
     preprocess: Callable,
     drawings: dict[str, dict[str, str]],
     set_name: str,
@@ -83,8 +83,8 @@ def main() -> None:
 
     galleries = {s: embed_gallery(model, preprocess, drawings, s, options.seed) for s in SETS}
     rows = {f"{s}{', held out' if s == HELD_OUT else ''}": galleries[s] for s in SETS}
-    trained = [galleries[s] for s in TRAINED]
-    rows["all trained sets"] = tuple(np.concatenate(part) for part in zip(*trained, strict=True))
+    frames, shows = (np.concatenate([galleries[s][part] for s in TRAINED]) for part in (0, 1))
+    rows["all trained sets"] = (frames, shows)
     print("| gallery | frames | recall@1 | recall@10 |\n|---|---|---|---|")
     for title, (frames, shows) in rows.items():
         scores = queries @ frames.T
