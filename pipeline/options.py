@@ -57,7 +57,7 @@ class ExtractOptions(Options):
     window_ticks: int = option(10, "ticks in a row", low=1, high=600, changes_data=True)
     unit_s: float = option(120.0, "longest span that is decoded at once, in seconds", low=1, high=3600)
     shot_threshold: float = option(
-        0.3, "scene score above which a new shot starts", low=0.01, high=1, changes_data=True
+        0.2, "scene score above which a new shot starts", low=0.01, high=1, changes_data=True
     )
     decoders: int = option(0, "decoder processes at a time; 0 is one a core", low=0, high=1024)
     decode_timeout_s: float = option(0.0, "time limit of one unit's decoder; 0 is 60 s plus 20 times the unit", low=0)

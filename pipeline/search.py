@@ -13,6 +13,7 @@ from PIL import Image
 from ..models.clip import ClipEncoder, ClipSpec
 from ..models.loaded import loaded
 from ..models.profiles import profile
+from ..schemas.elements import Grid
 from ..schemas.errors import CorruptOutput, ModelMismatch, UsageError
 from ..transforms.build_index import lists_of
 from .index import clip_of
@@ -21,6 +22,9 @@ from .read import Dataset, stored_file
 
 GAP_TICKS = 2
 """Hits in one shot that are at most this far apart belong to one moment."""
+
+SAME_MOMENT = 0.8
+"""Share of the best frame's score that a frame of the same moment has at least."""
 
 HITS_A_MOMENT = 10
 """Frames looked at for each moment wanted; more when many of them fall together."""
@@ -128,29 +132,29 @@ class Index:
         )
 
 
-def merge_hits(hits: list[Hit], k: int, grid: Any) -> list[Moment]:
-    """Best first: each hit joins a moment of its shot that it touches, or opens one, until there are k."""
-    opened: list[list[Hit]] = []
-    for hit in sorted(hits, key=lambda hit: -hit.score):
-        near = next(
-            (
-                group
-                for group in opened
-                if group[0].row["video_id"] == hit.row["video_id"]
-                and group[0].shot == hit.shot
-                and min(abs(hit.tick - other.tick) for other in group) <= GAP_TICKS
-            ),
-            None,
-        )
-        if near is not None:
-            near.append(hit)
-        elif len(opened) < k:
-            opened.append([hit])
-    return [_moment(group, grid) for group in opened]
+def merge_hits(hits: list[Hit], k: int, grid: Grid) -> list[Moment]:
+    """Best first: each hit that no moment holds yet opens one, which grows both ways through the hits of its shot.
+
+    Hits that score less than SAME_MOMENT of the best do not stretch a moment; those that touch it open none either.
+    """
+    moments: list[Moment] = []
+    left = sorted(hits, key=lambda hit: -hit.score)
+    while left and len(moments) < k:
+        best = left[0]
+        shot = [hit for hit in left if hit.row["video_id"] == best.row["video_id"] and hit.shot == best.shot]
+        strong = [hit.tick for hit in shot if hit.score >= best.score - (1 - SAME_MOMENT) * abs(best.score)]
+        first = last = best.tick
+        for tick in sorted(strong, key=lambda tick: abs(tick - best.tick)):
+            if first - GAP_TICKS <= tick <= last + GAP_TICKS:
+                first, last = min(first, tick), max(last, tick)
+        taken = [hit for hit in shot if first - GAP_TICKS <= hit.tick <= last + GAP_TICKS]
+        moments.append(_moment(best, [hit for hit in taken if first <= hit.tick <= last], grid))
+        gone = {id(hit) for hit in taken}
+        left = [hit for hit in left if id(hit) not in gone]
+    return moments
 
 
-def _moment(group: list[Hit], grid: Any) -> Moment:
-    best = group[0]
+def _moment(best: Hit, group: list[Hit], grid: Grid) -> Moment:
     first, last = min(hit.tick for hit in group), max(hit.tick for hit in group)
     start_ms, end_ms = grid.tick_ms(first), grid.tick_ms(last + 1)
     words = {

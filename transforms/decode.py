@@ -29,7 +29,8 @@ from .metrics import StageMetrics
 from .stage import Stage
 
 SHOT_PIXELS = (64, 36)
-"""Shots are found on small grey pictures of every frame: 3% of the decode time, and noise is averaged out."""
+"""Shots are found on small pictures of every frame: 3% of the decode time, and noise is averaged out. In colour: grey
+misses cuts between scenes of like brightness (20 of 73 in the sample bucket at a threshold of 0.3)."""
 
 SCALER = "bicubic+full_chroma_inp+full_chroma_int+accurate_rnd"
 """With full-size RGB going in: the same pixels as PIL's antialiased bicubic, which open_clip uses, to 0.12 of 255 in
@@ -128,7 +129,7 @@ def decode_command(
         cuts = (
             pictures.stream(1)
             .filter("scale", width, height, flags="fast_bilinear")
-            .filter("format", "gray")
+            .filter("format", "rgb24")
             .filter("select", f"gt(scene,{shot_threshold})")
             .filter("metadata", mode="print", key="lavfi.scene_score", file="pipe:{pipe2}", direct=1)
         )
@@ -253,7 +254,7 @@ def judge(decoded: Decoded, finished: Finished, unit: Unit) -> tuple[Decoded | N
 class DecodeLimits:
     """How decoders run."""
 
-    shot_threshold: float = 0.3
+    shot_threshold: float = 0.2
     stall_s: float = 120.0
     timeout_s: float = 0.0
     """Wall limit of one unit; 0 allows 60 s and 20 times the unit's length."""

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from open_clip import SimpleTokenizer
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.model import CLIP
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .drawings import SETS, fetch_drawings, load_drawings, render
@@ -127,8 +127,11 @@ def save(model: CLIP, names: list[str], folder: Path) -> None:
         os.replace(part, folder / name)
 
 
-def train(drawings: dict[str, dict[str, str]], minutes: float, seed: int, folder: Path) -> CLIP:
-    """Trains for `minutes` and returns the running mean of the weights, also saved in `folder`."""
+def train(drawings: dict[str, dict[str, str]], minutes: float, seed: int, folder: Path, resume: Path | None) -> CLIP:
+    """Trains for `minutes` and returns the running mean of the weights, also saved in `folder`.
+
+    `resume` is a folder whose weights it starts from, on hard scenes and at half the learning rate.
+    """
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     names = list(drawings)
@@ -138,6 +141,8 @@ def train(drawings: dict[str, dict[str, str]], minutes: float, seed: int, folder
     tokens = caption_tokens(names).to(device)
 
     model = CLIP(**CONFIG["model_cfg"])
+    if resume:
+        model.load_state_dict(load_file(resume / "open_clip_model.safetensors"))
     with torch.no_grad():  # words that no caption holds say nothing, and compress well
         unused = torch.ones(len(model.token_embedding.weight), dtype=torch.bool)
         unused[tokens.flatten().cpu()] = False
@@ -154,14 +159,14 @@ def train(drawings: dict[str, dict[str, str]], minutes: float, seed: int, folder
     start, step, drawing_s, next_save_min = time.monotonic(), 0, 0.0, SAVE_MINUTES
     while (elapsed_min := (time.monotonic() - start) / 60) < minutes:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(elapsed_min / minutes)
+            group["lr"] = learning_rate(elapsed_min / minutes) * (0.5 if resume else 1)
         chosen = torch.randperm(len(names))[:NAMES_A_STEP]
         which = torch.stack([drawn_as[i][torch.randint(len(drawn_as[i]), ())] for i in chosen])
         which += len(rgba) * (torch.rand(len(which)) < INKED)
         which = torch.cat([which, torch.full((EMPTY_A_STEP,), -1)]).to(device)
         labels = torch.cat([chosen, torch.full((EMPTY_A_STEP,), len(names))]).to(device)
         began = time.monotonic()
-        hardness = min(1.0, 0.1 + elapsed_min / minutes / EASY)
+        hardness = 1.0 if resume else min(1.0, 0.1 + elapsed_min / minutes / EASY)
         frames = (scenes(sprites, which, hardness) - pixel_mean) / pixel_std
         drawing_s += time.monotonic() - began
 
@@ -199,9 +204,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="training time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the model goes")
+    parser.add_argument("--resume", type=Path, help="a folder of weights to start from")
     options = parser.parse_args()
     drawings = load_drawings(fetch_drawings(options.drawings))
-    train(drawings, options.minutes, options.seed, options.folder)
+    train(drawings, options.minutes, options.seed, options.folder, options.resume)
 
 
 if __name__ == "__main__":
