@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SAMPLES := examples/sample_bucket
 OUT := demo_output/features
 
-.PHONY: demo test test-quick lint types bench clean setup system
+.PHONY: demo test test-slow lint types bench bench-gpu clean setup system
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.done
@@ -28,10 +28,10 @@ demo: setup
 	$(BIN)/python examples/show_demo.py $(OUT) demo_output/search.html
 
 test: setup
-	$(BIN)/python -m pytest
-
-test-quick: setup
 	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow -s
 
 lint: setup
 	$(BIN)/ruff check .
@@ -43,6 +43,10 @@ types: setup
 bench: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[bench]'
 	$(BIN)/python -m benchmarks.end_to_end
+	$(BIN)/python -m benchmarks.memory
+
+bench-gpu: setup
+	$(BIN)/python -m benchmarks.gpu
 
 clean:
 	rm -rf $(VENV) demo_output bench_output build dist *.egg-info

@@ -36,6 +36,7 @@ setup(
         "safetensors>=0.6",
         "sentence-transformers>=5",
         "torch>=2.13",
+        "torchvision>=0.28",
     ],
     extras_require={
         "gpu": ["faiss-gpu-cu12"],

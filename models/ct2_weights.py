@@ -43,8 +43,10 @@ def read_variables(file: Path) -> dict[str, np.ndarray]:
         try:
             version = _number(stream, "I")
             if version != BINARY_VERSION:
-                raise MissingWeights(f"{file}: version {version} of CTranslate2's format, {BINARY_VERSION} is read; "
-                                     "cure: convert the model with a current ct2-transformers-converter")
+                raise MissingWeights(
+                    f"{file}: version {version} of CTranslate2's format, {BINARY_VERSION} is read; "
+                    "cure: convert the model with a current ct2-transformers-converter"
+                )
             _string(stream)  # the name of the spec
             _number(stream, "I")  # its revision
             variables = dict(_variable(stream, file) for _ in range(_number(stream, "I")))
@@ -52,8 +54,7 @@ def read_variables(file: Path) -> dict[str, np.ndarray]:
                 alias = _string(stream)
                 variables[alias] = variables[_string(stream)]
         except (struct.error, UnicodeDecodeError, KeyError, ValueError) as error:
-            raise MissingWeights(f"{file}: is not a whole CTranslate2 model ({error}); "
-                                 "cure: fetch it again") from error
+            raise MissingWeights(f"{file}: is not a whole CTranslate2 model ({error}); cure: fetch it again") from error
     return variables
 
 
@@ -63,8 +64,10 @@ def openai_state(variables: Mapping[str, np.ndarray]) -> tuple[dict[str, int], d
     Raises MissingWeights when the variables are not those of a Whisper model, or are quantized.
     """
     if any(name.endswith("weight_scale") for name in variables):
-        raise MissingWeights("this CTranslate2 folder stores int8 or int16 weights, which lost precision; cure: use a "
-                             "float16 or float32 folder (ct2-transformers-converter --quantization float16)")
+        raise MissingWeights(
+            "this CTranslate2 folder stores int8 or int16 weights, which lost precision; cure: use a "
+            "float16 or float32 folder (ct2-transformers-converter --quantization float16)"
+        )
     try:
         state = dict(_encoder(variables)) | dict(_decoder(variables))
         return _dimensions(variables, state), state
@@ -138,16 +141,25 @@ def _dimensions(variables: Mapping[str, np.ndarray], state: Mapping[str, np.ndar
     audio_state, n_mels, _ = state["encoder.conv1.weight"].shape
     vocabulary, text_state = state["decoder.token_embedding.weight"].shape
     return {
-        "n_mels": n_mels, "n_audio_ctx": len(state["encoder.positional_embedding"]), "n_audio_state": audio_state,
-        "n_audio_head": int(variables["encoder/num_heads"]), "n_audio_layer": _layers(variables, "encoder"),
-        "n_vocab": vocabulary, "n_text_ctx": len(state["decoder.positional_embedding"]), "n_text_state": text_state,
-        "n_text_head": int(variables["decoder/num_heads"]), "n_text_layer": _layers(variables, "decoder"),
+        "n_mels": n_mels,
+        "n_audio_ctx": len(state["encoder.positional_embedding"]),
+        "n_audio_state": audio_state,
+        "n_audio_head": int(variables["encoder/num_heads"]),
+        "n_audio_layer": _layers(variables, "encoder"),
+        "n_vocab": vocabulary,
+        "n_text_ctx": len(state["decoder.positional_embedding"]),
+        "n_text_state": text_state,
+        "n_text_head": int(variables["decoder/num_heads"]),
+        "n_text_layer": _layers(variables, "decoder"),
     }
 
 
 def _layers(variables: Mapping[str, np.ndarray], side: str) -> int:
-    return 1 + max(int(name.split("/")[1].removeprefix("layer_")) for name in variables
-                   if name.startswith(f"{side}/layer_") and not name.startswith(f"{side}/layer_norm"))
+    return 1 + max(
+        int(name.split("/")[1].removeprefix("layer_"))
+        for name in variables
+        if name.startswith(f"{side}/layer_") and not name.startswith(f"{side}/layer_norm")
+    )
 
 
 def _encoder(variables: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
@@ -197,8 +209,9 @@ def _pair(variables: Mapping[str, np.ndarray], source: str, target: str) -> Iter
     yield f"{target}.bias", variables[f"{source}/bias"]
 
 
-def _split(variables: Mapping[str, np.ndarray], source: str, target: str,
-           parts: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
+def _split(
+    variables: Mapping[str, np.ndarray], source: str, target: str, parts: tuple[str, ...]
+) -> Iterator[tuple[str, np.ndarray]]:
     """Cuts fused projections apart; Whisper's keys have no bias (the converter filled in zeros)."""
     for kind in ("weight", "bias"):
         for part, value in zip(parts, np.split(variables[f"{source}/{kind}"], len(parts)), strict=True):

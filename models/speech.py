@@ -105,7 +105,7 @@ def voice_probabilities(samples: np.ndarray) -> np.ndarray:
 
     frames = -(-len(samples) // FRAME)
     padded = np.zeros(frames * FRAME, np.float32)  # a copy: faster-whisper's wrapper writes into what it is given
-    padded[:len(samples)] = samples
+    padded[: len(samples)] = samples
     return np.asarray(get_vad_model()(padded), np.float32).reshape(frames)
 
 
@@ -135,7 +135,7 @@ def voiced_spans(probabilities: np.ndarray, length: int) -> list[Span]:
 def frame_energy(samples: np.ndarray) -> np.ndarray:
     """float32 [m // 512]: mean square of each whole frame, smoothed over five frames (160 ms)."""
     frames = len(samples) // FRAME
-    energy = np.square(samples[:frames * FRAME].reshape(frames, FRAME)).mean(axis=1)
+    energy = np.square(samples[: frames * FRAME].reshape(frames, FRAME)).mean(axis=1)
     return np.convolve(energy, np.full(5, 0.2), mode="same").astype(np.float32)
 
 
@@ -161,8 +161,10 @@ def pad_spans(spans: Sequence[Span], length: int, pad: int = PAD) -> list[Span]:
         return []
     middles = [(left[1] + right[0]) // 2 for left, right in pairwise(spans)]
     lows, highs = [0, *middles], [*middles, length]
-    return [(max(start - pad, low), min(end + pad, high))
-            for (start, end), low, high in zip(spans, lows, highs, strict=True)]
+    return [
+        (max(start - pad, low), min(end + pad, high))
+        for (start, end), low, high in zip(spans, lows, highs, strict=True)
+    ]
 
 
 def pack_chunks(spans: Sequence[Span], max_s: float = MAX_CHUNK_S) -> list[Chunk]:
@@ -198,5 +200,5 @@ def _talks(spans: Sequence[Span]) -> list[list[Span]]:
 
 
 def _is_speech(talk: Sequence[Span], probabilities: np.ndarray) -> bool:
-    likely = max(float(probabilities[start // FRAME:-(-end // FRAME)].max()) for start, end in talk)
+    likely = max(float(probabilities[start // FRAME : -(-end // FRAME)].max()) for start, end in talk)
     return likely >= MIN_PEAK and sum(end - start for start, end in talk) >= MIN_TALK

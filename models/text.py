@@ -57,8 +57,10 @@ class TextSpec:
             for key in ("out_features", "embedding_dimension", "word_embedding_dimension"):
                 if key in stated:
                     return int(stated[key])
-        raise MissingWeights(f"weights {self.weights!r}: no module states the length of a vector; cure: name a folder "
-                             "that sentence-transformers saved, with its pooling module")
+        raise MissingWeights(
+            f"weights {self.weights!r}: no module states the length of a vector; cure: name a folder "
+            "that sentence-transformers saved, with its pooling module"
+        )
 
     def identity(self) -> dict[str, Any]:
         """All that decides the vectors; the batch size does not. Raises MissingWeights."""
@@ -75,8 +77,10 @@ class TextSpec:
         try:
             model = SentenceTransformer(str(folder), device=device, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
-            raise MissingWeights(f"weights {self.weights!r}: {folder} is no sentence-transformers folder ({error}); "
-                                 "cure: name one that holds modules.json and its weights") from error
+            raise MissingWeights(
+                f"weights {self.weights!r}: {folder} is no sentence-transformers folder ({error}); "
+                "cure: name one that holds modules.json and its weights"
+            ) from error
         return TextEncoder(model, self.batch_size)
 
 
@@ -93,8 +97,9 @@ class TextEncoder:
         if not texts:
             return np.zeros((0, self.dimension), np.float32)
         kept, place = distinct(texts)
-        vectors = self._model.encode(kept, batch_size=self._batch_size, show_progress_bar=False,
-                                     convert_to_numpy=True, normalize_embeddings=True)
+        vectors = self._model.encode(
+            kept, batch_size=self._batch_size, show_progress_bar=False, convert_to_numpy=True, normalize_embeddings=True
+        )
         return np.asarray(vectors, np.float32)[place]
 
 
@@ -103,8 +108,10 @@ def _folder(weights: str) -> Path:
     path = resolve(weights)
     if path is not None:
         if not (path / "modules.json").is_file():
-            raise MissingWeights(f"weights {weights!r}: holds no modules.json; cure: name a folder that "
-                                 "sentence-transformers saved, or a hub name")
+            raise MissingWeights(
+                f"weights {weights!r}: holds no modules.json; cure: name a folder that "
+                "sentence-transformers saved, or a hub name"
+            )
         return path
     from huggingface_hub import snapshot_download
 
@@ -113,6 +120,8 @@ def _folder(weights: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except Exception as error:  # the hub's client raises its own tree, which changes from version to version
-        raise MissingWeights(f"weights {weights!r} are not in the cache and the hub did not give them "
-                             f"({type(error).__name__}); cure: fetch them once with a network, or name a local "
-                             "folder, or use the offline profile") from error
+        raise MissingWeights(
+            f"weights {weights!r} are not in the cache and the hub did not give them "
+            f"({type(error).__name__}); cure: fetch them once with a network, or name a local "
+            "folder, or use the offline profile"
+        ) from error

@@ -132,8 +132,9 @@ class WhisperSpec:
 
     def load(self, device: str) -> Transcriber:
         """The model on "cpu" or "cuda" (or "cuda:1"). Raises MissingWeights."""
-        return Transcriber(self, _Ct2Engine(self, device) if self.engine == "faster-whisper" else
-                           _OpenaiEngine(self, device))
+        return Transcriber(
+            self, _Ct2Engine(self, device) if self.engine == "faster-whisper" else _OpenaiEngine(self, device)
+        )
 
 
 class Transcriber:
@@ -148,11 +149,12 @@ class Transcriber:
         if not self.engine.multilingual:
             return [("en", 1.0)] * len(chunks)
         size = self.spec.batch_size
-        batches = [chunks[first:first + size] for first in range(0, len(chunks), size)]
+        batches = [chunks[first : first + size] for first in range(0, len(chunks), size)]
         return [found for batch in batches for found in self.engine.languages(self.engine.encode(batch))]
 
-    def transcribe(self, chunks: Sequence[np.ndarray],
-                   languages: Sequence[str | None] | None = None) -> list[Transcript]:
+    def transcribe(
+        self, chunks: Sequence[np.ndarray], languages: Sequence[str | None] | None = None
+    ) -> list[Transcript]:
         """One transcript a chunk, in order. `languages` says what is spoken where that is known.
 
         A chunk's language is the spec's, else the given one, else detected (costs an encoder pass more: detect once a
@@ -188,9 +190,16 @@ class Transcriber:
         decodings = [without_text(decoding) if is_silence(decoding) else decoding for decoding in decodings]
         frames = [max(2, len(chunk) // HOP) for chunk in chunks]
         words = self.engine.align(heard, [decoding.tokens for decoding in decodings], frames, language)
-        return [Transcript(tuple(tidy_words(timed, len(chunk) / SAMPLE_RATE_HZ)), language, decoding.avg_logprob,
-                           decoding.no_speech_prob, decoding.compression_ratio)
-                for timed, decoding, chunk in zip(words, decodings, chunks, strict=True)]
+        return [
+            Transcript(
+                tuple(tidy_words(timed, len(chunk) / SAMPLE_RATE_HZ)),
+                language,
+                decoding.avg_logprob,
+                decoding.no_speech_prob,
+                decoding.compression_ratio,
+            )
+            for timed, decoding, chunk in zip(words, decodings, chunks, strict=True)
+        ]
 
 
 def plan_batches(lengths: Sequence[int], languages: Sequence[str], size: int) -> list[tuple[str, list[int]]]:
@@ -203,7 +212,7 @@ def plan_batches(lengths: Sequence[int], languages: Sequence[str], size: int) ->
     batches = []
     for language, same in groupby(order, key=lambda index: languages[index]):
         indices = list(same)
-        batches += [(language, indices[first:first + size]) for first in range(0, len(indices), size)]
+        batches += [(language, indices[first : first + size]) for first in range(0, len(indices), size)]
     return batches
 
 
@@ -226,9 +235,11 @@ def is_doubtful(decoding: Decoding) -> bool:
 
 def better(first: Decoding, second: Decoding) -> Decoding:
     """The one that has text, then the one that is no loop, then the likelier; the first when they are equal."""
+
     def rank(decoding: Decoding) -> tuple[bool, bool, float]:
         loops = decoding.compression_ratio > MAX_COMPRESSION_RATIO
         return bool(decoding.text.strip()), not loops, decoding.avg_logprob
+
     return max(first, second, key=rank)
 
 
@@ -284,8 +295,12 @@ class _Ct2Engine:
         kind, _, index = device.partition(":")
         self.spec = spec
         self.model = faster_whisper.WhisperModel(
-            str(_ct2_folder(spec.weights)), device=kind, device_index=int(index or 0), cpu_threads=cpu_threads(),
-            compute_type={"cpu": "int8"}.get(kind, "float16") if spec.compute_type == "auto" else spec.compute_type)
+            str(_ct2_folder(spec.weights)),
+            device=kind,
+            device_index=int(index or 0),
+            cpu_threads=cpu_threads(),
+            compute_type={"cpu": "int8"}.get(kind, "float16") if spec.compute_type == "auto" else spec.compute_type,
+        )
         self.multilingual = bool(self.model.model.is_multilingual)
 
     def encode(self, chunks: Sequence[np.ndarray]) -> Any:
@@ -303,23 +318,37 @@ class _Ct2Engine:
         tokenizer = self._tokenizer(language)
         prompt = self.model.get_prompt(tokenizer, [], without_timestamps=not timestamps)
         results = self.model.model.generate(
-            heard, [prompt] * count, beam_size=self.spec.beam_size, max_length=self.model.max_length,
-            suppress_blank=True, suppress_tokens=get_suppressed_tokens(tokenizer, [-1]), return_scores=True,
-            return_no_speech_prob=True)
+            heard,
+            [prompt] * count,
+            beam_size=self.spec.beam_size,
+            max_length=self.model.max_length,
+            suppress_blank=True,
+            suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
         decodings = []
         for result in results:
             tokens = [token for token in result.sequences_ids[0] if token < tokenizer.eot]
             steps = len(result.sequences_ids[0])
-            decodings.append(Decoding(tokens, tokenizer.decode(tokens), result.scores[0] * steps / (steps + 1),
-                                      result.no_speech_prob))
+            decodings.append(
+                Decoding(
+                    tokens, tokenizer.decode(tokens), result.scores[0] * steps / (steps + 1), result.no_speech_prob
+                )
+            )
         return decodings
 
     def align(self, heard: Any, tokens: list[list[int]], frames: list[int], language: str) -> list[list[TimedWord]]:
         if not any(tokens):
             return [[] for _ in tokens]
         found = self.model.find_alignment(self._tokenizer(language), tokens, heard, frames)
-        return [[TimedWord(word["word"], float(word["start"]), float(word["end"]), float(word["probability"]))
-                 for word in words] for words in found]
+        return [
+            [
+                TimedWord(word["word"], float(word["start"]), float(word["end"]), float(word["probability"]))
+                for word in words
+            ]
+            for words in found
+        ]
 
     def _tokenizer(self, language: str) -> Any:
         from faster_whisper.tokenizer import Tokenizer
@@ -338,8 +367,10 @@ class _OpenaiEngine:
         auto = "float16" if self.device.type == "cuda" else "float32"
         compute_type = auto if spec.compute_type == "auto" else spec.compute_type
         if compute_type not in ("float32", "float16", "bfloat16"):
-            raise UsageError(f"whisper compute_type {compute_type!r}: openai-whisper computes in float32, float16, "
-                             "bfloat16; int8 needs the engine faster-whisper")
+            raise UsageError(
+                f"whisper compute_type {compute_type!r}: openai-whisper computes in float32, float16, "
+                "bfloat16; int8 needs the engine faster-whisper"
+            )
         self.encoder_dtype = getattr(torch, compute_type)
         self.decoder_dtype = torch.float16 if compute_type == "float16" else torch.float32  # decode() takes no other
         self.model = _openai_model(spec.weights).to(self.device)
@@ -353,8 +384,10 @@ class _OpenaiEngine:
         from whisper import log_mel_spectrogram, pad_or_trim
         from whisper.audio import N_FRAMES
 
-        mels = [log_mel_spectrogram(_at_least(chunk), self.model.dims.n_mels, padding=HOP, device=self.device)[:, :-1]
-                for chunk in chunks]
+        mels = [
+            log_mel_spectrogram(_at_least(chunk), self.model.dims.n_mels, padding=HOP, device=self.device)[:, :-1]
+            for chunk in chunks
+        ]
         with torch.inference_mode():
             batch = torch.stack([pad_or_trim(mel, N_FRAMES) for mel in mels]).to(self.encoder_dtype)
             return self.model.encoder(batch).to(self.decoder_dtype)
@@ -369,38 +402,56 @@ class _OpenaiEngine:
         import torch
         from whisper.decoding import DecodingOptions, DecodingTask
 
-        task = DecodingTask(self.model, DecodingOptions(
-            task=self.spec.task, language=language, without_timestamps=not timestamps,
-            beam_size=self.spec.beam_size if self.spec.beam_size > 1 else None, fp16=heard.dtype == torch.float16))
+        task = DecodingTask(
+            self.model,
+            DecodingOptions(
+                task=self.spec.task,
+                language=language,
+                without_timestamps=not timestamps,
+                beam_size=self.spec.beam_size if self.spec.beam_size > 1 else None,
+                fp16=heard.dtype == torch.float16,
+            ),
+        )
         beams, end = task.n_group, task.tokenizer.eot
         task.decoder.reset()
         with torch.inference_mode():
             prompts = torch.tensor([task.initial_tokens] * (count * beams), device=self.device)
             found, logprobs, no_speech = task._main_loop(heard.repeat_interleave(beams, dim=0), prompts)
             found, sums = task.decoder.finalize(found.reshape(count, beams, -1), logprobs.reshape(count, beams))
-        said = [[tokens[task.sample_begin:(tokens == end).nonzero()[0, 0]] for tokens in group] for group in found]
+        said = [[tokens[task.sample_begin : (tokens == end).nonzero()[0, 0]] for tokens in group] for group in found]
         decodings = []
         for index, best in enumerate(task.sequence_ranker.rank(said, sums)):
             tokens = said[index][best].tolist()
             words = [token for token in tokens if token < end]
-            decodings.append(Decoding(words, task.tokenizer.decode(words), float(sums[index][best]) / (len(tokens) + 1),
-                                      float(no_speech[index * beams])))
+            decodings.append(
+                Decoding(
+                    words,
+                    task.tokenizer.decode(words),
+                    float(sums[index][best]) / (len(tokens) + 1),
+                    float(no_speech[index * beams]),
+                )
+            )
         return decodings
 
     def align(self, heard: Any, tokens: list[list[int]], frames: list[int], language: str) -> list[list[TimedWord]]:
         from whisper.timing import find_alignment
 
         tokenizer = self._tokenizer(language)
-        aligned = [find_alignment(_Encoded(self.model), tokenizer, said, features, count)
-                   for said, features, count in zip(tokens, heard, frames, strict=True)]
-        return [[TimedWord(word.word, float(word.start), float(word.end), float(word.probability)) for word in words]
-                for words in aligned]
+        aligned = [
+            find_alignment(_Encoded(self.model), tokenizer, said, features, count)
+            for said, features, count in zip(tokens, heard, frames, strict=True)
+        ]
+        return [
+            [TimedWord(word.word, float(word.start), float(word.end), float(word.probability)) for word in words]
+            for words in aligned
+        ]
 
     def _tokenizer(self, language: str) -> Any:
         from whisper.tokenizer import get_tokenizer
 
-        return get_tokenizer(self.multilingual, num_languages=self.model.num_languages, language=language,
-                             task=self.spec.task)
+        return get_tokenizer(
+            self.multilingual, num_languages=self.model.num_languages, language=language, task=self.spec.task
+        )
 
 
 class _Encoded:
@@ -431,19 +482,25 @@ def _ct2_folder(weights: str) -> Path:
 
     path = resolve(weights)
     if path is not None and not ct2_weights.is_ct2_folder(path):
-        raise MissingWeights(f"weights {weights!r}: faster-whisper reads CTranslate2 folders, and this is none; cure: "
-                             "name a folder that holds model.bin, or choose the engine openai-whisper for a .pt file")
+        raise MissingWeights(
+            f"weights {weights!r}: faster-whisper reads CTranslate2 folders, and this is none; cure: "
+            "name a folder that holds model.bin, or choose the engine openai-whisper for a .pt file"
+        )
     if path is not None:
         return path
     if "/" not in weights and weights not in available_models():
-        raise MissingWeights(f"weights {weights!r}: faster-whisper knows no such model; cure: a path, a hub name "
-                             f"OWNER/MODEL, or one of: {', '.join(available_models())}")
+        raise MissingWeights(
+            f"weights {weights!r}: faster-whisper knows no such model; cure: a path, a hub name "
+            f"OWNER/MODEL, or one of: {', '.join(available_models())}"
+        )
     try:
         return Path(download_model(weights))
     except Exception as error:  # the hub's client raises its own tree, which changes from version to version
-        raise MissingWeights(f"weights {weights!r} are not in the cache and the hub did not give them "
-                             f"({type(error).__name__}); cure: fetch them once with a network, or name a local "
-                             "folder, or use the offline profile") from error
+        raise MissingWeights(
+            f"weights {weights!r} are not in the cache and the hub did not give them "
+            f"({type(error).__name__}); cure: fetch them once with a network, or name a local "
+            "folder, or use the offline profile"
+        ) from error
 
 
 def _openai_model(weights: str) -> Any:
@@ -456,11 +513,15 @@ def _openai_model(weights: str) -> Any:
         try:
             return whisper.load_model(weights, device="cpu")
         except (OSError, RuntimeError) as error:
-            raise MissingWeights(f"weights {weights!r} are not in the cache and cannot be fetched ({error}); cure: "
-                                 "fetch them once with a network, or name a .pt file or CTranslate2 folder") from error
+            raise MissingWeights(
+                f"weights {weights!r} are not in the cache and cannot be fetched ({error}); cure: "
+                "fetch them once with a network, or name a .pt file or CTranslate2 folder"
+            ) from error
     if path.is_dir() and not ct2_weights.is_ct2_folder(path):
-        raise MissingWeights(f"weights {weights!r}: this folder holds no model.bin; cure: name a .pt file of "
-                             "openai-whisper or a CTranslate2 folder")
+        raise MissingWeights(
+            f"weights {weights!r}: this folder holds no model.bin; cure: name a .pt file of "
+            "openai-whisper or a CTranslate2 folder"
+        )
     stored = ct2_weights.checkpoint(path) if path.is_dir() else torch.load(path, map_location="cpu", weights_only=True)
     if not {"dims", "model_state_dict"} <= set(stored):
         raise MissingWeights(f"weights {weights!r}: is no openai-whisper file; cure: one with dims, model_state_dict")
@@ -475,8 +536,10 @@ def _openai_name_sha256(weights: str) -> str:
     from whisper import _MODELS, available_models
 
     if weights not in _MODELS:
-        raise MissingWeights(f"weights {weights!r}: openai-whisper knows no such model; cure: a path, or one of: "
-                             f"{', '.join(available_models())}")
+        raise MissingWeights(
+            f"weights {weights!r}: openai-whisper knows no such model; cure: a path, or one of: "
+            f"{', '.join(available_models())}"
+        )
     return str(_MODELS[weights].split("/")[-2])
 
 
@@ -484,5 +547,6 @@ def _weights_sha256(spec: WhisperSpec) -> str:
     path = resolve(spec.weights)
     if path is not None:
         return sha256_of(path)
-    return _openai_name_sha256(spec.weights) if spec.engine == "openai-whisper" else \
-        sha256_of(_ct2_folder(spec.weights))
+    return (
+        _openai_name_sha256(spec.weights) if spec.engine == "openai-whisper" else sha256_of(_ct2_folder(spec.weights))
+    )

@@ -100,7 +100,7 @@ def _extract(args: argparse.Namespace, beam_flags: list[str]) -> int:
     if not plan.todo:
         print(f"nothing to do: all {plan.listed} videos are unchanged since snapshot {plan.snapshot}")
         return 0
-    with progress.shown(len(plan.todo)):
+    with progress.shown(len(plan.todo), job.runner):
         report = extract.run(plan, job)
     print(
         f"snapshot {report.snapshot}: {report.done} videos ({say(report.statuses)}), "

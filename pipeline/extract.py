@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import StandardOptions
 
 from ..schemas import snapshot as snapshots
 from ..schemas.elements import Probe, Video
@@ -124,9 +123,7 @@ def run(planned: Plan, job: Job) -> Report:
 def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
     """One Beam pipeline over some videos. What it writes is invisible until it is published."""
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-    options = job.beam
-    runner = options.view_as(StandardOptions).runner
-    build = beam.Pipeline(runner=runner or "FnApiRunner", options=options)
+    build = beam.Pipeline(runner=job.runner, options=job.beam)
     build_wave(build, videos, job, run)
     build.run().wait_until_finish()
     shards, videos_info, failures_info = read_receipt(job.storage, run)

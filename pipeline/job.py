@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from ..models.profiles import Profile, profile
 from ..schemas.errors import ModelMismatch, UsageError
@@ -15,6 +15,8 @@ from ..schemas.options import data_options, fingerprint
 from ..schemas.snapshot import Snapshot
 from ..schemas.storage import Storage
 from .options import ExtractOptions, beam_options
+
+LOCAL_RUNNER = "FnApiRunner"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class Job:
     profile: Profile
     models: dict[str, Any]
     beam: PipelineOptions
+
+    @property
+    def runner(self) -> str:
+        """Beam's own choice of a local runner differs between machines with and without a network; ours does not."""
+        return self.beam.view_as(StandardOptions).runner or LOCAL_RUNNER
 
     @property
     def fingerprint(self) -> str:

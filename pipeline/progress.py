@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..transforms import metrics
+from .job import LOCAL_RUNNER
 
 log = logging.getLogger("reelbeam")
 
@@ -46,8 +47,12 @@ def describe(totals: dict[str, dict[str, int]], videos: int, media_done_ms: int,
 
 
 @contextmanager
-def shown(videos: int) -> Iterator[None]:
-    """Shows progress until the context ends."""
+def shown(videos: int, runner: str) -> Iterator[None]:
+    """Shows progress until the context ends. Counters of other runners are not in this process: they show their own."""
+    if runner != LOCAL_RUNNER:
+        log.info("running on %s: follow it there; each wave that is published is logged here", runner)
+        yield
+        return
     before = metrics.totals()
     started = time.monotonic()
     over = threading.Event()

@@ -64,15 +64,19 @@ def tensor_column(
 
 
 WORDS = pa.list_(
-    pa.struct(
-        [
-            pa.field("word", pa.string(), False),
-            pa.field("start_ms", pa.int32(), False),
-            pa.field("end_ms", pa.int32(), False),
-            pa.field("probability", pa.float32(), False),
-        ]
+    pa.field(
+        "element",
+        pa.struct(
+            [
+                pa.field("word", pa.string(), False),
+                pa.field("start_ms", pa.int32(), False),
+                pa.field("end_ms", pa.int32(), False),
+                pa.field("probability", pa.float32(), False),
+            ]
+        ),
     )
 )
+"""The list's field has the name that Parquet gives it, so that a schema survives the round trip."""
 
 
 def windows_schema(shape: RowShape) -> pa.Schema:

@@ -6,6 +6,7 @@ import json
 import pickle
 import shutil
 import subprocess
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -47,6 +48,17 @@ SECOND = SAMPLE_RATE_HZ
 @lru_cache
 def model(engine: str) -> Transcriber:
     return ENGINES[engine].load("cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """torch on one thread: beside busy neighbours, the small steps of openai-whisper wait long for a second one."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def decoded(path: Path) -> np.ndarray:
