@@ -1,5 +1,5 @@
 # Everything a fresh Debian machine with Python 3.11, make and git needs: `make demo`, `make test`.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 SAMPLES := examples/sample_bucket
@@ -12,11 +12,11 @@ setup: $(VENV)/.done
 
 # The system's own packages, where they are missing and may be installed.
 system:
-	@./deploy/system_packages.sh
+	@PYTHON=$(PYTHON) ./deploy/system_packages.sh
 
 $(VENV)/.done: setup.py constraints.txt pyproject.toml
 	@$(MAKE) --no-print-directory system
-	$(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,lint]'
 	@touch $@
 
@@ -28,9 +28,11 @@ demo: setup
 	$(BIN)/python examples/show_demo.py $(OUT) demo_output/search.html
 
 test: setup
+	@./deploy/system_packages.sh espeak-ng
 	$(BIN)/python -m pytest -m 'not slow'
 
 test-slow: setup
+	@./deploy/system_packages.sh espeak-ng
 	$(BIN)/python -m pytest -m slow -s
 
 lint: setup
@@ -41,6 +43,7 @@ types: setup
 	$(BIN)/mypy schemas models transforms pipeline
 
 bench: setup
+	@./deploy/system_packages.sh espeak-ng
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[bench]'
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.memory
