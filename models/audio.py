@@ -122,7 +122,7 @@ class AudioMeter:
 
         with torch.inference_mode(), _one_thread():
             padded = pad(torch.from_numpy(samples).to(self._device), (N_FFT // 2, N_FFT))
-            frames = padded.unfold(0, N_FFT, HOP)[:1 + len(samples) // HOP]
+            frames = padded.unfold(0, N_FFT, HOP)[: 1 + len(samples) // HOP]
             parts = []
             before = None  # mel bands of the frame before
             for block in frames.split(BLOCK_FRAMES):
@@ -150,8 +150,9 @@ class AudioMeter:
         flatness = floored.log().mean(1).exp() / floored.mean(1)
         rise = torch.cat([decibels[:1] if before is None else before, decibels]).diff(dim=0)
         flux = rise.clamp_(min=0).mean(1)
-        return torch.cat([torch.stack([centroid, bandwidth, self._khz[below], flatness, flux], 1),
-                          decibels @ self._dct, chroma], 1), decibels
+        return torch.cat(
+            [torch.stack([centroid, bandwidth, self._khz[below], flatness, flux], 1), decibels @ self._dct, chroma], 1
+        ), decibels
 
 
 def tick_bounds(tick_hz: Fraction, ticks: int) -> np.ndarray:
