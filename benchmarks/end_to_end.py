@@ -53,6 +53,8 @@ class Run:
     wall_s: float
     cpu_s: float
     tree_bytes: int
+    others_s: float
+    """Processor seconds of the rest of the machine meanwhile."""
     stages: dict[str, float]
     """Seconds of each of STAGES; they add up to the wall time."""
 
@@ -72,7 +74,13 @@ def run_of(costs: Sequence[Cost], stages: dict[str, float]) -> Run:
     wall_s = sum(cost.wall_s for cost in costs)
     known = {name: stages.get(name, 0.0) for name in STAGES}
     known["rest"] = wall_s - sum(known.values())
-    return Run(wall_s, sum(cost.cpu_s for cost in costs), max(cost.tree_bytes for cost in costs), known)
+    return Run(
+        wall_s,
+        sum(cost.cpu_s for cost in costs),
+        max(cost.tree_bytes for cost in costs),
+        sum(cost.others_s for cost in costs),
+        known,
+    )
 
 
 def naive(batch: int, words: bool = False) -> Run:
@@ -161,6 +169,7 @@ def table(runs: dict[str, list[Run]]) -> str:
         ["**whole process**", *(spread([run.wall_s for run in runs[name]]) for name in runs)],
         ["without start and load", *(spread([run.steady_s for run in runs[name]]) for name in runs)],
         ["processor seconds", *(spread([run.cpu_s for run in runs[name]]) for name in runs)],
+        ["processor seconds of others meanwhile", *(spread([run.others_s for run in runs[name]]) for name in runs)],
         ["x realtime, whole", *(spread([MEDIA_S / run.wall_s for run in runs[name]]) for name in runs)],
         [
             "x realtime, without start and load",
@@ -221,7 +230,10 @@ def main() -> int:
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             runs[name].append(contenders[name]())
-            print(f"round {number + 1}: {name}: {runs[name][-1].wall_s:.1f} s", flush=True)
+            print(
+                f"round {number + 1}: {name}: {runs[name][-1].wall_s:.1f} s, others {runs[name][-1].others_s:.1f} s",
+                flush=True,
+            )
     (WORK / "end_to_end.json").write_text(
         json.dumps({name: [vars(run) for run in found] for name, found in runs.items()}, indent=1)
     )

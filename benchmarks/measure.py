@@ -33,6 +33,8 @@ class Cost:
     """User and system time of the process and of every child that it waited for."""
     tree_bytes: int
     """Highest sum of resident memory over all living processes. Pages that two of them share count twice."""
+    others_s: float
+    """Processor time that the rest of the machine took meanwhile: above a tenth of `wall_s`, times are not to be trusted."""
     report: dict[str, Any] = field(default_factory=dict)
     """What the process printed as JSON on its last line, if it did."""
 
@@ -40,7 +42,7 @@ class Cost:
 def run(arguments: Sequence[str], *, report: bool = True) -> Cost:
     """Runs this Python with some arguments from the repository's root. Raises RuntimeError when it fails."""
     command = [sys.executable, *arguments]
-    started = time.monotonic()
+    started, busy_s = time.monotonic(), machine_busy_s()
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -66,7 +68,7 @@ def run(arguments: Sequence[str], *, report: bool = True) -> Cost:
     for thread in threads:
         thread.start()
     _, status, usage = os.wait4(process.pid, 0)
-    wall_s = time.monotonic() - started
+    wall_s, busy_s = time.monotonic() - started, machine_busy_s() - busy_s
     process.returncode = os.waitstatus_to_exitcode(status)
     over.set()
     for thread in threads:
@@ -76,7 +78,14 @@ def run(arguments: Sequence[str], *, report: bool = True) -> Cost:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{shown}")
     last = output["stdout"].decode().strip().rpartition("\n")[2]
     found = json.loads(last) if report else {}
-    return Cost(wall_s, usage.ru_utime + usage.ru_stime, peak[0], found)
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return Cost(wall_s, cpu_s, peak[0], max(0.0, busy_s - cpu_s), found)
+
+
+def machine_busy_s() -> float:
+    """Processor seconds that the whole machine has worked since it started; time stolen by its host included."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def since_spawn() -> float:

@@ -25,7 +25,6 @@ from ..schemas.storage import Storage, file_sha256
 from ..schemas.tables import tensor
 from ..transforms import build_index as build
 from .options import IndexOptions
-from .publish import commit_next
 from .read import Dataset
 
 log = logging.getLogger("reelbeam")
@@ -200,4 +199,4 @@ def publish(storage: Storage, name: str, index: faiss.Index, settings: dict[str,
             indexes={**current.indexes, name: info},
         )
 
-    return commit_next(storage, swapped)
+    return snapshots.commit_next(storage, swapped)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import os
-import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..schemas.storage import is_remote
-from ..transforms.ffmpeg import file_url
+from ..schemas.errors import InputError
+from ..schemas.storage import Storage, is_remote
+from ..transforms.ffmpeg import Limits, file_url, guarded_input, run
 
 if TYPE_CHECKING:
     from .search import Moment
@@ -28,59 +30,56 @@ def clock(at_ms: int) -> str:
     return (f"{hours}:{minutes:02d}" if hours else f"{minutes}") + f":{ms // 1000:02d}.{ms % 1000 // 100}"
 
 
-def frame_at(uri: str, at_ms: int, height: int = 180) -> bytes | None:
-    """A JPEG of a video's frame at an instant; None when the video cannot be reached from here."""
-    if is_remote(uri) or not Path(uri).exists():
+def local_file(uri: str, folder: Path) -> Path | None:
+    """A video on local disk: where it lies, or fetched into `folder` once; None when it is gone."""
+    if not is_remote(uri):
+        return Path(uri) if Path(uri).exists() else None
+    copy = folder / hashlib.sha256(uri.encode()).hexdigest()
+    if not copy.exists():
+        parent, _, name = uri.rpartition("/")
+        try:
+            Storage.at(parent).fetch(name, copy)
+        except FileNotFoundError:
+            return None
+    return copy
+
+
+def frame_at(file: Path, at_ms: int, height: int = 180) -> bytes | None:
+    """A JPEG of a video's frame at an instant; None when ffmpeg finds none there."""
+    limits = Limits(wall_s=60, stall_s=60, output_bytes=16 << 20)
+    reading = [part for name, value in guarded_input().items() for part in (f"-{name}", value)]
+    command = ["ffmpeg", "-nostdin", "-v", "error", *reading, "-ss", f"{at_ms / 1000:.3f}", "-i", file_url(file)]
+    shown = ["-frames:v", "1", "-vf", f"scale=-2:{height}", "-f", "mjpeg", "pipe:{pipe0}"]
+    try:
+        return bytes(run([*command, *shown], 1, limits).outputs[0]) or None
+    except InputError:
         return None
-    command = [
-        "ffmpeg",
-        "-nostdin",
-        "-v",
-        "error",
-        "-protocol_whitelist",
-        "file,pipe",
-        "-ss",
-        f"{at_ms / 1000:.3f}",
-        "-i",
-        file_url(Path(uri)),
-        "-frames:v",
-        "1",
-        "-vf",
-        f"scale=-2:{height}",
-        "-f",
-        "mjpeg",
-        "pipe:1",
-    ]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    return done.stdout or None
 
 
 def page(results: list[tuple[str, list[Moment]]]) -> str:
     """A page that shows each query's moments with the frames found. Needs no network and no other file."""
-    parts = []
-    for query, moments in results:
-        cards = "".join(_card(moment) for moment in moments)
-        parts.append(f"<section><h2>{html.escape(query)}</h2><div class=row>{cards}</div></section>")
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>Moments found</title><style>{STYLE}</style>"
-        f"<h1>Moments found</h1>{''.join(parts)}</html>\n"
-    )
+    with tempfile.TemporaryDirectory(prefix="reelbeam-page-") as folder:
+        parts = [
+            f"<section><h2>{html.escape(query)}</h2><div class=row>"
+            f"{''.join(_card(moment, Path(folder)) for moment in moments)}</div></section>"
+            for query, moments in results
+        ]
+    head = f"<meta charset=utf-8><title>Moments found</title><style>{STYLE}</style>"
+    return f"<!doctype html><html lang=en>{head}<h1>Moments found</h1>{''.join(parts)}</html>\n"
 
 
-def _card(moment: Moment) -> str:
-    picture = frame_at(moment.uri, moment.best_ms)
-    shown = (
-        f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(picture).decode()}'>"
-        if picture
-        else "<div class=none>no picture</div>"
-    )
-    link = html.escape(
-        f"{moment.uri if is_remote(moment.uri) else Path(moment.uri).as_uri()}#t={moment.start_ms / 1000:.1f}",
-        quote=True,
-    )
+def _card(moment: Moment, folder: Path) -> str:
+    file = local_file(moment.uri, folder)
+    picture = frame_at(file, moment.best_ms) if file else None
+    shown = "<div class=none>no picture</div>"
+    if picture:
+        shown = f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(picture).decode()}'>"
+    place = moment.uri if is_remote(moment.uri) else Path(moment.uri).as_uri()
+    link = html.escape(f"{place}#t={moment.start_ms / 1000:.1f}", quote=True)
+    name = html.escape(os.path.basename(moment.uri))
     return (
-        f"<figure><a href='{link}'>{shown}</a><figcaption><b>{html.escape(os.path.basename(moment.uri))}</b> "
-        f"{clock(moment.start_ms)} to {clock(moment.end_ms)} <i>{moment.score:.3f}</i><br>{html.escape(moment.text)}</figcaption></figure>"
+        f"<figure><a href='{link}'>{shown}</a><figcaption><b>{name}</b> {clock(moment.start_ms)} to "
+        f"{clock(moment.end_ms)} <i>{moment.score:.3f}</i><br>{html.escape(moment.text)}</figcaption></figure>"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..schemas import snapshot as snapshots
-from ..schemas.errors import CommitConflict, GateError
+from ..schemas.errors import GateError
 from ..schemas.options import data_options
 from ..schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ..schemas.storage import Storage
@@ -19,8 +19,6 @@ from .job import Job, check_same
 from .read import Dataset, read_table
 
 log = logging.getLogger("reelbeam")
-
-MAX_COMMIT_TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -35,22 +33,6 @@ class WaveRows:
     failures: list[dict[str, Any]]
 
 
-def commit_next(storage: Storage, make: Callable[[Snapshot | None], Snapshot]) -> Snapshot:
-    """Commits what `make` makes of the current snapshot; of a newer one again when another writer was first.
-
-    Raises CommitConflict when others keep winning.
-    """
-    for _ in range(MAX_COMMIT_TRIES):
-        published = make(snapshots.latest(storage))
-        try:
-            snapshots.commit(storage, published)
-        except CommitConflict:
-            log.info("another run published snapshot %d first; trying again on top of it", published.number)
-            continue
-        return published
-    raise CommitConflict(f"{storage.root}: other writers were first {MAX_COMMIT_TRIES} times in a row; try again later")
-
-
 def publish(job: Job, wave: WaveRows) -> Snapshot:
     """Commits a wave onto the current snapshot, and again onto a newer one when another writer was first.
 
@@ -62,7 +44,7 @@ def publish(job: Job, wave: WaveRows) -> Snapshot:
             f"{lost} of {len(wave.videos)} videos failed, more than --max-failed {job.options.max_failed:g}; "
             f"nothing of this wave was published; the reasons are in {job.storage.uri(f'failures/{wave.run}.parquet')}"
         )
-    return commit_next(job.storage, lambda parent: next_snapshot(job, parent, wave))
+    return snapshots.commit_next(job.storage, lambda parent: next_snapshot(job, parent, wave))
 
 
 def next_snapshot(job: Job, parent: Snapshot | None, wave: WaveRows) -> Snapshot:

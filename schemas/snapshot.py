@@ -5,8 +5,9 @@ number is current. A commit creates the next number only if nobody has: readers 
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -17,7 +18,10 @@ from .errors import CommitConflict, CorruptOutput, UsageError
 from .storage import Storage
 from .tables import SCHEMA_VERSION, RowShape
 
+log = logging.getLogger("reelbeam")
+
 FORMAT = "reelbeam"
+MAX_COMMIT_TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,22 @@ def commit(storage: Storage, snapshot: Snapshot) -> None:
     """Publishes a snapshot. Raises CommitConflict when another writer was first: re-read, plan again, try again."""
     if not storage.put_if_absent(snapshot_path(snapshot.number), snapshot.to_json()):
         raise CommitConflict(f"{storage.uri(snapshot_path(snapshot.number))} exists: another run published it first")
+
+
+def commit_next(storage: Storage, make: Callable[[Snapshot | None], Snapshot]) -> Snapshot:
+    """Commits what `make` makes of the current snapshot; of a newer one again when another writer was first.
+
+    Raises CommitConflict when others keep winning.
+    """
+    for _ in range(MAX_COMMIT_TRIES):
+        published = make(latest(storage))
+        try:
+            commit(storage, published)
+        except CommitConflict:
+            log.info("another run published snapshot %d first; trying again on top of it", published.number)
+            continue
+        return published
+    raise CommitConflict(f"{storage.root}: other writers were first {MAX_COMMIT_TRIES} times in a row; try again later")
 
 
 def now() -> str:
