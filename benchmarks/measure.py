@@ -94,12 +94,17 @@ def since_spawn() -> float:
 
 
 def tree(pid: int) -> Iterator[int]:
-    """A process and all its living descendants."""
+    """A process and all its living descendants, but for children that are still copies of their parent.
+
+    Between fork and exec a child shares every page with its parent: counted, it would double a gigabyte for a moment.
+    """
     yield pid
     try:
+        own = Path(f"/proc/{pid}/cmdline").read_bytes()
         for thread in Path(f"/proc/{pid}/task").iterdir():
             for child in (thread / "children").read_text().split():
-                yield from tree(int(child))
+                if Path(f"/proc/{child}/cmdline").read_bytes() != own:
+                    yield from tree(int(child))
     except OSError:  # it has ended meanwhile
         return
 
