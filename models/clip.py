@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,29 +70,27 @@ class ClipSpec:
 
 
 def _load_config(spec: ClipSpec) -> dict[str, Any]:
-    import json
-
-    import open_clip
-
+    """Read without importing open_clip, which takes seconds: a job knows its shapes before its models are loaded."""
     found = resolve(spec.weights)
     if found is not None and found.is_dir():
         file = found / "open_clip_config.json"
         if not file.exists():
             raise MissingWeights(f"{found}: no open_clip_config.json; a folder of weights needs open_clip's own layout")
         return json.loads(file.read_text())
-    model = open_clip.get_model_config(spec.architecture)
-    if model is None:
+    installed = importlib.util.find_spec("open_clip")
+    places = (installed and installed.submodule_search_locations) or [""]
+    file = Path(places[0], "model_configs", f"{spec.architecture}.json")
+    if not file.is_file():
         raise UsageError(f"open_clip knows no architecture {spec.architecture!r}; see open_clip.list_models()")
-    tag = open_clip.get_pretrained_cfg(spec.architecture, spec.weights) if found is None else {}
-    if found is None and not tag:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(spec.architecture))
-        raise MissingWeights(
-            f"{spec.architecture} has no pretrained weights {spec.weights!r}, and there is no such file; known: {tags}"
-        )
-    return {
-        "model_cfg": model,
-        "preprocess_cfg": {key: tag[key] for key in ("mean", "std", "interpolation") if tag.get(key)},
-    }
+    return {"model_cfg": json.loads(file.read_text()), "preprocess_cfg": {}}
+
+
+def _preprocess_of(spec: ClipSpec) -> dict[str, Any]:
+    """mean, std and interpolation, where the weights state them."""
+    import open_clip
+
+    tag = {} if resolve(spec.weights) else open_clip.get_pretrained_cfg(spec.architecture, spec.weights)
+    return {**spec.config.get("preprocess_cfg", {}), **{key: value for key, value in tag.items() if value}}
 
 
 def _download(architecture: str, tag: str) -> Path:
@@ -98,6 +98,11 @@ def _download(architecture: str, tag: str) -> Path:
     import open_clip
 
     found = open_clip.get_pretrained_cfg(architecture, tag)
+    if not found:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture))
+        raise MissingWeights(
+            f"{architecture} has no pretrained weights {tag!r}, and there is no such file; known: {tags}"
+        )
     try:
         return Path(open_clip.download_pretrained(found))
     except Exception as error:  # every hub client has its own errors; what helps is the same
@@ -137,9 +142,11 @@ class ClipEncoder:
             model = open_clip.create_model(name, pretrained=str(spec._weights_path()), force_quick_gelu=spec.quick_gelu)
         self.tokenizer = open_clip.get_tokenizer(name)
         self.dtype = pick_precision(spec.precision, device, sum(p.numel() for p in model.visual.parameters()))
-        self.model = model.eval().requires_grad_(False).to(device=device, dtype=self.dtype)
+        self.model = model.eval().requires_grad_(False).to(device)
+        # on a CPU the words stay in float32: torch's attention with a mask takes twice as long in bfloat16
+        (self.model if device.startswith("cuda") else self.model.visual).to(self.dtype)
         self.size = spec.image_size
-        preprocess = spec.config.get("preprocess_cfg", {})
+        preprocess = _preprocess_of(spec)
         self.interpolation = preprocess.get("interpolation", "bicubic")
         mean = preprocess.get("mean", open_clip.OPENAI_DATASET_MEAN)
         std = preprocess.get("std", open_clip.OPENAI_DATASET_STD)

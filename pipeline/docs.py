@@ -15,7 +15,8 @@ import pyarrow as pa
 from ..models.audio import FEATURES
 from ..schemas.options import documented, flag
 from ..schemas.tables import RowShape, failures_schema, videos_schema, windows_schema
-from .options import ExtractOptions, IndexOptions, Options, SearchOptions
+from .commands import COMMANDS
+from .options import Options
 
 SHAPE = RowShape(10, 512, len(FEATURES), 384)
 """The sizes that the README shows: ViT-B/32 and the default grid."""
@@ -70,9 +71,7 @@ def sections() -> dict[str, str]:
         "videos": columns(videos_schema()),
         "failures": columns(failures_schema()),
         "sound": sound_measures(),
-        "extract options": options(ExtractOptions),
-        "index options": options(IndexOptions),
-        "search options": options(SearchOptions),
+        **{f"{name} options": options(module.OPTIONS) for name, module in COMMANDS.items() if module.OPTIONS},
     }
 
 

@@ -73,6 +73,9 @@ PROMPTS = (
 )
 """Text queries that any dataset is asked, beside what is said in it."""
 
+VECTORS_A_TEXT_QUERY = 100
+"""Text queries grow with the index: encoding a thousand of them takes longer than building a small one."""
+
 
 def frame_vectors(dataset: Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """All frame embeddings that count: (ids int64 [n], vectors float32 [n, D]). Ticks without a frame are left out."""
@@ -123,7 +126,7 @@ def run_index(output: str, options: IndexOptions) -> tuple[Snapshot, dict[str, A
         raise UsageError(f"--index {options.index}: {error}") from error
     build.fill(index, frame_vectors(dataset))
 
-    texts = text_queries(dataset, options.queries)
+    texts = text_queries(dataset, min(options.queries, max(len(PROMPTS), total // VECTORS_A_TEXT_QUERY)))
     text_vectors = loaded(clip_of(dataset.snapshot.models["clip"]), options.device).encode_text(texts)
     exact = [
         build.exact_search(query_vectors, frame_vectors(dataset), build.RECALL_K, query_ids),

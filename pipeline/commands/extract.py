@@ -1,0 +1,68 @@
+"""reelbeam extract INPUT OUTPUT"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections import Counter
+
+from ..options import ExtractOptions
+
+log = logging.getLogger("reelbeam")
+
+HELP = "extract features from all videos that are new or have changed. Beam's own options (--runner, ...) may follow"
+OPTIONS = ExtractOptions
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        help="a folder, a glob, a bucket URL with prefix or glob, or a txt, csv or parquet list",
+    )
+    parser.add_argument("output", metavar="OUTPUT", help="a folder or bucket URL")
+
+
+def run(args: argparse.Namespace, rest: list[str]) -> int:
+    """Plans, extracts, reports."""
+    from .. import extract, progress
+    from ..job import prepare
+
+    options = ExtractOptions.from_args(args)
+    job = prepare(args.output, options, rest)
+    if options.dry_run:
+        guess = extract.estimate(args.input, job)
+        print(
+            f"would extract {guess.videos} videos ({guess.hours:.2f} h, {guess.units} units, {guess.windows} windows), "
+            f"about {guess.bytes / 1e6:.1f} MB; {guess.unchanged} unchanged, {guess.unreadable} unreadable"
+        )
+        print(
+            f"at {extract.TYPICAL_SPEED:.0f}x realtime, typical of two CPU cores, this takes about "
+            f"{guess.hours * 60 / extract.TYPICAL_SPEED:.1f} min. Nothing was done"
+        )
+        return 0
+    plan = extract.plan(args.input, job)
+    log.info("%d videos listed, %d to do, %d unchanged", plan.listed, len(plan.todo), plan.listed - len(plan.todo))
+    if not plan.todo:
+        print(f"nothing to do: all {plan.listed} videos are unchanged since snapshot {plan.snapshot}")
+        return 0
+    with progress.shown(len(plan.todo), job.runner):
+        report = extract.run(plan, job)
+    print(
+        f"snapshot {report.snapshot}: {report.done} videos ({say(report.statuses)}), "
+        f"{report.windows} windows, {report.media_ms / 3_600_000:.3f} h of media in {report.seconds:.1f} s "
+        f"({report.media_ms / 1000 / max(report.seconds, 1e-9):.1f}x realtime)"
+    )
+    for uri, stage, kind, message in report.failures[:10]:
+        print(f"  {stage} {kind}: {uri}: {message[:160]}")
+    if len(report.failures) > 10:
+        print(f"  and {len(report.failures) - 10} more: see the failures table, or reelbeam status {args.output}")
+    return 0
+
+
+def say(statuses: Counter[str]) -> str:
+    """
+    >>> say(Counter(ok=3, failed=1))
+    '3 ok, 0 partial, 1 failed'
+    """
+    return ", ".join(f"{statuses[status]} {status}" for status in ("ok", "partial", "failed"))

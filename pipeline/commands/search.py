@@ -1,0 +1,64 @@
+"""reelbeam search OUTPUT TEXT..."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from ...schemas.errors import UsageError
+from ..options import SearchOptions
+from .base import none_left
+
+log = logging.getLogger("reelbeam")
+
+HELP = "find moments by words or by a picture"
+OPTIONS = SearchOptions
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", metavar="OUTPUT", help="a folder or bucket URL")
+    parser.add_argument("query", metavar="TEXT", nargs="*", help="what to look for; several give several answers")
+
+
+def run(args: argparse.Namespace, rest: list[str]) -> int:
+    """Searches for one or several queries, and prints the moments."""
+    from .. import page, search
+    from ..read import Dataset
+
+    none_left(rest, "search")
+    options = SearchOptions.from_args(args)
+    if bool(args.query) == bool(options.image):
+        raise UsageError("say what to look for: either words or --image FILE")
+    index = search.Index(Dataset.open(args.output), options.name)
+    if index.missing_frames:
+        log.warning(
+            "%d frames are newer than the index and are not searched; cure: reelbeam index %s",
+            index.missing_frames,
+            args.output,
+        )
+    results = [
+        (query, index.search(search.query_vector(index, query, options), options.k))
+        for query in args.query or [options.image]
+    ]
+    if options.html:
+        with open(options.html, "w", encoding="utf-8") as stream:
+            stream.write(page.page(results))
+    for query, moments in results:
+        if options.json:
+            print(search.as_json(query, moments))
+        else:
+            table = Table("score", "from", "to", "video", "words spoken there", title=query, title_justify="left")
+            for moment in moments:
+                table.add_row(
+                    f"{moment.score:.3f}",
+                    page.clock(moment.start_ms),
+                    page.clock(moment.end_ms),
+                    moment.uri,
+                    moment.text,
+                )
+            Console(width=None if sys.stdout.isatty() else 160).print(table)
+    return 0

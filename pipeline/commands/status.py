@@ -1,0 +1,74 @@
+"""reelbeam status OUTPUT"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from .base import none_left
+
+if TYPE_CHECKING:
+    from ..read import Dataset
+
+HELP = "what OUTPUT holds"
+OPTIONS = None
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", metavar="OUTPUT", help="a folder or bucket URL")
+    parser.add_argument("--json", action="store_true", help="answer as JSON")
+
+
+def run(args: argparse.Namespace, rest: list[str]) -> int:
+    """Prints the facts of the current snapshot."""
+    from ..read import Dataset
+
+    none_left(rest, "status")
+    facts = status_of(Dataset.open(args.output))
+    if args.json:
+        print(json.dumps(facts, indent=1))
+        return 0
+    counts = facts["counts"]
+    print(
+        f"snapshot {facts['snapshot']} of {facts['created_at']}, models {facts['models']['clip']} and {facts['models']['whisper']}"
+    )
+    print(
+        f"{counts['videos']} videos ({counts['ok']} ok, {counts['partial']} partial, {counts['failed']} failed), "
+        f"{counts['media_ms'] / 3_600_000:.3f} h, {counts['windows']} windows, {counts['frames']} frames, {counts['words']} words"
+    )
+    print(f"{facts['shards']} shards, {facts['bytes'] / 1e6:.1f} MB, rows 0 to {facts['next_row']}")
+    for name, index in facts["indexes"].items():
+        print(f"index {name}: {index['kind']}, {index['vectors']} frames, from snapshot {index['snapshot']}")
+    for failure in facts["failures"]:
+        print(f"  {failure['stage']} {failure['kind']}: {failure['uri']}: {failure['message'][:160]}")
+    return 0
+
+
+def status_of(dataset: Dataset) -> dict[str, Any]:
+    """What `status` tells: facts of the current snapshot, and the failures that still stand."""
+    snapshot = dataset.snapshot
+    newest = {
+        row["video_id"]: info.path.removeprefix("videos/").removesuffix(".parquet")
+        for info in snapshot.videos
+        for row in dataset.table_of(info).to_pylist()
+    }
+    standing = (
+        [row for row in dataset.table("failures").to_pylist() if newest.get(row["video_id"]) == row["run"]]
+        if snapshot.failures
+        else []
+    )
+    return {
+        "snapshot": snapshot.number,
+        "created_at": snapshot.created_at,
+        "fingerprint": snapshot.fingerprint,
+        "options": snapshot.options,
+        "models": {name: identity.get("weights", "") for name, identity in snapshot.models.items()},
+        "counts": snapshot.counts,
+        "shards": len(snapshot.shards),
+        "bytes": sum(shard.bytes for shard in snapshot.shards),
+        "next_row": snapshot.next_row,
+        "indexes": {name: dataclasses.asdict(index) for name, index in snapshot.indexes.items()},
+        "failures": standing,
+    }
