@@ -65,9 +65,11 @@ class IndexInfo:
     rows: int
     """That snapshot's next_row: rows from here on are newer than the index."""
     sha256: str
-    """Of index.faiss."""
+    """Of index.faiss; of the oldest part where a build has several."""
     settings_sha256: str
     """Of index.json."""
+    files: tuple[str, ...] = ()
+    """Every stored file that it needs, index.json included: an update shares files with the builds before it."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,10 @@ class Snapshot:
             )
             fields["videos"] = tuple(TableInfo(**table) for table in fields["videos"])
             fields["failures"] = tuple(TableInfo(**table) for table in fields["failures"])
-            fields["indexes"] = {name: IndexInfo(**built) for name, built in fields["indexes"].items()}
+            fields["indexes"] = {
+                name: IndexInfo(**{**built, "files": tuple(built.get("files", ()))})
+                for name, built in fields["indexes"].items()
+            }
             return cls(**fields)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptOutput(f"a snapshot file cannot be read: {type(error).__name__}: {error}") from error

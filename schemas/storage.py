@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,6 +118,13 @@ class Storage:
         """All bytes of an object. Raises FileNotFoundError."""
         try:
             return bytes(obstore.get(self._store, path).bytes())
+        except NotFoundError as error:
+            raise FileNotFoundError(self.uri(path)) from error
+
+    def get_ranges(self, path: str, starts: Sequence[int], length: int) -> list[bytes]:
+        """Stretches of one object, all of one length. Raises FileNotFoundError."""
+        try:
+            return [bytes(piece) for piece in obstore.get_ranges(self._store, path, starts=starts, lengths=[length] * len(starts))]
         except NotFoundError as error:
             raise FileNotFoundError(self.uri(path)) from error
 
