@@ -92,9 +92,7 @@ class Build:
 
     def run(self, make: Callable[[beam.Pipeline], object], total: int, stage: str) -> None:
         """Runs one Beam pipeline, on our pinned local runner unless another is asked for."""
-        pipeline = beam.Pipeline(
-            runner=self.beam.view_as(StandardOptions).runner or LOCAL_RUNNER, options=self.beam
-        )
+        pipeline = beam.Pipeline(runner=self.beam.view_as(StandardOptions).runner or LOCAL_RUNNER, options=self.beam)
         make(pipeline)
         with progress(stage, total):
             pipeline.run().wait_until_finish()
@@ -146,9 +144,7 @@ def full_build(
     counts = count_vectors(dataset)
     total, dimension = sum(counts.values()), dataset.snapshot.shape.frame_dim
     if not total:
-        raise UsageError(
-            f"{dataset.storage.root}: snapshot {dataset.snapshot.number} has no frame embeddings to index"
-        )
+        raise UsageError(f"{dataset.storage.root}: snapshot {dataset.snapshot.number} has no frame embeddings to index")
     kind = kind_for(options, total, dimension)
     guess = estimate(kind, total, dimension, cores(), 2 * options.queries)
     log.info(
@@ -157,7 +153,9 @@ def full_build(
         "as measured" if guess.recall is None else f"about {guess.recall:g}",
     )  # fmt: skip
     snapshot = dataset.snapshot
-    key = fingerprint({"kind": kind, "snapshot": snapshot.number, "clip": snapshot.models["clip"], "q": options.queries})
+    key = fingerprint(
+        {"kind": kind, "snapshot": snapshot.number, "clip": snapshot.models["clip"], "q": options.queries}
+    )
     build = Build(dataset, options, beam_options, kind, f"indexes/{options.name}/work/{key}")
     try:
         trained, queries = train(build, total, encode)
@@ -174,9 +172,11 @@ def full_build(
         parts = fill(build, tasks, total, build.part_bytes if merges else 1 << 62)
     folder = new_folder(options.name)
     with build.timed("merge"):
-        [whole] = [merge(build, trained, parts, f"{folder}/index.faiss")] if merges else [
-            copy(build, parts[0], f"{folder}/index.faiss")
-        ]
+        [whole] = (
+            [merge(build, trained, parts, f"{folder}/index.faiss")]
+            if merges
+            else [copy(build, parts[0], f"{folder}/index.faiss")]
+        )
     settings: dict[str, Any] = {
         **described(build, total, [whole], why),
         "trained_on": {"rows": snapshot.next_row, "vectors": total, "snapshot": snapshot.number},
@@ -220,7 +220,9 @@ def train(build: Build, total: int, encode: Encode) -> tuple[faiss.Index, Querie
             faiss.omp_set_num_threads(options.threads)
         trained = new_index(build.kind, dimension, training, pick_device(options.device))
     with build.timed("encode_queries"):
-        texts = encode(build.dataset, min(options.queries, max(len(PROMPTS), total // VECTORS_A_TEXT_QUERY)), options.device)
+        texts = encode(
+            build.dataset, min(options.queries, max(len(PROMPTS), total // VECTORS_A_TEXT_QUERY)), options.device
+        )
     queries = Queries.asked(
         np.concatenate([own, np.full(len(texts), -1, np.int64)]), np.concatenate([vectors, texts.astype(np.float32)])
     )
@@ -317,7 +319,9 @@ def store_vectors(build: Build, shards: Sequence[ShardInfo]) -> list[dict[str, A
     return files
 
 
-def measured(build: Build, settings: dict[str, Any], queries: Queries, first: int, extra: Sequence[Any] = ()) -> dict[str, Any]:
+def measured(
+    build: Build, settings: dict[str, Any], queries: Queries, first: int, extra: Sequence[Any] = ()
+) -> dict[str, Any]:
     """Recall of what was built, with the nprobe that reaches the gate with room. Raises GateError where none does."""
     gate = build.options.min_recall
     with build.timed("measure"):
@@ -397,7 +401,12 @@ def covered(shards: Sequence[ShardInfo], counts: dict[str, int]) -> list[dict[st
 
 
 def put_side_files(
-    build: Build, folder: str, settings: dict[str, Any], trained: faiss.Index | None, queries: Queries, removed: np.ndarray
+    build: Build,
+    folder: str,
+    settings: dict[str, Any],
+    trained: faiss.Index | None,
+    queries: Queries,
+    removed: np.ndarray,
 ) -> list[str]:
     """Stores queries, removed ids and the trained index beside a build; names all files that it needs."""
     storage = build.storage

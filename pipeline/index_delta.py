@@ -134,6 +134,8 @@ def decide(dataset: Dataset, settings: dict[str, Any], change: Change, options: 
         return "full", "rows of the index were written again under the same numbers"
     if not change.added and not len(change.removed):
         return "none", f"nothing has changed since snapshot {settings['snapshot']}"
+    if not change.total:
+        return "full", "no vector of the index counts any more"
     if not settings.get("trained"):
         return "full", f"{kind} has no trained lists: it is filled anew"
     base = settings["trained_on"]
@@ -144,7 +146,10 @@ def decide(dataset: Dataset, settings: dict[str, Any], change: Change, options: 
             return "full", f"{wanted} is the kind for {change.total} vectors, and the index is {kind}"
     share = (settings.get("newer", 0) + change.new_vectors) / max(1, change.total)
     if share > options.retrain_above:
-        return "full", f"{share:.0%} of the vectors are newer than the training, more than --retrain-above {options.retrain_above:g}"
+        return (
+            "full",
+            f"{share:.0%} of the vectors are newer than the training, more than --retrain-above {options.retrain_above:g}",
+        )
     held = sum(part.vectors for part in parts_of(settings)[1:]) + change.new_vectors
     gone = settings.get("removed", {}).get("ids", 0) + len(change.removed)
     if held + gone > options.merge_above * base["vectors"] or len(settings["parts"]) > MOST_DELTAS:

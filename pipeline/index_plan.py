@@ -42,7 +42,8 @@ def print_plan(output: str | None, options: IndexOptions) -> None:
     chosen, rows = plan_for(output, options)
     search_bytes = options.search_memory_mb << 20
     table = Table(
-        "", "kind", "in memory", f"machines of {size(search_bytes)}", "stored", "train", "on a GPU", "fill", "merge", "measure", "recall@10",
+        "", "kind", "in memory", f"machines of {size(search_bytes)}", "stored", "train", "on a GPU", "fill", "merge", "measure",
+        "recall@10",
         title=f"{rows[0].vectors:,} vectors of {rows[0].dimension}, hours on this machine's {cores()} cores", title_justify="left",
     )  # fmt: skip
     for row in rows:
@@ -81,4 +82,10 @@ def size(count: int) -> str:
     >>> size(2_000_000), size(64 << 30), size(1_096_295_279_001)
     ('2.0 MB', '68.7 GB', '1.10 TB')
     """
-    return f"{count / 1e12:.2f} TB" if count >= 1e12 else f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+    return (
+        f"{count / 1e12:.2f} TB"
+        if count >= 1e12
+        else f"{count / 1e9:.1f} GB"
+        if count >= 1e9
+        else f"{count / 1e6:.1f} MB"
+    )

@@ -41,7 +41,11 @@ class Searcher:
     """
 
     def __init__(
-        self, parts: Sequence[faiss.Index], removed: np.ndarray, nprobe: int | None, second_look: VectorsOf | None = None
+        self,
+        parts: Sequence[faiss.Index],
+        removed: np.ndarray,
+        nprobe: int | None,
+        second_look: VectorsOf | None = None,
     ):
         self.parts, self.removed, self.second_look = list(parts), removed, second_look
         self.nprobe = nprobe or 1

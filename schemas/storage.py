@@ -124,7 +124,10 @@ class Storage:
     def get_ranges(self, path: str, starts: Sequence[int], length: int) -> list[bytes]:
         """Stretches of one object, all of one length. Raises FileNotFoundError."""
         try:
-            return [bytes(piece) for piece in obstore.get_ranges(self._store, path, starts=starts, lengths=[length] * len(starts))]
+            return [
+                bytes(piece)
+                for piece in obstore.get_ranges(self._store, path, starts=starts, lengths=[length] * len(starts))
+            ]
         except NotFoundError as error:
             raise FileNotFoundError(self.uri(path)) from error
 

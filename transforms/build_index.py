@@ -161,9 +161,7 @@ def exact_search(
     return drop_own(best.D, best.I, k, without)
 
 
-def merge_results(
-    parts: list[tuple[np.ndarray, np.ndarray]], queries: int, k: int
-) -> tuple[np.ndarray, np.ndarray]:
+def merge_results(parts: list[tuple[np.ndarray, np.ndarray]], queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k best of several results for the same queries. Missing ones have id -1 and come last."""
     scores = np.concatenate([np.full((queries, 0), -np.inf, np.float32), *(some for some, _ in parts)], axis=1)
     ids = np.concatenate([np.full((queries, 0), -1, np.int64), *(some for _, some in parts)], axis=1)

@@ -53,7 +53,9 @@ KINDS = (
     Kind("exact", "Flat", 1.0, 0.1, f"up to {FLAT_UP_TO:,} vectors: exact"),
     Kind("half", "IVF{lists},SQfp16", 0.999, 0.7, "the first choice while it fits: what is stored, without loss"),
     Kind("byte", "IVF{lists},SQ8,Refine(SQfp16)", 0.998, 0.8, "half the memory; the best are looked at again on disk"),
-    Kind("product", "OPQ{eighth},IVF{lists},PQ{eighth},Refine(SQfp16)", 0.97, 20.0, "a sixteenth; slow to train and fill"),
+    Kind(
+        "product", "OPQ{eighth},IVF{lists},PQ{eighth},Refine(SQfp16)", 0.97, 20.0, "a sixteenth; slow to train and fill"
+    ),
     Kind("bits", "IVF{lists},RaBitQ,Refine(SQfp16)", 0.97, 4.0, "about a sixteenth, without a codebook to train"),
 )
 """In the order of preference. IVF-Flat is not here: the stored vectors are float16, it would double the bytes for nothing."""
@@ -188,4 +190,6 @@ def choose_kind(vectors: int, dimension: int = 512, memory_bytes: float = math.i
         return "Flat"
     asked = [row for row in KINDS[1:] if row.recall >= recall] or [max(KINDS[1:], key=lambda row: row.recall)]
     known = [estimate(row.factory(vectors, dimension), vectors, dimension, 1) for row in asked]
-    return next((one for one in known if one.memory_bytes <= memory_bytes), min(known, key=lambda one: one.memory_bytes)).kind
+    return next(
+        (one for one in known if one.memory_bytes <= memory_bytes), min(known, key=lambda one: one.memory_bytes)
+    ).kind

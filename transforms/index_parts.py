@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -103,7 +104,9 @@ def layout(file: Path, trained: faiss.Index) -> Layout:
     if sizes.sum() != index.ntotal:
         raise CorruptOutput(f"{file.name}: its lists hold {sizes.sum()} vectors, its header says {index.ntotal}")
     before = np.concatenate([[0], np.cumsum(sizes)[:-1]]) * (lists.code_size + ID_BYTES)
-    return Layout(file, lists.code_size, sizes, file.stat().st_size - sizes.sum() * (lists.code_size + ID_BYTES) + before)
+    return Layout(
+        file, lists.code_size, sizes, file.stat().st_size - sizes.sum() * (lists.code_size + ID_BYTES) + before
+    )
 
 
 def fill_parts(trained: faiss.Index, vectors: Vectors, folder: Path, part_bytes: int) -> Iterator[tuple[Path, int]]:
@@ -147,25 +150,20 @@ def merge_parts(
     sizes = np.zeros(lists.nlist, np.int64)
     before = sum((one.sizes for one in layouts), np.zeros(lists.nlist, np.int64))
     space = len(header(trained, sizes))
-    streams: list[BinaryIO] = []
-    try:
-        streams = [open(one.file, "rb") for one in layouts]
-        with open(out, "wb") as stream:
-            stream.write(bytes(space))
-            for first, last in blocks(before * (lists.code_size + ID_BYTES), block_bytes):
-                found = zip(*(one.read(part, first, last) for one, part in zip(layouts, streams, strict=True)), strict=True)
-                for number, pieces in enumerate(found, first):
-                    kept = [_without(codes, ids, removed) for codes, ids in pieces]
-                    for codes, _ in kept:
-                        stream.write(codes.tobytes())
-                    for _, ids in kept:
-                        stream.write(ids.tobytes())
-                    sizes[number] = sum(len(ids) for _, ids in kept)
-            stream.seek(0)
-            stream.write(header(trained, sizes))
-    finally:
-        for part in streams:
-            part.close()
+    with ExitStack() as opened, open(out, "wb") as stream:
+        streams = [opened.enter_context(open(one.file, "rb")) for one in layouts]
+        stream.write(bytes(space))
+        for first, last in blocks(before * (lists.code_size + ID_BYTES), block_bytes):
+            found = zip(*(one.read(part, first, last) for one, part in zip(layouts, streams, strict=True)), strict=True)
+            for number, pieces in enumerate(found, first):
+                kept = [_without(codes, ids, removed) for codes, ids in pieces]
+                for codes, _ in kept:
+                    stream.write(codes.tobytes())
+                for _, ids in kept:
+                    stream.write(ids.tobytes())
+                sizes[number] = sum(len(ids) for _, ids in kept)
+        stream.seek(0)
+        stream.write(header(trained, sizes))
     return int(sizes.sum())
 
 

@@ -96,7 +96,7 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     z2 = CONFIDENCE_Z**2
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = CONFIDENCE_Z / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))  # rounding may cross the share
 
 
 def drop_own(scores: np.ndarray, ids: np.ndarray, k: int, without: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -121,9 +121,7 @@ def recall(found_scores: np.ndarray, found_ids: np.ndarray, exact_scores: np.nda
 
 def recalls(truth: Truth, found_scores: np.ndarray, found_ids: np.ndarray) -> dict[int, Recall]:
     """recall@1, 10 and 100 of the results for a truth's queries."""
-    return {
-        k: recall(found_scores[:, :k], found_ids[:, :k], truth.scores[:, :k], truth.ids[:, :k]) for k in RECALL_AT
-    }
+    return {k: recall(found_scores[:, :k], found_ids[:, :k], truth.scores[:, :k], truth.ids[:, :k]) for k in RECALL_AT}
 
 
 def measure(search: Search, truths: list[Truth], nprobe: int | None) -> Point:

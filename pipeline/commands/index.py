@@ -12,7 +12,9 @@ OPTIONS = IndexOptions
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("output", metavar="OUTPUT", nargs="?", help="a folder or bucket URL; not needed for --plan --vectors")
+    parser.add_argument(
+        "output", metavar="OUTPUT", nargs="?", help="a folder or bucket URL; not needed for --plan --vectors"
+    )
 
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
