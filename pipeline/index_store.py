@@ -55,6 +55,11 @@ class Searcher:
         self.ntotal = sum(part.ntotal for part in self.parts)
         self._gone = faiss.IDSelectorNot(faiss.IDSelectorBatch(removed)) if len(removed) else None
 
+    def leave_out(self, ids: np.ndarray) -> None:
+        """Never answers with these ids again."""
+        self.removed = np.union1d(self.removed, ids)
+        self._gone = faiss.IDSelectorNot(faiss.IDSelectorBatch(self.removed)) if len(self.removed) else None
+
     def search(
         self, queries: np.ndarray, k: int, nprobe: int | None = None, allowed: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import extract, index, search, status, verify
+from . import extract, index, keyframes, knn, near_duplicates, outliers, search, similar, status, tag, verify
 
 COMMANDS: dict[str, ModuleType] = {
     "extract": extract,
     "index": index,
     "search": search,
+    "knn": knn,
+    "similar": similar,
+    "near-duplicates": near_duplicates,
+    "tag": tag,
+    "keyframes": keyframes,
+    "outliers": outliers,
     "status": status,
     "verify": verify,
 }
