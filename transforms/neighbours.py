@@ -17,8 +17,8 @@ JITTER_TICKS = 1
 """Two copies of a span may be sampled so far apart: the offset between them may change by it from tick to tick."""
 
 BINS = 256
-SMALLEST_DISTANCE = 1e-4
-"""float16 does not tell cosines that are closer to 1."""
+SAME_DISTANCE = 0.01
+"""Distances (1 - cosine) well below this are all the same: compression and float16 make them."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,15 @@ class SpanPair:
 def split_scores(scores: np.ndarray) -> tuple[float, float]:
     """The cosine that parts copies from mere likeness, and how well it does, 0 to 1 (above about 0.7: two clear groups).
 
-    Otsu's threshold over log(1 - cosine): copies lie at hundredths, likeness at tenths.
+    Otsu's threshold over the logarithm of 1 - cosine: copies lie at hundredths, likeness at tenths. Where copies are rare
+    (one of twenty frames or fewer), it is not clear.
     Source: N. Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9 (1979), 62-66.
 
     >>> cosine, _ = split_scores(np.array([0.99, 0.995, 0.98, 0.5, 0.6, 0.7, 0.55]))
     >>> 0.7 < cosine < 0.98
     True
     """
-    values = np.log(np.maximum(1 - scores.astype(np.float64), SMALLEST_DISTANCE))
+    values = np.log(SAME_DISTANCE + np.maximum(1 - scores.astype(np.float64), 0))
     if len(values) < 2 or np.ptp(values) == 0:
         return 1.0, 0.0
     counts, edges = np.histogram(values, BINS)
@@ -69,7 +70,7 @@ def split_scores(scores: np.ndarray) -> tuple[float, float]:
     best = np.flatnonzero(between >= between.max() * (1 - 1e-12))  # an empty stretch between the groups is one plateau
     cut = edges[1 + best[len(best) // 2]]
     spread = values.var() * len(values) ** 2
-    return float(1 - np.exp(cut)), float(min(1.0, between.max() / spread))
+    return float(1 + SAME_DISTANCE - np.exp(cut)), float(min(1.0, between.max() / spread))
 
 
 def span_pairs(matches: list[Match], least: int = 2) -> Iterator[SpanPair]:
