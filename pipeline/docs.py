@@ -15,6 +15,7 @@ import pyarrow as pa
 from ..models.audio import FEATURES
 from ..schemas.options import documented, flag
 from ..schemas.tables import RowShape, failures_schema, videos_schema, windows_schema
+from ..transforms.index_kinds import ID_BYTES, KINDS, code_bytes
 from .commands import COMMANDS
 from .options import Options
 
@@ -64,6 +65,15 @@ def sound_measures() -> str:
     return "\n".join(lines)
 
 
+def index_kinds() -> str:
+    """The table of choices."""
+    lines = ["| kind | bytes a vector of 512 | recall@10 | when |", "|---|---|---|---|"]
+    for row in KINDS:
+        held = code_bytes(row.factory(10**6, 512), 512) + ID_BYTES
+        lines.append(f"| `{row.pattern.replace('{eighth}', 'D/8')}` | {held} | {row.recall:g} | {row.when} |")
+    return "\n".join(lines)
+
+
 def sections() -> dict[str, str]:
     """Every generated section by its name."""
     return {
@@ -71,6 +81,7 @@ def sections() -> dict[str, str]:
         "videos": columns(videos_schema()),
         "failures": columns(failures_schema()),
         "sound": sound_measures(),
+        "index kinds": index_kinds(),
         **{f"{name} options": options(module.OPTIONS) for name, module in COMMANDS.items() if module.OPTIONS},
     }
 

@@ -61,7 +61,7 @@ class Build:
 
     dataset: Dataset
     options: IndexOptions
-    beam: PipelineOptions
+    beam_options: PipelineOptions
     kind: str
     work: str
     """Folder of what can be used again after an interruption."""
@@ -92,7 +92,9 @@ class Build:
 
     def run(self, make: Callable[[beam.Pipeline], object], total: int, stage: str) -> None:
         """Runs one Beam pipeline, on our pinned local runner unless another is asked for."""
-        pipeline = beam.Pipeline(runner=self.beam.view_as(StandardOptions).runner or LOCAL_RUNNER, options=self.beam)
+        pipeline = beam.Pipeline(
+            runner=self.beam_options.view_as(StandardOptions).runner or LOCAL_RUNNER, options=self.beam_options
+        )
         make(pipeline)
         with progress(stage, total):
             pipeline.run().wait_until_finish()

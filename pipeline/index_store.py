@@ -68,7 +68,7 @@ class Searcher:
         `allowed` int64: only these ids.
         """
         wanted = k * REFINE_FACTOR if self.second_look else k
-        selector = self._gone
+        selector: Any = self._gone
         if allowed is not None:
             chosen = faiss.IDSelectorBatch(allowed)
             selector = faiss.IDSelectorAnd(chosen, self._gone) if self._gone else chosen
@@ -88,11 +88,12 @@ class Searcher:
 
 
 def _parameters(index: faiss.Index, nprobe: int, selector: Any) -> Any:
+    """How one part is searched: its lists, and the ids that count."""
     if lists_of(index) is None:
-        return faiss.SearchParameters(sel=selector) if selector else None
-    inner = faiss.SearchParametersIVF(nprobe=nprobe, **({"sel": selector} if selector else {}))
+        return faiss.SearchParameters(sel=selector) if selector else None  # type: ignore[call-arg]
+    inner = faiss.SearchParametersIVF(nprobe=nprobe, **({"sel": selector} if selector else {}))  # type: ignore[call-arg]
     if isinstance(faiss.downcast_index(index), faiss.IndexPreTransform):
-        return faiss.SearchParametersPreTransform(index_params=inner)
+        return faiss.SearchParametersPreTransform(index_params=inner)  # type: ignore[call-arg]
     return inner
 
 

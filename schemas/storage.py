@@ -121,7 +121,7 @@ class Storage:
         except NotFoundError as error:
             raise FileNotFoundError(self.uri(path)) from error
 
-    def get_ranges(self, path: str, starts: Sequence[int], length: int) -> list[bytes]:
+    def get_ranges(self, path: str, starts: Sequence[int], length: int) -> Sequence[bytes]:
         """Stretches of one object, all of one length. Raises FileNotFoundError."""
         try:
             return [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -69,9 +70,10 @@ def new_index(kind: str, dimension: int, training: np.ndarray, device: str = "cp
     return index if lists else faiss.IndexIDMap2(index)
 
 
-def _lists_on_gpu(index: faiss.Index, lists: faiss.IndexIVF, training: np.ndarray, device: str) -> None:
+def _lists_on_gpu(index: Any, lists: faiss.IndexIVF, training: np.ndarray, device: str) -> None:
     """Finds the centres of the lists by k-means on a GPU; what is left to train (codebooks) stays on the CPU."""
-    for at in range(index.chain.size() if isinstance(index, faiss.IndexPreTransform) else 0):
+    steps = index.chain.size() if type(index) is faiss.IndexPreTransform else 0
+    for at in range(steps):
         step = faiss.downcast_VectorTransform(index.chain.at(at))
         step.train(training)
         training = step.apply(training)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import faiss
 import numpy as np
@@ -97,7 +97,7 @@ def layout(file: Path, trained: faiss.Index) -> Layout:
         wanted.nlist, wanted.code_size, trained.d
     ):  # fmt: skip
         raise CorruptOutput(f"{file.name} is not a part of this index; cure: reelbeam index --full")
-    held = faiss.downcast_InvertedLists(lists.invlists)
+    held: Any = faiss.downcast_InvertedLists(lists.invlists)  # type: ignore[arg-type]
     raw = (ctypes.c_uint64 * (3 * lists.nlist)).from_address(int(held.lists.data().this))
     table = np.array(raw, np.int64).reshape(lists.nlist, 3)
     sizes = table[:, 0].copy()
