@@ -9,7 +9,16 @@ import pytest
 
 from reelbeam.pipeline.search import Hit, merge_hits
 from reelbeam.schemas.elements import Grid
-from reelbeam.transforms.build_index import exact_search, fill, index_search, lists_of, new_index, sample
+from reelbeam.transforms import build_index
+from reelbeam.transforms.build_index import (
+    exact_search,
+    fill,
+    index_search,
+    kmeans_on_gpu,
+    lists_of,
+    new_index,
+    sample,
+)
 from reelbeam.transforms.index_kinds import choose_kind
 from reelbeam.transforms.index_recall import Point, Recall, recall, tune, wilson
 
@@ -120,3 +129,21 @@ def test_a_moment_grows_through_good_hits_in_whatever_order_they_score() -> None
 
 def test_no_more_moments_than_wanted() -> None:
     assert len(merge_hits([hit(0.9 - at / 100, 10 * at) for at in range(20)], 3, Grid())) == 3
+
+
+def test_lists_found_on_a_gpu_are_as_good_as_those_of_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same arithmetic runs on a CPU, through torch; the sum of cosines to the nearest centre is what k-means raises."""
+    found = kmeans_on_gpu(VALUES, 16, 10, "cpu")
+    by_faiss = new_index("IVF16,Flat", 16, VALUES)
+    reference = lists_of(by_faiss).quantizer.reconstruct_n(0, 16)
+    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert (VALUES @ found.T).max(axis=1).mean() > 0.98 * (VALUES @ reference.T).max(axis=1).mean()
+    monkeypatch.setattr(build_index, "kmeans_on_gpu", lambda values, centres, rounds, device: found)
+    for kind in ("IVF16,SQfp16", "PCA8,IVF16,SQ8"):
+        if kind.startswith("PCA"):
+            monkeypatch.setattr(
+                build_index, "kmeans_on_gpu", lambda values, *given: kmeans_on_gpu(values, 16, 10, "cpu")
+            )
+        index = new_index(kind, 16, VALUES, device="cuda")
+        assert index.is_trained
+        assert lists_of(index).quantizer.ntotal == 16

@@ -264,3 +264,24 @@ def test_an_index_of_another_model_is_built_anew(made: MadeDataset) -> None:
     other = {**settings, "clip": {**settings["clip"], "weights": "another"}}
     assert index_delta.decide(dataset, other, change, options())[0] == "full"
     assert index_delta.decide(dataset, {**settings, "dimension": 8}, change, options())[0] == "full"
+
+
+@pytest.mark.slow
+def test_through_a_hundred_nights_recall_holds_and_ids_keep_their_meaning(tmp_path: Path) -> None:
+    made = MadeDataset(tmp_path / "features", 16)
+    made.add([WORLD.draw(4000, seed=1)])
+    _, settings = run_index(made.root, options(), encode=encode)
+    meant = dict(zip(*(some.tolist() for some in all_vectors(made)), strict=True))
+    rng, whys = np.random.default_rng(0), []
+    for night in range(100):
+        videos = made.videos()
+        made.remove(set(rng.choice(videos, max(1, len(videos) // 200), replace=False).tolist()))
+        made.add([WORLD.draw(40, seed=1000 + night)])
+        _, settings = update_index(made.root, options(), encode=encode)
+        assert min(one["recall"] for one in settings["recall_at_10"].values()) >= options().min_recall
+        whys.append(settings["why"].split(":")[0])
+    assert {"delta", "merge", "full"} == set(whys)
+    assert whys.count("full") <= 3
+    for number, vector in zip(*all_vectors(made), strict=True):
+        assert meant.setdefault(int(number), vector.tolist()) == vector.tolist()
+    check_everywhere(made)
