@@ -142,7 +142,9 @@ def build_wave(pipeline: beam.Pipeline, videos: Sequence[Video], job: Job, run: 
     options, output = job.options, job.storage.root
     grid = options.grid
     shape = job.profile.row_shape(grid.window_ticks)
-    limits = DecodeLimits(options.shot_threshold, timeout_s=options.decode_timeout_s)
+    limits = DecodeLimits(
+        options.shot_threshold, timeout_s=options.decode_timeout_s, nvdec=options.decode_on == "nvdec"
+    )
     group_ms = int(GROUP_TICKS * 1000 / grid.tick_hz)
     probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos()
     planned = (
@@ -151,7 +153,9 @@ def build_wave(pipeline: beam.Pipeline, videos: Sequence[Video], job: Job, run: 
         | PlanUnits(grid, options.unit_windows, group_ms, -(-len(videos) // BUCKET_VIDEOS))
         | "Spread" >> beam.Reshuffle()
     )
-    rows = planned | ExtractRows(job.profile, grid, limits, options.decoder_count, options.device)
+    rows = planned | ExtractRows(
+        job.profile, grid, limits, options.decoder_count, options.device, options.still_difference
+    )
     shards = rows | WriteShards(output, run, shard_count(videos, options, shape), shape)
     outcomes = rows | "Outcome" >> beam.Map(outcome_of)
     _ = {"probed": probed, "outcomes": outcomes, "shards": shards} | WriteBooks(output, run)

@@ -21,8 +21,17 @@ from .transcribe import TranscribeSpeech
 class ExtractRows(beam.PTransform):
     """Groups of planned units -> UnitRows, one a unit."""
 
-    def __init__(self, profile: Profile, grid: Grid, limits: DecodeLimits, decoders: int, device: str):
+    def __init__(
+        self,
+        profile: Profile,
+        grid: Grid,
+        limits: DecodeLimits,
+        decoders: int,
+        device: str,
+        still_difference: float = 0.0,
+    ):
         super().__init__()
+        self.still_difference = still_difference
         self.profile, self.grid, self.limits = profile, grid, limits
         self.decoders, self.device = decoders, device
 
@@ -31,7 +40,7 @@ class ExtractRows(beam.PTransform):
         return (
             groups
             | DecodeUnits(grid, models.clip.image_size, self.limits, self.decoders)
-            | EmbedFrames(models.clip, self.device)
+            | EmbedFrames(models.clip, self.device, self.still_difference)
             | TranscribeSpeech(models.whisper, self.device)
             | MeasureAudio(models.audio, grid)
             | AlignToWindows(grid, models.row_shape(grid.window_ticks))
