@@ -59,6 +59,13 @@ class ExtractOptions(Options):
     shot_threshold: float = option(
         0.2, "scene score above which a new shot starts", low=0.01, high=1, changes_data=True
     )
+    fuse: str = option(
+        "", "fused_embedding: none, concat, mean, attention, or a TorchScript file; empty: as the models say (concat)"
+    )
+    language: str = option("", "what is spoken, such as en or de; empty: detected for each video")
+    task: str = option(
+        "", "transcribe, or translate into English; empty: as the models say", choices=("", "transcribe", "translate")
+    )
     still_difference: float = option(
         0.0,
         "a frame that differs from an embedded one before it by at most this mean of 255 shares its embedding; "

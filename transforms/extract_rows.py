@@ -14,6 +14,7 @@ from .align import AlignToWindows
 from .decode import DecodeLimits, DecodeUnits
 from .embed_frames import EmbedFrames
 from .embed_text import EmbedText
+from .fuse import FuseModalities
 from .measure_audio import MeasureAudio
 from .transcribe import TranscribeSpeech
 
@@ -45,6 +46,7 @@ class ExtractRows(beam.PTransform):
             | MeasureAudio(models.audio, grid)
             | AlignToWindows(grid, models.row_shape(grid.window_ticks))
             | EmbedText(models.text, self.device)
+            | FuseModalities(models, self.device)
             | "Units" >> beam.FlatMap(list)
         )
 
