@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -51,6 +51,8 @@ class Plan:
     listed: int
     todo: list[Video]
     snapshot: int | None
+    known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The books that it was compared with: the row of each known video."""
 
 
 @dataclass
@@ -98,7 +100,8 @@ def plan(location: str, job: Job) -> Plan:
     if parent:
         check_same(parent, job)
     known = Dataset(job.storage, parent).videos if parent else {}
-    return Plan(len(listed), choose(listed, known, job.options.retry_failed), parent.number if parent else None)
+    chosen = choose(listed, known, job.options.retry_failed)
+    return Plan(len(listed), chosen, parent.number if parent else None, known)
 
 
 def run(planned: Plan, job: Job) -> Report:
@@ -107,7 +110,7 @@ def run(planned: Plan, job: Job) -> Report:
     report = Report(snapshot=planned.snapshot)
     step = job.options.wave_videos
     for at in range(0, len(planned.todo), step):
-        wave = run_wave(planned.todo[at : at + step], job)
+        wave = replace(run_wave(planned.todo[at : at + step], job), planned=planned.known)
         report.snapshot = publish(job, wave).number
         report.done += len(wave.videos)
         for row in wave.videos:
@@ -122,7 +125,7 @@ def run(planned: Plan, job: Job) -> Report:
 
 def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
     """One Beam pipeline over some videos. What it writes is invisible until it is published."""
-    run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    run = new_run()
     build = beam.Pipeline(runner=job.runner, options=job.beam)
     build_wave(build, videos, job, run)
     build.run().wait_until_finish()
@@ -135,6 +138,11 @@ def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
         read_table(job.storage, videos_info.path).to_pylist(),
         read_table(job.storage, failures_info.path).to_pylist() if failures_info else [],
     )
+
+
+def new_run() -> str:
+    """A name for a run: its time, and chance."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
 def build_wave(pipeline: beam.Pipeline, videos: Sequence[Video], job: Job, run: str) -> None:

@@ -6,6 +6,7 @@ come from the environment variables that each cloud's own tools read.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
@@ -151,5 +152,17 @@ class Storage:
         with open(file, "rb") as stream:
             obstore.put(self._store, path, stream, chunk_size=MULTIPART_BYTES)
 
+    def sha256(self, path: str) -> str:
+        """The hash of an object's bytes, in hex, read in pieces. Raises FileNotFoundError."""
+        digest = hashlib.sha256()
+        try:
+            for piece in obstore.get(self._store, path).stream():
+                digest.update(piece)
+        except NotFoundError as error:
+            raise FileNotFoundError(self.uri(path)) from error
+        return digest.hexdigest()
+
     def delete(self, path: str) -> None:
-        obstore.delete(self._store, path)
+        """Deletes an object; one that is already gone is no error."""
+        with contextlib.suppress(NotFoundError, FileNotFoundError):
+            obstore.delete(self._store, path)

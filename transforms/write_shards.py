@@ -97,7 +97,7 @@ def write_shard(storage: Storage, path: str, units: Iterable[UnitRows], shape: R
 
 
 def video_row(
-    video: Video, probe: Probe | Failure, outcomes: Iterable[UnitOutcome]
+    video: Video, probe: Probe | Failure, outcomes: Iterable[UnitOutcome], run: str
 ) -> tuple[dict[str, Any], list[Failure]]:
     """A video's row in the videos table, and its failures."""
     units = sorted(outcomes, key=lambda outcome: outcome.number)
@@ -140,6 +140,8 @@ def video_row(
         "frames": sum(unit.frames for unit in units),
         "words": sum(unit.words for unit in units),
         **{**empty, **facts},
+        "run": run,
+        "missing_since_ms": 0,
     }, failures
 
 
@@ -235,7 +237,7 @@ class WriteBooks(beam.PTransform):
 
         def row(_: str, parts: dict[str, Any]) -> tuple[dict[str, Any], list[Failure]]:
             [(video, probe)] = parts["probed"]
-            return video_row(video, probe, parts["outcomes"])
+            return video_row(video, probe, parts["outcomes"], run)
 
         rows = {"probed": probed, "outcomes": outcomes} | beam.CoGroupByKey() | "Row" >> beam.MapTuple(row)
         books = {
