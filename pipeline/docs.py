@@ -24,6 +24,9 @@ SHAPE = RowShape(10, 512, len(FEATURES), 384)
 NAMES = {SHAPE.frame_dim: "D", SHAPE.ticks: "T", SHAPE.audio_dim: "A", SHAPE.text_dim: "E"}
 
 
+COMMAND_OPTIONS = {module.OPTIONS for module in COMMANDS.values()}
+
+
 def columns(schema: pa.Schema) -> str:
     """A schema as a table."""
     lines = ["| column | type | unit | what |", "|---|---|---|---|"]
@@ -48,7 +51,10 @@ def kind(field: pa.Field, facts: dict[str, str]) -> str:
 def options(kind: type[Options]) -> str:
     """A command's options as a table."""
     lines = ["| option | default | allowed | what |", "|---|---|---|---|"]
+    shared = {one.name for base in kind.__mro__[1:] if base in COMMAND_OPTIONS for one, _ in documented(base)}
     for declared, doc in documented(kind):
+        if declared.name in shared:  # the table of the command that this one takes it from has it
+            continue
         low, high = (f"{bound:g}" if bound is not None else "" for bound in (doc.low, doc.high))
         allowed = " or ".join(doc.choices) or (f"{low} to {high}" if low and high else f"from {low}" if low else "")
         default = {"": "", False: "off"}.get(declared.default, str(declared.default))

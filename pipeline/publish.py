@@ -44,13 +44,14 @@ class WaveRows:
     """Videos of which only the books change: their rows stay."""
 
 
-def publish(job: Job, wave: WaveRows) -> Snapshot:
-    """Commits a wave onto the current snapshot, and again onto a newer one when another writer was first.
+def publish(job: Job, wave: WaveRows, gated: bool = True) -> Snapshot:
+    """Commits a wave onto the current snapshot, and again onto a newer one when another writer was first. The gate is
+    for waves that were extracted.
 
     Raises GateError before anything is published, and CorruptOutput when the store does not hold what was written.
     """
     lost = sum(row["status"] == FAILED for row in wave.videos)
-    if lost > job.options.max_failed * len(wave.videos):
+    if gated and lost > job.options.max_failed * len(wave.videos):
         raise GateError(
             f"{lost} of {len(wave.videos)} videos failed, more than --max-failed {job.options.max_failed:g}; "
             f"nothing of this wave was published; the reasons are in {job.storage.uri(f'failures/{wave.run}.parquet')}"

@@ -91,7 +91,12 @@ def write_shard(storage: Storage, path: str, units: Iterable[UnitRows], shape: R
     if not len(table):
         return None
     validate_windows(table, shape)
-    info = put_table(storage, path, table, write_windows)
+    return put_windows(storage, path, table)
+
+
+def put_windows(storage: Storage, path: str, table: pa.Table) -> ShardInfo:
+    """Writes sorted rows as one shard, which has no row numbers yet."""
+    info = put_table(storage, path, table.combine_chunks(), write_windows)
     keys = [(table["video_id"][at].as_py(), table["window"][at].as_py()) for at in (0, len(table) - 1)]
     return ShardInfo(path, info.rows, info.bytes, info.sha256, keys[0], keys[1])
 

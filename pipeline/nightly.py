@@ -1,0 +1,287 @@
+"""nightly: one process brings OUTPUT to what INPUT holds now. Safe to start at any time, any number of times, and at the
+same moment on two machines: every step plans from the current snapshot and commits onto it, or finds it done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ..schemas import snapshot as snapshots
+from ..schemas.elements import Video
+from ..schemas.errors import GateError, UsageError
+from ..schemas.snapshot import Snapshot
+from ..schemas.storage import Storage
+from ..schemas.tables import FAILED, OK, PARTIAL, REMOVED
+from ..transforms.discover import list_videos
+from . import changes, compact, extract, remodel, sweep
+from .changes import DAY_MS, Changes, Policy
+from .index import run_index
+from .job import Job, check_same
+from .options import IndexOptions, KeepOptions, NightlyOptions
+from .publish import publish
+from .read import Dataset
+from .rows import renamed, rows_of, write_wave
+from .verify import check_index
+
+log = logging.getLogger("reelbeam")
+
+
+@dataclass
+class NightReport:
+    """What a night found and did: printed, and stored as runs/<run>.report.json when anything was done."""
+
+    run: str
+    input: str
+    started_at: str
+    snapshot_before: int | None = None
+    snapshot_after: int | None = None
+    listed: int = 0
+    found: dict[str, int] = field(default_factory=dict)
+    """Videos by what had become of them: new, changed, touched, retried, twins, removed, missing, back, unchanged."""
+    statuses: dict[str, int] = field(default_factory=dict)
+    """Videos that were worked on, by how they ended."""
+    windows: int = 0
+    media_ms: int = 0
+    remodelled: dict[str, Any] = field(default_factory=dict)
+    index: dict[str, Any] = field(default_factory=dict)
+    compacted: bool = False
+    swept: dict[str, int] = field(default_factory=dict)
+    failures: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """(uri, stage, kind, message)."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of each step."""
+
+    @property
+    def changed(self) -> bool:
+        return self.snapshot_before != self.snapshot_after or any(self.swept.values())
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - started, 3)
+
+
+@dataclass(frozen=True)
+class Night:
+    """What is to be done, and the dataset that it was planned from."""
+
+    listed: dict[str, Video]
+    changes: Changes
+    dataset: Dataset | None
+
+    @property
+    def books(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.dataset.videos if self.dataset else {}
+
+
+def plan(location: str, job: Job, options: NightlyOptions, now_ms: int) -> Night:
+    """Lists INPUT and compares it with the current snapshot. Writes nothing.
+
+    Raises UsageError for an INPUT without videos, GateError when more than --max-removed of them are gone.
+    """
+    listed = list_videos(location)
+    if not listed:
+        raise UsageError(
+            f"{location}: no videos found, and nothing was removed: an empty INPUT is rather a wrong path or an unmounted "
+            "disk. Cure: look at INPUT; to empty a dataset, delete OUTPUT"
+        )
+    parent = snapshots.latest(job.storage)
+    dataset = Dataset(job.storage, parent) if parent else None
+    policy = Policy(
+        options.max_attempts,
+        int(options.retry_after_h * 3_600_000),
+        options.retry_failed,
+        int(options.grace_days * DAY_MS),
+    )
+    if dataset is None:
+        return Night({video.video_id: video for video in listed}, Changes(new=listed), None)
+    troubled = dataset.snapshot.counts.get(FAILED, 0) + dataset.snapshot.counts.get(PARTIAL, 0)
+    failures = dataset.standing_failures() if troubled else []
+    retryable = {row["video_id"] for row in failures if row["retryable"]}
+    found = changes.compare(listed, dataset.newest, retryable, policy, now_ms)
+    if len(found.removed) > options.max_removed * len(dataset.newest):
+        raise GateError(
+            f"{len(found.removed)} of {len(dataset.newest)} videos are not in {location} any more, more than --max-removed "
+            f"{options.max_removed:g}; nothing was done. Cure: look at INPUT; if they are meant to go, raise --max-removed"
+        )
+    return Night({video.video_id: video for video in listed}, found, dataset)
+
+
+def run(location: str, job: Job, options: NightlyOptions) -> NightReport:
+    """The whole night. What was committed before an error stays, and the next run goes on from there."""
+    report = NightReport(extract.new_run(), location, snapshots.now())
+    now_ms = int(time.time() * 1000)
+    current = snapshots.latest(job.storage)
+    report.snapshot_before = report.snapshot_after = current.number if current else None
+    if current and current.fingerprint != job.fingerprint:
+        if not options.remodel:
+            check_same(current, job)
+        with report.timed("remodel"):
+            report.remodelled = remodel.run(job, report.run)
+    with report.timed("plan"):
+        night = plan(location, job, options, now_ms)
+        todo, touched = settle_suspects(night)
+        todo, doubles = find_twins(todo, night)
+    found = night.changes
+    report.listed = len(night.listed)
+    report.found = {
+        **{name: len(getattr(found, name)) for name in ("new", "changed", "retried", "removed", "missing", "back")},
+        "changed": len(found.changed) + len(found.suspects) - len(touched),
+        "touched": len(touched),
+        "twins": len(doubles),
+        "unchanged": found.unchanged + len(found.waiting),
+    }
+    with report.timed("books"):
+        keep_books(job, night, touched, now_ms)
+    if todo:
+        with report.timed("extract"):
+            note(report, extract.run(extract.Plan(len(night.listed), todo, report.snapshot_before, night.books), job))
+    with report.timed("twins"):
+        for at in range(0, len(doubles), job.options.wave_videos):
+            copy_twins(job, doubles[at : at + job.options.wave_videos], night, report)
+    with report.timed("index"):
+        report.index = update_index(job.storage, options.part(IndexOptions))
+    with report.timed("tidy"):
+        tidy(job.storage, report, options, job.options.shard_mb * 1_000_000)
+    current = snapshots.latest(job.storage)
+    report.snapshot_after = current.number if current else None
+    if report.changed:
+        job.storage.put(f"runs/{report.run}.report.json", json.dumps(asdict(report), indent=1).encode())
+    return report
+
+
+def note(report: NightReport, done: extract.Report) -> None:
+    """Adds what the waves did."""
+    report.statuses = dict(Counter(report.statuses) + Counter(done.statuses))
+    report.windows += done.windows
+    report.media_ms += done.media_ms
+    report.failures += done.failures
+
+
+def settle_suspects(night: Night) -> tuple[list[Video], list[Video]]:
+    """Videos to extract, and those of which only etag or mtime changed: their bytes have the hash that the books have."""
+    touched = [
+        video for video in night.changes.suspects if hash_of(video) == night.books[video.video_id]["content_sha256"]
+    ]
+    same = {video.video_id for video in touched}
+    found = night.changes
+    todo = [*found.new, *found.changed, *found.suspects, *found.retried]
+    return sorted((video for video in todo if video.video_id not in same), key=lambda video: video.uri), touched
+
+
+def hash_of(video: Video) -> str | None:
+    """sha256 of a video's bytes; None when it has vanished: its probe will say so."""
+    folder, _, name = video.uri.rpartition("/")
+    try:
+        return Storage.at(folder or "/").sha256(name)
+    except FileNotFoundError:
+        return None
+
+
+def find_twins(todo: list[Video], night: Night) -> tuple[list[Video], list[tuple[Video, str]]]:
+    """Videos to extract, and those whose bytes another video has: (video, the other's id)."""
+    if not todo:
+        return [], []
+    books, sizes = [], {}
+    if night.dataset:
+        names = ("video_id", "size_bytes", "content_sha256", "status", "etag")
+        books = list(zip(*(night.dataset.newest[name].to_pylist() for name in names), strict=True))
+        sizes = {video_id: size for video_id, size, *_ in books}
+    mine = {video.video_id for video in todo}
+    holders = {
+        sha256: video_id
+        for video_id, _, sha256, status, etag in books
+        if status == OK and video_id not in mine
+        if (here := night.listed.get(video_id)) is not None and here.etag == etag
+    }
+    hashes = {video.video_id: hash_of(video) for video in changes.may_be_twins(todo, sizes)}
+    return changes.twins(todo, {video_id: found for video_id, found in hashes.items() if found}, holders)
+
+
+def keep_books(job: Job, night: Night, touched: Sequence[Video], now_ms: int) -> None:
+    """Commits what needs no extraction: removed and missing videos, new etags, videos that are back."""
+    books, found = night.books if night.changes or touched else {}, night.changes
+    rows = [
+        *({**books[video_id], "status": REMOVED, "windows": 0} for video_id in found.removed),
+        *({**books[video_id], "missing_since_ms": now_ms} for video_id in found.missing),
+        *({**books[video_id], "missing_since_ms": 0} for video_id in found.back),
+        *({**books[video.video_id], "etag": video.etag, "missing_since_ms": 0} for video in touched),
+    ]
+    if rows:
+        wave = write_wave(job.storage, extract.new_run(), rows)
+        kept = frozenset(row["video_id"] for row in rows if row["status"] != REMOVED)
+        published = publish(job, replace(wave, planned=books, kept=kept), gated=False)
+        log.info("snapshot %d: the books of %d videos", published.number, len(rows))
+
+
+def copy_twins(job: Job, doubles: Sequence[tuple[Video, str]], night: Night, report: NightReport) -> None:
+    """Commits rows for videos whose bytes another video has: copied from its rows, not extracted again."""
+    dataset = Dataset(job.storage, snapshots.load(job.storage))
+    books, run = dataset.videos, extract.new_run()
+    standing = dataset.standing_failures()
+    rows, entries, failures = [], [], []
+    for video, other in doubles:
+        if other not in books:  # another run has removed it meanwhile; the next night sees this one as new
+            log.warning("%s: its twin has gone, left for the next run", video.uri)
+            continue
+        named = {"video_id": video.video_id, "uri": video.uri}
+        own = {name: getattr(video, name) for name in ("title", "description", "size_bytes", "etag")}
+        entries.append({**books[other], **named, **own, "attempts": video.attempts + 1, "run": run})
+        failures += [{**row, **named, "run": run} for row in standing if row["video_id"] == other]
+        if (held := rows_of(dataset, [other])) is not None:
+            rows.append(renamed(held, video.video_id, video.uri))
+    if not entries:
+        return
+    wave = write_wave(job.storage, run, entries, rows, failures)
+    publish(job, replace(wave, planned=night.books))
+    done = extract.Report(len(entries), Counter(row["status"] for row in entries))
+    done.windows = sum(row["windows"] for row in entries)
+    note(report, done)
+
+
+def update_index(storage: Storage, options: IndexOptions) -> dict[str, Any]:
+    """Brings the index up to the current snapshot, when a row came, went or changed since it was built.
+
+    The one place that calls the index build. A dataset without any frame has no index.
+    """
+    current = snapshots.latest(storage)
+    built = current.indexes.get(options.name) if current else None
+    if current is None or (built and built.rows == current.next_row and built.snapshot >= current.rows_changed):
+        return {}
+    if not current.counts["frames"]:
+        if current.indexes:
+            snapshots.commit_next(storage, without_indexes)
+        return {}
+    published, settings = run_index(storage.root, options)
+    dataset = Dataset(storage, published)
+    if problems := list(check_index(dataset, options.name, published.indexes[options.name])):
+        raise GateError(f"the index that was just built is not as promised: {'; '.join(problems)}")
+    return {"snapshot": published.number, **{name: settings[name] for name in ("kind", "vectors", "recall_at_10")}}
+
+
+def without_indexes(parent: Snapshot | None) -> Snapshot:
+    """The snapshot after `parent`, which has no frame to search."""
+    assert parent is not None
+    if parent.counts["frames"]:
+        return parent
+    return replace(parent, number=parent.number + 1, parent=parent.number, created_at=snapshots.now(), indexes={})
+
+
+def tidy(storage: Storage, report: NightReport, options: KeepOptions, shard_bytes: int) -> None:
+    """Compacts what is due, lets old snapshots go, and sweeps."""
+    if not snapshots.numbers(storage):
+        return
+    compacted = compact.compact(storage, report.run, shard_bytes, options.compact_from, options.removed_share)
+    report.compacted = compacted is not None
+    swept = sweep.sweep(storage, options.keep_snapshots, options.sweep_after_h * 3600)
+    report.swept = {name: value for name, value in asdict(swept).items() if value}
