@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -161,15 +161,18 @@ def gather(
     dataset = Dataset(storage, parent)
     gone = pa.array(sorted(without), pa.string())
     newest = dataset.newest.filter(pc.invert(pc.is_in(dataset.newest["video_id"], gone))).sort_by("video_id")
+    path = f"videos/{run}-{secrets.token_hex(3)}.parquet"
+    videos = put_table(storage, path, newest.cast(videos_schema()))
+    check_written(storage, [videos])
+    return (videos,), gather_failures(dataset, run, without)
+
+
+def gather_failures(dataset: Dataset, run: str, without: Collection[str] = ()) -> tuple[TableInfo, ...]:
+    """One table of the failures that stand; none where there are none."""
     failures = [row for row in dataset.standing_failures() if row["video_id"] not in without]
-    name = f"{run}-{secrets.token_hex(3)}"
-    tables = [("videos", newest.cast(videos_schema()), True)]
-    tables.append(("failures", pa.Table.from_pylist(failures, failures_schema()), bool(failures)))
-
-    def put() -> Iterator[tuple[TableInfo, ...]]:
-        for kind, table, wanted in tables:
-            yield (put_table(storage, f"{kind}/{name}.parquet", table),) if wanted else ()
-
-    videos_info, failures_info = put()
-    check_written(storage, [*videos_info, *failures_info])
-    return videos_info, failures_info
+    if not failures:
+        return ()
+    path = f"failures/{run}-{secrets.token_hex(3)}.parquet"
+    made = put_table(dataset.storage, path, pa.Table.from_pylist(failures, failures_schema()))
+    check_written(dataset.storage, [made])
+    return (made,)

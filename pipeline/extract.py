@@ -16,12 +16,12 @@ from typing import Any
 import apache_beam as beam
 
 from ..schemas import snapshot as snapshots
-from ..schemas.elements import Probe, Video
+from ..schemas.elements import Group, Probe, Video
 from ..schemas.errors import Failure, UsageError
 from ..schemas.tables import RowShape
 from ..transforms.decode import DecodeLimits
 from ..transforms.discover import MEDIA_SUFFIXES, PlanUnits, ProbeVideos, list_videos, plan_units, probe_video
-from ..transforms.extract_rows import ExtractRows, outcome_of
+from ..transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of
 from ..transforms.stage import Stage
 from ..transforms.write_shards import WriteBooks, WriteShards, read_receipt
 from .job import Job, check_same
@@ -145,8 +145,10 @@ def new_run() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
-def build_wave(pipeline: beam.Pipeline, videos: Sequence[Video], job: Job, run: str) -> None:
-    """The wave's graph: probe, plan, extract, write."""
+def build_wave(
+    pipeline: beam.Pipeline, videos: Sequence[Video], job: Job, run: str, parts: frozenset[str] = EVERY_MODEL
+) -> None:
+    """The wave's graph: probe, plan, extract, write. With fewer `parts` only what these models need is decoded."""
     options, output = job.options, job.storage.root
     grid = options.grid
     shape = job.profile.row_shape(grid.window_ticks)
@@ -157,12 +159,28 @@ def build_wave(pipeline: beam.Pipeline, videos: Sequence[Video], job: Job, run: 
         probed
         | "Readable" >> beam.Filter(lambda pair: not isinstance(pair[1], Failure))
         | PlanUnits(grid, options.unit_windows, group_ms, -(-len(videos) // BUCKET_VIDEOS))
+        | "Streams" >> beam.Map(keep_streams, parts)
         | "Spread" >> beam.Reshuffle()
     )
-    rows = planned | ExtractRows(job.profile, grid, limits, options.decoder_count, options.device)
+    rows = planned | ExtractRows(job.profile, grid, limits, options.decoder_count, options.device, parts)
     shards = rows | WriteShards(output, run, shard_count(videos, options, shape), shape)
     outcomes = rows | "Outcome" >> beam.Map(outcome_of)
     _ = {"probed": probed, "outcomes": outcomes, "shards": shards} | WriteBooks(output, run)
+
+
+def streams_for(probe: Probe, parts: frozenset[str]) -> Probe:
+    """A probe without the streams that no model needs: they are not decoded."""
+    pictures = probe.video_stream if "clip" in parts else None
+    sound = probe.audio_stream if parts & {"whisper", "audio"} else None
+    return replace(probe, video_stream=pictures, audio_stream=sound)
+
+
+def keep_streams(group: Group, parts: frozenset[str]) -> Group:
+    """The same units with only the streams that are needed."""
+    return tuple(
+        replace(features, unit=replace(features.unit, probe=streams_for(features.unit.probe, parts)))
+        for features in group
+    )
 
 
 def shard_count(videos: Sequence[Video], options: ExtractOptions, shape: RowShape) -> int:

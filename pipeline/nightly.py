@@ -126,8 +126,9 @@ def run(location: str, job: Job, options: NightlyOptions) -> NightReport:
     if current and current.fingerprint != job.fingerprint:
         if not options.remodel:
             check_same(current, job)
+        plan(location, job, options, now_ms)  # its gates: no model is worth a dataset whose bucket is not there
         with report.timed("remodel"):
-            report.remodelled = remodel.run(job, report.run)
+            report.remodelled = remodel.run(location, job, report.run)
     with report.timed("plan"):
         night = plan(location, job, options, now_ms)
         todo, touched = settle_suspects(night)
