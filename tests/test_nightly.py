@@ -10,18 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nights import OFFLINE, World
 
 from reelbeam.pipeline import extract
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.index import frame_vectors
 from reelbeam.pipeline.purge import holds_rows
-from reelbeam.pipeline.read import Dataset
 from reelbeam.pipeline.search import Index
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.storage import Storage
 from reelbeam.transforms.discover import video_id_of
-
-OFFLINE = ("--models", "offline", "--max-removed", "1")
 
 
 @pytest.fixture(scope="module")
@@ -54,69 +52,30 @@ def world(bucket: Path, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     shutil.copytree(kept, bucket)
 
 
-class World:
-    def __init__(self, bucket: Path, output: Path):
-        self.bucket, self.output = bucket, output
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the videos that go into a pipeline."""
+    names: list[str] = []
+    real = extract.run_wave
 
-    def night(self, *flags: str) -> int:
-        return main(["nightly", str(self.bucket), str(self.output), *OFFLINE, *flags])
+    def counted(videos, job):  # type: ignore[no-untyped-def]
+        names.extend(Path(video.uri).name for video in videos)
+        return real(videos, job)
 
-    @property
-    def data(self) -> Dataset:
-        return Dataset.open(str(self.output))
-
-    def names(self) -> set[str]:
-        return {Path(row["uri"]).name for row in self.data.videos.values()}
-
-    def files(self) -> dict[Path, int]:
-        return {file: file.stat().st_mtime_ns for file in self.output.rglob("*") if file.is_file()}
-
-    def vectors(self) -> dict[tuple[str, int], bytes]:
-        """Each row's frame embeddings, by uri and window."""
-        return {
-            (uri, window): raw
-            for _, batch in self.data.batches(["uri", "window", "frame_embedding"])
-            for uri, window, raw in zip(*(batch[name].to_pylist() for name in batch.schema.names), strict=True)
-        }
-
-    def numbers(self) -> dict[tuple[str, int], int]:
-        """Each row's global number, by uri and window."""
-        return {
-            key: int(number)
-            for given, batch in self.data.batches(["uri", "window"])
-            for number, *key in [
-                (number, row["uri"], row["window"]) for number, row in zip(given, batch.to_pylist(), strict=True)
-            ]
-            for key in [tuple(key)]
-        }
-
-    def extracted(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        """The names of videos that go into a pipeline from now on."""
-        seen: list[str] = []
-        real = extract.run_wave
-
-        def counted(videos, job):  # type: ignore[no-untyped-def]
-            seen.extend(Path(video.uri).name for video in videos)
-            return real(videos, job)
-
-        monkeypatch.setattr(extract, "run_wave", counted)
-        return seen
-
-    def verified(self) -> bool:
-        return main(["verify", str(self.output)]) == 0
+    monkeypatch.setattr(extract, "run_wave", counted)
+    return names
 
 
 def test_the_first_night_lists_the_same_bytes_twice_and_extracts_them_once(
-    bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: Path, tmp_path: Path, seen: list[str]
 ) -> None:
     world = World(bucket, tmp_path / "out")
-    seen = world.extracted(monkeypatch)
     assert world.night() == 0
     assert sorted(seen) == ["a.mp4", "b.mp4", "c.mp4"]
     assert world.names() == {"a.mp4", "b.mp4", "c.mp4", "twin.mp4"}
-    vectors = world.vectors()
+    content = world.content()
     for window in (0, 1):
-        assert vectors[str(bucket / "b.mp4"), window] == vectors[str(bucket / "twin.mp4"), window]
+        assert content[str(bucket / "b.mp4"), window] == content[str(bucket / "twin.mp4"), window]
     assert world.verified()
 
 
@@ -127,10 +86,8 @@ def test_a_night_without_changes_writes_nothing(world: World, capsys: pytest.Cap
     assert world.files() == before
 
 
-def test_a_new_mtime_with_the_same_bytes_is_hashed_and_not_extracted(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    numbers, seen = world.numbers(), world.extracted(monkeypatch)
+def test_a_new_mtime_with_the_same_bytes_is_hashed_and_not_extracted(world: World, seen: list[str]) -> None:
+    numbers = world.numbers()
     os.utime(world.bucket / "a.mp4", (1, 1))
     assert world.night() == 0
     assert seen == []
@@ -142,9 +99,9 @@ def test_a_new_mtime_with_the_same_bytes_is_hashed_and_not_extracted(
 
 
 def test_only_the_changed_and_the_new_video_are_extracted(
-    world: World, make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    world: World, make_video: Callable[..., Path], seen: list[str]
 ) -> None:
-    numbers, seen = world.numbers(), world.extracted(monkeypatch)
+    numbers = world.numbers()
     shutil.copy(make_video("longer.mp4", 21, sound=False), world.bucket / "a.mp4")
     shutil.copy(make_video("new.mp4", 5, sound=False), world.bucket / "new.mp4")
     assert world.night("--removed-share", "1") == 0
@@ -222,11 +179,11 @@ def test_compaction_keeps_every_row_its_number_and_its_content(world: World, mak
         assert world.night("--compact-from", "1000") == 0
     (world.bucket / "n1.mp4").unlink()
     assert world.night("--compact-from", "1000", "--removed-share", "1") == 0
-    vectors, numbers = world.vectors(), world.numbers()
+    content, numbers = world.content(), world.numbers()
     shards = len(world.data.snapshot.shards)
     assert main(["compact", str(world.output), "--compact-from", "2"]) == 0
     assert len(world.data.snapshot.shards) == 1 < shards
-    assert world.vectors() == vectors
+    assert world.content() == content
     assert world.numbers() == numbers
     taken = world.data.take(list(numbers.values()), ["uri", "window"])
     assert {(row["uri"], row["window"]): number for number, row in taken.items()} == numbers
@@ -272,7 +229,7 @@ def test_a_young_file_that_a_running_job_may_commit_stops_a_purge(world: World) 
 def test_a_restored_snapshot_holds_the_old_rows_under_their_old_numbers(
     world: World, make_video: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    old, numbers, vectors = world.data.snapshot.number, world.numbers(), world.vectors()
+    old, numbers, content = world.data.snapshot.number, world.numbers(), world.content()
     shutil.copy(make_video("longer.mp4", 21, sound=False), world.bucket / "a.mp4")
     (world.bucket / "c.mp4").unlink()
     assert world.night() == 0
@@ -285,7 +242,7 @@ def test_a_restored_snapshot_holds_the_old_rows_under_their_old_numbers(
     assert found["added"] == []
     assert main(["restore", str(world.output), str(old)]) == 0
     assert world.numbers() == numbers
-    assert world.vectors() == vectors
+    assert world.content() == content
     assert world.data.snapshot.next_row == given
     assert world.verified()
     assert world.night() == 0
