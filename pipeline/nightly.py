@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import pyarrow as pa
+
 from ..schemas import snapshot as snapshots
 from ..schemas.elements import Video
 from ..schemas.errors import GateError, UsageError
@@ -231,6 +233,7 @@ def copy_twins(job: Job, doubles: Sequence[tuple[Video, str]], night: Night, rep
     books, run = dataset.videos, extract.new_run()
     standing = dataset.standing_failures()
     rows, entries, failures = [], [], []
+    held: dict[str, pa.Table | None] = {}
     for video, other in doubles:
         if other not in books:  # another run has removed it meanwhile; the next night sees this one as new
             log.warning("%s: its twin has gone, left for the next run", video.uri)
@@ -239,8 +242,10 @@ def copy_twins(job: Job, doubles: Sequence[tuple[Video, str]], night: Night, rep
         own = {name: getattr(video, name) for name in ("title", "description", "size_bytes", "etag")}
         entries.append({**books[other], **named, **own, "attempts": video.attempts + 1, "run": run})
         failures += [{**row, **named, "run": run} for row in standing if row["video_id"] == other]
-        if (held := rows_of(dataset, [other])) is not None:
-            rows.append(renamed(held, video.video_id, video.uri))
+        if other not in held:
+            held[other] = rows_of(dataset, [other])
+        if (found := held[other]) is not None:
+            rows.append(renamed(found, video.video_id, video.uri))
     if not entries:
         return
     wave = write_wave(job.storage, run, entries, rows, failures)
