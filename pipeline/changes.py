@@ -75,7 +75,7 @@ def compare(
             found.new.append(video)
             continue
         etag, size_bytes, sha256, status, attempts, run, missing_since_ms = row
-        if etag != video.etag:
+        if etag != video.etag or size_bytes != video.size_bytes:
             (found.suspects if size_bytes == video.size_bytes and sha256 else found.changed).append(video)
         elif status in (FAILED, PARTIAL) and due(
             video.video_id in retryable, attempts, run_time_ms(run), policy, now_ms
