@@ -16,8 +16,7 @@ from .sweep import files_of, pin_path, pins
 def listing(storage: Storage) -> list[dict[str, Any]]:
     """The facts of each snapshot that can be opened, oldest first."""
     pinned, facts = pins(storage), []
-    for number in snapshots.numbers(storage):
-        one = snapshots.load(storage, number)
+    for number, one in snapshots.load_all(storage).items():
         facts.append(
             {
                 "number": number,

@@ -22,7 +22,7 @@ from ..schemas.snapshot import Snapshot
 from ..schemas.storage import Storage
 from ..schemas.tables import FAILED, OK, PARTIAL, REMOVED
 from ..transforms.discover import list_videos
-from . import changes, compact, extract, remodel, sweep
+from . import changes, compact, extract, progress, remodel, sweep
 from .changes import DAY_MS, Changes, Policy
 from .index import run_index
 from .job import Job, check_same
@@ -147,7 +147,7 @@ def run(location: str, job: Job, options: NightlyOptions) -> NightReport:
     with report.timed("books"):
         keep_books(job, night, touched, now_ms)
     if todo:
-        with report.timed("extract"):
+        with report.timed("extract"), progress.shown(len(todo), job.runner):
             note(report, extract.run(extract.Plan(len(night.listed), todo, report.snapshot_before, night.books), job))
     with report.timed("twins"):
         for at in range(0, len(doubles), job.options.wave_videos):

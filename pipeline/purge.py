@@ -18,7 +18,7 @@ from .nightly import update_index
 from .options import IndexOptions
 from .publish import count
 from .read import Dataset, read_table
-from .sweep import FOLDERS, files_of, pin_path, pins
+from .sweep import FOLDERS, files_of, named_files, pin_path, pins
 from .traces import Named, file_names, known_as, traces
 
 log = logging.getLogger("reelbeam")
@@ -95,11 +95,11 @@ def delete_snapshots(storage: Storage, current: Snapshot, named: Named) -> tuple
     clean, pinned = set(files_of(current)), pins(storage)
     holds: dict[str, bool] = {}
     gone, files = [], set()
-    for number in snapshots.numbers(storage):
+    for number, old in snapshots.load_all(storage).items():
         if number >= current.number:
             continue
         path = snapshots.snapshot_path(number)
-        others = set(files_of(snapshots.load(storage, number))) - clean
+        others = set(files_of(old)) - clean
         for other in others - set(holds):
             holds[other] = other.endswith("/") or _file_names(storage, other, named)
         if any(holds[other] for other in others) or _file_names(storage, path, named):
@@ -110,11 +110,6 @@ def delete_snapshots(storage: Storage, current: Snapshot, named: Named) -> tuple
             gone.append(number)
             files |= others
     return gone, files - named_files(storage)
-
-
-def named_files(storage: Storage) -> set[str]:
-    """Every file that a snapshot names."""
-    return {path for number in snapshots.numbers(storage) for path in files_of(snapshots.load(storage, number))}
 
 
 def _file_names(storage: Storage, path: str, named: Named) -> bool:

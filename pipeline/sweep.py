@@ -47,6 +47,11 @@ def files_of(snapshot: Snapshot) -> Iterator[str]:
     yield from (f"{built.path}/" for built in snapshot.indexes.values())
 
 
+def named_files(storage: Storage) -> set[str]:
+    """Every file that a snapshot names."""
+    return {path for one in snapshots.load_all(storage).values() for path in files_of(one)}
+
+
 def outdated(numbers: list[int], pinned: set[int], keep: int) -> list[int]:
     """The snapshots that retention lets go.
 
@@ -56,21 +61,16 @@ def outdated(numbers: list[int], pinned: set[int], keep: int) -> list[int]:
     return [number for number in numbers[:-keep] if number not in pinned]
 
 
-def due_snapshots(storage: Storage, keep: int) -> list[int]:
-    return outdated(snapshots.numbers(storage), pins(storage), keep)
-
-
 def sweep(storage: Storage, keep: int, after_s: float, now_s: float | None = None) -> Swept:
     """Deletes snapshots beyond the newest `keep`, and files older than `after_s` that none of the rest names.
 
     The snapshots go first: a file is only ever deleted when nothing that can be read names it. What a running job has
     written and not yet committed is younger than `after_s`, or the job has hung.
     """
-    old = due_snapshots(storage, keep)
+    old = outdated(snapshots.numbers(storage), pins(storage), keep)
     for number in old:
         storage.delete(snapshots.snapshot_path(number))
-    left = snapshots.numbers(storage)
-    named = {path for number in left for path in files_of(snapshots.load(storage, number))}
+    named = named_files(storage)
     now_s = time.time() if now_s is None else now_s
     files = total = 0
     for folder in FOLDERS:

@@ -79,10 +79,10 @@ def traces(storage: Storage, named: Named) -> Iterator[str]:
     Every file below OUTPUT is looked into. Of an index build every vector must belong to a row that a shard of a snapshot
     still holds: the rows hold the video no more, so no such vector is the video's.
     """
-    known = snapshots.numbers(storage)
+    known = snapshots.load_all(storage)
     if not known:
         raise UsageError(f"{storage.root} holds no snapshot: there is nothing to prove")
-    shards = {shard.path: shard for number in known for shard in snapshots.load(storage, number).shards}
+    shards = {shard.path: shard for one in known.values() for shard in one.shards}
     numbers = np.concatenate([np.zeros(0, np.int64), *(shard.row_numbers() for shard in shards.values())])
     for stored in storage.list():
         if stored.path.endswith("/index.faiss"):

@@ -4,6 +4,7 @@ number is current. A commit creates the next number only if nobody has: readers 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -228,6 +229,15 @@ def latest(storage: Storage) -> Snapshot | None:
     """The current snapshot, if there is one."""
     known = numbers(storage)
     return load(storage, known[-1]) if known else None
+
+
+def load_all(storage: Storage) -> dict[int, Snapshot]:
+    """Every snapshot that there is, by its number; those that a sweep deletes meanwhile are left out."""
+    found = {}
+    for number in numbers(storage):
+        with contextlib.suppress(FileNotFoundError):
+            found[number] = Snapshot.from_json(storage.get(snapshot_path(number)))
+    return found
 
 
 def commit(storage: Storage, snapshot: Snapshot) -> None:
