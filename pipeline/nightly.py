@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -17,15 +17,14 @@ import pyarrow as pa
 
 from ..schemas import snapshot as snapshots
 from ..schemas.elements import Video
-from ..schemas.errors import GateError, UsageError
+from ..schemas.errors import GateError
 from ..schemas.snapshot import Snapshot
 from ..schemas.storage import Storage
-from ..schemas.tables import FAILED, OK, PARTIAL, REMOVED
-from ..transforms.discover import list_videos
-from . import changes, compact, extract, progress, remodel, sweep
-from .changes import DAY_MS, Changes, Policy
+from ..schemas.tables import REMOVED
+from . import compact, extract, progress, remodel, sweep
 from .index import run_index
 from .job import Job, check_same
+from .night_plan import Night, find_twins, plan, settle_suspects
 from .options import IndexOptions, KeepOptions, NightlyOptions
 from .publish import publish
 from .read import Dataset
@@ -71,52 +70,6 @@ class NightReport:
             yield
         finally:
             self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - started, 3)
-
-
-@dataclass(frozen=True)
-class Night:
-    """What is to be done, and the dataset that it was planned from."""
-
-    listed: dict[str, Video]
-    changes: Changes
-    dataset: Dataset | None
-
-    @property
-    def books(self) -> Mapping[str, Mapping[str, Any]]:
-        return self.dataset.videos if self.dataset else {}
-
-
-def plan(location: str, job: Job, options: NightlyOptions, now_ms: int) -> Night:
-    """Lists INPUT and compares it with the current snapshot. Writes nothing.
-
-    Raises UsageError for an INPUT without videos, GateError when more than --max-removed of them are gone.
-    """
-    listed = list_videos(location)
-    if not listed:
-        raise UsageError(
-            f"{location}: no videos found, and nothing was removed: an empty INPUT is rather a wrong path or an unmounted "
-            "disk. Cure: look at INPUT; to empty a dataset, delete OUTPUT"
-        )
-    parent = snapshots.latest(job.storage)
-    dataset = Dataset(job.storage, parent) if parent else None
-    policy = Policy(
-        options.max_attempts,
-        int(options.retry_after_h * 3_600_000),
-        options.retry_failed,
-        int(options.grace_days * DAY_MS),
-    )
-    if dataset is None:
-        return Night({video.video_id: video for video in listed}, Changes(new=listed), None)
-    troubled = dataset.snapshot.counts.get(FAILED, 0) + dataset.snapshot.counts.get(PARTIAL, 0)
-    failures = dataset.standing_failures() if troubled else []
-    retryable = {row["video_id"] for row in failures if row["retryable"]}
-    found = changes.compare(listed, dataset.newest, retryable, policy, now_ms)
-    if len(found.removed) > options.max_removed * len(dataset.newest):
-        raise GateError(
-            f"{len(found.removed)} of {len(dataset.newest)} videos are not in {location} any more, more than --max-removed "
-            f"{options.max_removed:g}; nothing was done. Cure: look at INPUT; if they are meant to go, raise --max-removed"
-        )
-    return Night({video.video_id: video for video in listed}, found, dataset)
 
 
 def run(location: str, job: Job, options: NightlyOptions) -> NightReport:
@@ -169,46 +122,6 @@ def note(report: NightReport, done: extract.Report) -> None:
     report.windows += done.windows
     report.media_ms += done.media_ms
     report.failures += done.failures
-
-
-def settle_suspects(night: Night) -> tuple[list[Video], list[Video]]:
-    """Videos to extract, and those of which only etag or mtime changed: their bytes have the hash that the books have."""
-    touched = [
-        video for video in night.changes.suspects if hash_of(video) == night.books[video.video_id]["content_sha256"]
-    ]
-    same = {video.video_id for video in touched}
-    found = night.changes
-    todo = [*found.new, *found.changed, *found.suspects, *found.retried]
-    return sorted((video for video in todo if video.video_id not in same), key=lambda video: video.uri), touched
-
-
-def hash_of(video: Video) -> str | None:
-    """sha256 of a video's bytes; None when it has vanished: its probe will say so."""
-    folder, _, name = video.uri.rpartition("/")
-    try:
-        return Storage.at(folder or "/").sha256(name)
-    except FileNotFoundError:
-        return None
-
-
-def find_twins(todo: list[Video], night: Night) -> tuple[list[Video], list[tuple[Video, str]]]:
-    """Videos to extract, and those whose bytes another video has: (video, the other's id)."""
-    if not todo:
-        return [], []
-    books, sizes = [], {}
-    if night.dataset:
-        names = ("video_id", "size_bytes", "content_sha256", "status", "etag")
-        books = list(zip(*(night.dataset.newest[name].to_pylist() for name in names), strict=True))
-        sizes = {video_id: size for video_id, size, *_ in books}
-    mine = {video.video_id for video in todo}
-    holders = {
-        sha256: video_id
-        for video_id, _, sha256, status, etag in books
-        if status == OK and video_id not in mine
-        if (here := night.listed.get(video_id)) is not None and here.etag == etag
-    }
-    hashes = {video.video_id: hash_of(video) for video in changes.may_be_twins(todo, sizes)}
-    return changes.twins(todo, {video_id: found for video_id, found in hashes.items() if found}, holders)
 
 
 def keep_books(job: Job, night: Night, touched: Sequence[Video], now_ms: int) -> None:

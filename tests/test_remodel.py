@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import REPOSITORY
 from safetensors.numpy import load_file, save_file
 
+from reelbeam.pipeline.carry import TOUCHES
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.read import Dataset
-from reelbeam.pipeline.remodel import TOUCHES
 from reelbeam.schemas.tables import tensor
 from reelbeam.transforms import metrics
 
@@ -63,16 +64,9 @@ def models(tmp_path: Path) -> Path:
 def rows(output: Path) -> tuple[pa.Table, list[int]]:
     """All rows, and their numbers."""
     dataset = Dataset.open(str(output))
-    shard = dataset.snapshot.shards[0]
-    names = dataset.storage and [field.name for field in _schema(output, shard.path)]
+    names = pq.read_schema(output / dataset.snapshot.shards[0].path).names
     parts = [(batch, numbers) for numbers, batch in dataset.batches(names)]
     return pa.Table.from_batches([batch for batch, _ in parts]), [int(at) for _, some in parts for at in some]
-
-
-def _schema(output: Path, path: str) -> pa.Schema:
-    import pyarrow.parquet as pq
-
-    return pq.read_schema(output / path)
 
 
 def work_since(before: dict[str, dict[str, int]]) -> dict[str, int]:

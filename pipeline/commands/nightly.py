@@ -32,11 +32,12 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
     from .. import nightly
     from ..job import check_same, prepare
+    from ..night_plan import plan
 
     options = NightlyOptions.from_args(args)
     job = prepare(args.output, options.part(ExtractOptions), rest)
     if options.dry_run:
-        night = nightly.plan(args.input, job, options, int(time.time() * 1000))
+        night = plan(args.input, job, options, int(time.time() * 1000))
         if night.dataset and not options.remodel:
             check_same(night.dataset.snapshot, job)
         found = {name: len(value) for name, value in vars(night.changes).items() if isinstance(value, list)}
