@@ -141,6 +141,12 @@ def delete_files(storage: Storage, named: Named, ours: set[str], after_s: float)
                 continue
         storage.delete(stored.path)
         deleted += 1
+    for piece in storage.unfinished():  # half a file: nobody can say whose rows it holds
+        if time.time() - piece.mtime_ms / 1000 < after_s:
+            young.append(piece.path)
+        else:
+            storage.discard(piece)
+            deleted += 1
     if young:
         raise GateError(
             f"{len(young)} files that no snapshot names may still hold the video, {young[0]} first, and a running job may "

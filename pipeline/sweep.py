@@ -81,6 +81,11 @@ def sweep(storage: Storage, keep: int, after_s: float, now_s: float | None = Non
                 storage.delete(stored.path)
                 files += 1
                 total += stored.size_bytes
+    for piece in storage.unfinished():
+        if now_s - piece.mtime_ms / 1000 > after_s:
+            storage.discard(piece)
+            files += 1
+            total += piece.size_bytes
     if old or files:
         log.info("swept %d snapshots, %d files, %.1f MB", len(old), files, total / 1e6)
     return Swept(len(old), files, total)

@@ -84,6 +84,8 @@ def traces(storage: Storage, named: Named) -> Iterator[str]:
         raise UsageError(f"{storage.root} holds no snapshot: there is nothing to prove")
     shards = {shard.path: shard for one in known.values() for shard in one.shards}
     numbers = np.concatenate([np.zeros(0, np.int64), *(shard.row_numbers() for shard in shards.values())])
+    for piece in storage.unfinished():
+        yield f"{piece.path}: a write that never ended: nobody can say whose rows it holds"
     for stored in storage.list():
         if stored.path.endswith("/index.faiss"):
             folder = stored.path.rpartition("/")[0]

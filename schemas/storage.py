@@ -135,6 +135,23 @@ class Storage:
     def _pages(self, prefix: str) -> Sequence[Any]:
         return [meta for page in obstore.list(self._store, prefix or None) for meta in page]
 
+    def unfinished(self) -> Sequence[Stored]:
+        """Pieces that writers who died have left on a local disk: no listing shows them. A bucket's own unfinished uploads
+        are out of reach; its lifecycle rules end them."""
+        if not self.is_local or not Path(self.root).exists():
+            return []
+        found = []
+        for file in sorted(Path(self.root).rglob("*#*")):
+            if file.is_file() and re.search(r"#\d+$", file.name):
+                facts = file.stat()
+                path = str(file.relative_to(self.root))
+                found.append(Stored(path, facts.st_size, "", facts.st_mtime_ns // 1_000_000))
+        return found
+
+    def discard(self, piece: Stored) -> None:
+        """Deletes an unfinished piece."""
+        Path(self.root, piece.path).unlink(missing_ok=True)
+
     @persistent
     def head(self, path: str) -> Stored:
         """Facts of one object. Raises FileNotFoundError."""

@@ -226,6 +226,18 @@ def test_a_young_file_that_a_running_job_may_commit_stops_a_purge(world: World) 
     assert main(["verify", str(world.output), "--gone", gone]) == 0
 
 
+def test_a_piece_that_a_dead_writer_left_is_swept_and_no_purge_overlooks_it(world: World) -> None:
+    gone = str(world.bucket / "b.mp4")
+    piece = world.output / "windows" / "windows-00000-of-00001.parquet#1"
+    piece.write_bytes(b"half of a shard")
+    assert world.data.storage.unfinished()[0].path == "windows/windows-00000-of-00001.parquet#1"
+    assert main(["purge", str(world.output), gone]) == 3
+    assert main(["verify", str(world.output), "--gone", gone]) == 4
+    assert main(["compact", str(world.output), "--sweep-after-h", "0"]) == 0
+    assert not piece.exists()
+    assert main(["verify", str(world.output), "--gone", gone]) == 0
+
+
 def test_a_restored_snapshot_holds_the_old_rows_under_their_old_numbers(
     world: World, make_video: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
