@@ -6,7 +6,7 @@ import argparse
 import os
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from ..schemas.elements import Grid
 from ..schemas.errors import UsageError
@@ -14,6 +14,9 @@ from ..schemas.options import check, documented, flag, option
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
+
+
+Part = TypeVar("Part", bound="Options")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class Options:
                     choices=doc.choices or None,
                     metavar=None if doc.choices else type(declared.default).__name__.upper(),
                 )
+
+    def part(self, kind: type[Part]) -> Part:
+        """The options of one of the commands that this one is composed of."""
+        return kind(**{declared.name: getattr(self, declared.name) for declared, _ in documented(kind)})
 
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Self:
@@ -128,6 +135,51 @@ class IndexOptions(Options):
     )
     queries: int = option(1000, "held-out queries of each kind that recall is measured with", low=1, high=100_000)
     device: str = option("auto", "where the text queries are encoded: auto, cpu, cuda")
+
+
+@dataclass(frozen=True)
+class SweepOptions(Options):
+    """When a file is nobody's."""
+
+    sweep_after_h: float = option(
+        24.0,
+        "age from which a file that no snapshot names is deleted: a running job may yet commit a younger one",
+        low=0,
+    )
+
+
+@dataclass(frozen=True)
+class KeepOptions(SweepOptions):
+    """What is tidied up, and when."""
+
+    keep_snapshots: int = option(14, "snapshots kept beside the pinned ones; older ones can't be restored", low=1)
+    compact_from: int = option(8, "merge small shards when there are so many of them", low=2)
+    removed_share: float = option(
+        0.2,
+        "rewrite a shard when more of its rows than this were replaced; deleted videos' rows always leave at once",
+        low=0,
+        high=1,
+    )
+
+
+@dataclass(frozen=True)
+class PurgeOptions(IndexOptions, SweepOptions):
+    """reelbeam purge: how the index is built again, and when a file is nobody's"""
+
+
+@dataclass(frozen=True)
+class NightlyOptions(ExtractOptions, IndexOptions, KeepOptions):
+    """reelbeam nightly: everything that extract and index take, and its own"""
+
+    grace_days: float = option(0.0, "days that a video may be missing from INPUT before its rows go", low=0)
+    max_removed: float = option(
+        0.5, "do nothing when a larger share of the videos is gone: an unmounted bucket looks so", low=0, high=1
+    )
+    max_attempts: int = option(3, "attempts at a video whose failure may pass", low=1)
+    retry_after_h: float = option(20.0, "hours before the second attempt; each further one waits twice as long", low=0)
+    remodel: bool = option(
+        False, "accept other models or options: recompute what they touch, carry over the rest, swap all at once"
+    )
 
 
 @dataclass(frozen=True)

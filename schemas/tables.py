@@ -22,8 +22,8 @@ SCHEMA_VERSION = 1
 
 OK, ABSENT, FAILED = "ok", "absent", "failed"
 """Statuses of a modality; `failed` is followed by `: ` and the reason. Of a video: ok, partial (some of it is lost,
-the failures table says what), failed."""
-PARTIAL = "partial"
+the failures table says what), failed, removed (no longer in the bucket)."""
+PARTIAL, REMOVED = "partial", "removed"
 
 MODALITIES = ("frame", "audio", "speech", "text")
 
@@ -185,7 +185,7 @@ def videos_schema() -> pa.Schema:
                 "the store's etag, or mtime and size on a local disk: unchanged means unchanged bytes",
             ),
             column("content_sha256", pa.string(), "hash of the bytes; empty when they could not be read"),
-            column("status", pa.string(), "ok, partial (the failures table says what is lost) or failed"),
+            column("status", pa.string(), "ok, partial (the failures table says what is lost), failed or removed"),
             column("attempts", pa.int32(), "runs that have tried this version of it"),
             column("windows", pa.int32(), "rows it has in the windows table"),
             column("frames", pa.int32(), "ticks with a frame"),
@@ -198,6 +198,13 @@ def videos_schema() -> pa.Schema:
             column("height", pa.int32(), "as displayed", "pixels"),
             column("rotation", pa.int32(), "clockwise", "degrees"),
             column("fps", pa.float32(), "average frame rate", "1/s"),
+            column("run", pa.string(), "the run that tried it last; its name begins with the time"),
+            column(
+                "missing_since_ms",
+                pa.int64(),
+                "when it was first not listed any more, since 1970; 0: it is there",
+                "ms",
+            ),
         ],
         {"reelbeam_schema": str(SCHEMA_VERSION)},
     )

@@ -66,22 +66,14 @@ def transcribe_group(group: Group, recogniser: Recogniser) -> Group:
         else None
     )
     heard = recogniser.transcribe(cuts, spoken_in)
+    spoken = {id(features): with_spans(features, spans) for features, (spans, _) in zip(group, found, strict=True)}
     passages: dict[int, list[Passage]] = {id(features): [] for features in group}
     for (features, chunk), transcript in zip(chunks, heard, strict=True):
         assert features.decoded is not None
         passages[id(features)].append(passage_of(transcript, chunk, features.unit, features.decoded.samples_start_ms))
     return tuple(
-        features
-        if features.decoded is None
-        else replace(
-            features,
-            passages=tuple(passages[id(features)]),
-            speech_spans_ms=tuple(
-                (_ms_of(start, features.decoded.samples_start_ms), _ms_of(end, features.decoded.samples_start_ms))
-                for start, end in spans
-            ),
-        )
-        for features, (spans, _) in zip(group, found, strict=True)
+        features if features.decoded is None else replace(spoken[id(features)], passages=tuple(passages[id(features)]))
+        for features in group
     )
 
 
@@ -95,6 +87,21 @@ def video_languages(video_ids: Sequence[str], chunks: Sequence[np.ndarray], reco
     ):
         sums[video_ids[at]][language] += probability
     return [max(sorted(sums[video_id]), key=lambda name: sums[video_id][name]) for video_id in video_ids]
+
+
+def with_spans(features: UnitFeatures, spans: list[tuple[int, int]]) -> UnitFeatures:
+    """A unit with its speech spans, given in samples, on the presentation clock."""
+    if features.decoded is None:
+        return features
+    start_ms = features.decoded.samples_start_ms
+    return replace(
+        features, speech_spans_ms=tuple((_ms_of(start, start_ms), _ms_of(end, start_ms)) for start, end in spans)
+    )
+
+
+def find_speech_spans(group: Group) -> Group:
+    """Only where speech is, not what is said."""
+    return tuple(with_spans(features, unit_speech(features)[0]) for features in group)
 
 
 def passage_of(transcript: Transcript, chunk: Chunk, unit: Unit, samples_start_ms: int) -> Passage:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import extract, index, search, status, verify
+from . import compact, diff, extract, index, nightly, purge, restore, search, snapshots, status, verify
 
 COMMANDS: dict[str, ModuleType] = {
     "extract": extract,
     "index": index,
+    "nightly": nightly,
     "search": search,
     "status": status,
     "verify": verify,
+    "snapshots": snapshots,
+    "diff": diff,
+    "restore": restore,
+    "compact": compact,
+    "purge": purge,
 }
 """In the order of the help. A module has HELP, OPTIONS (an options class or None), `arguments(parser)`, and
 `run(args, rest)`, which returns the exit code; `rest` is what no argument took."""
