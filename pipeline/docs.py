@@ -13,16 +13,20 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..models.audio import FEATURES
+from ..models.fusion import TIMBRE
 from ..schemas.options import documented, flag
 from ..schemas.tables import RowShape, failures_schema, videos_schema, windows_schema
 from ..transforms.index_kinds import ID_BYTES, KINDS, code_bytes
 from .commands import COMMANDS
 from .options import Options
 
-SHAPE = RowShape(10, 512, len(FEATURES), 384)
+SHAPE = RowShape(10, 512, len(FEATURES), 384, 512 + 384 + len(TIMBRE))
 """The sizes that the README shows: ViT-B/32 and the default grid."""
 
-NAMES = {SHAPE.frame_dim: "D", SHAPE.ticks: "T", SHAPE.audio_dim: "A", SHAPE.text_dim: "E"}
+NAMES = {SHAPE.frame_dim: "D", SHAPE.ticks: "T", SHAPE.audio_dim: "A", SHAPE.text_dim: "E", SHAPE.fused_dim: "F"}
+
+
+COMMAND_OPTIONS = {module.OPTIONS for module in COMMANDS.values()}
 
 
 def columns(schema: pa.Schema) -> str:
@@ -39,6 +43,8 @@ def kind(field: pa.Field, facts: dict[str, str]) -> str:
     if "shape" in facts:
         sizes = ", ".join(NAMES.get(size, str(size)) for size in json.loads(facts["shape"]))
         shown = f"{facts['dtype']} [{sizes}]"
+    elif pa.types.is_list(field.type) and not pa.types.is_struct(field.type.value_type):
+        shown = f"list of {field.type.value_type}"
     elif pa.types.is_list(field.type):
         shown = "list of (" + ", ".join(str(leaf.name) for leaf in field.type.value_type) + ")"
     else:
@@ -49,7 +55,10 @@ def kind(field: pa.Field, facts: dict[str, str]) -> str:
 def options(kind: type[Options]) -> str:
     """A command's options as a table."""
     lines = ["| option | default | allowed | what |", "|---|---|---|---|"]
+    shared = {one.name for base in kind.__mro__[1:] if base in COMMAND_OPTIONS for one, _ in documented(base)}
     for declared, doc in documented(kind):
+        if declared.name in shared:  # the table of the command that this one takes it from has it
+            continue
         low, high = (f"{bound:g}" if bound is not None else "" for bound in (doc.low, doc.high))
         allowed = " or ".join(doc.choices) or (f"{low} to {high}" if low and high else f"from {low}" if low else "")
         default = {"": "", False: "off"}.get(declared.default, str(declared.default))

@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,12 +16,12 @@ from typing import Any
 import apache_beam as beam
 
 from ..schemas import snapshot as snapshots
-from ..schemas.elements import Probe, Video
+from ..schemas.elements import Group, Probe, Video
 from ..schemas.errors import Failure, UsageError
 from ..schemas.tables import RowShape
 from ..transforms.decode import DecodeLimits
 from ..transforms.discover import MEDIA_SUFFIXES, PlanUnits, ProbeVideos, list_videos, plan_units, probe_video
-from ..transforms.extract_rows import ExtractRows, outcome_of
+from ..transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of
 from ..transforms.stage import Stage
 from ..transforms.write_shards import WriteBooks, WriteShards, read_receipt
 from .job import Job, check_same
@@ -51,6 +51,8 @@ class Plan:
     listed: int
     todo: list[Video]
     snapshot: int | None
+    known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The books that it was compared with: the row of each known video."""
 
 
 @dataclass
@@ -98,7 +100,8 @@ def plan(location: str, job: Job) -> Plan:
     if parent:
         check_same(parent, job)
     known = Dataset(job.storage, parent).videos if parent else {}
-    return Plan(len(listed), choose(listed, known, job.options.retry_failed), parent.number if parent else None)
+    chosen = choose(listed, known, job.options.retry_failed)
+    return Plan(len(listed), chosen, parent.number if parent else None, known)
 
 
 def run(planned: Plan, job: Job) -> Report:
@@ -107,7 +110,7 @@ def run(planned: Plan, job: Job) -> Report:
     report = Report(snapshot=planned.snapshot)
     step = job.options.wave_videos
     for at in range(0, len(planned.todo), step):
-        wave = run_wave(planned.todo[at : at + step], job)
+        wave = replace(run_wave(planned.todo[at : at + step], job), planned=planned.known)
         report.snapshot = publish(job, wave).number
         report.done += len(wave.videos)
         for row in wave.videos:
@@ -122,7 +125,7 @@ def run(planned: Plan, job: Job) -> Report:
 
 def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
     """One Beam pipeline over some videos. What it writes is invisible until it is published."""
-    run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    run = new_run()
     build = beam.Pipeline(runner=job.runner, options=job.beam)
     build_wave(build, videos, job, run)
     build.run().wait_until_finish()
@@ -137,24 +140,51 @@ def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
     )
 
 
-def build_wave(pipeline: beam.Pipeline, videos: Sequence[Video], job: Job, run: str) -> None:
-    """The wave's graph: probe, plan, extract, write."""
+def new_run() -> str:
+    """A name for a run: its time, and chance."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def build_wave(
+    pipeline: beam.Pipeline, videos: Sequence[Video], job: Job, run: str, parts: frozenset[str] = EVERY_MODEL
+) -> None:
+    """The wave's graph: probe, plan, extract, write. With fewer `parts` only what these models need is decoded."""
     options, output = job.options, job.storage.root
     grid = options.grid
     shape = job.profile.row_shape(grid.window_ticks)
-    limits = DecodeLimits(options.shot_threshold, timeout_s=options.decode_timeout_s)
+    limits = DecodeLimits(
+        options.shot_threshold, timeout_s=options.decode_timeout_s, nvdec=options.decode_on == "nvdec"
+    )
     group_ms = int(GROUP_TICKS * 1000 / grid.tick_hz)
     probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos()
     planned = (
         probed
         | "Readable" >> beam.Filter(lambda pair: not isinstance(pair[1], Failure))
         | PlanUnits(grid, options.unit_windows, group_ms, -(-len(videos) // BUCKET_VIDEOS))
+        | "Streams" >> beam.Map(keep_streams, parts)
         | "Spread" >> beam.Reshuffle()
     )
-    rows = planned | ExtractRows(job.profile, grid, limits, options.decoder_count, options.device)
+    rows = planned | ExtractRows(
+        job.profile, grid, limits, options.decoder_count, options.device, options.still_difference, parts
+    )
     shards = rows | WriteShards(output, run, shard_count(videos, options, shape), shape)
     outcomes = rows | "Outcome" >> beam.Map(outcome_of)
     _ = {"probed": probed, "outcomes": outcomes, "shards": shards} | WriteBooks(output, run)
+
+
+def streams_for(probe: Probe, parts: frozenset[str]) -> Probe:
+    """A probe without the streams that no model needs: they are not decoded."""
+    pictures = probe.video_stream if "clip" in parts else None
+    sound = probe.audio_stream if parts & {"whisper", "audio"} else None
+    return replace(probe, video_stream=pictures, audio_stream=sound)
+
+
+def keep_streams(group: Group, parts: frozenset[str]) -> Group:
+    """The same units with only the streams that are needed."""
+    return tuple(
+        replace(features, unit=replace(features.unit, probe=streams_for(features.unit.probe, parts)))
+        for features in group
+    )
 
 
 def shard_count(videos: Sequence[Video], options: ExtractOptions, shape: RowShape) -> int:

@@ -258,7 +258,7 @@ def tasks_for(
         groups[-1].append(shard)
         held += size
     return [
-        Task(fingerprint({str(at): [shard.sha256, shard.first_row, shard.removed] for at, shard in enumerate(group)}), number, tuple(group))
+        Task(fingerprint({str(at): [shard.sha256, shard.runs, shard.removed] for at, shard in enumerate(group)}), number, tuple(group))
         for number, group in enumerate(groups)
     ]  # fmt: skip
 
@@ -395,6 +395,7 @@ def covered(shards: Sequence[ShardInfo], counts: dict[str, int]) -> list[dict[st
             "sha256": shard.sha256,
             "first_row": shard.first_row,
             "rows": shard.rows,
+            "stretches": [list(run) for run in shard.runs],
             "removed": list(shard.removed),
             "vectors": counts[shard.path],
         }

@@ -18,6 +18,7 @@ from ..schemas.errors import GateError
 from ..schemas.options import fingerprint
 from ..schemas.snapshot import ShardInfo, Snapshot
 from ..transforms.build_index import merge_results, take
+from ..transforms.fill_index import raw_name
 from ..transforms.index_kinds import FLAT_UP_TO, choose_kind, code_bytes, list_count
 from ..transforms.index_recall import RECALL_AT
 from .index_build import (
@@ -87,17 +88,21 @@ def changes(dataset: Dataset, settings: dict[str, Any]) -> Change:
     ticks = dataset.snapshot.shape.ticks
     before = {(shard["path"], shard["sha256"], shard["first_row"]): shard for shard in settings["covers"]}
     now = {(shard.path, shard.sha256, shard.first_row): shard for shard in dataset.snapshot.shards}
-    added = tuple(shard for key, shard in now.items() if key not in before)
-    gone = [
-        np.arange(shard["first_row"] * ticks, (shard["first_row"] + shard["rows"]) * ticks)
-        for key, shard in before.items()
-        if key not in now
-    ]
-    reused = any(
-        shard.first_row < old["first_row"] + old["rows"] and old["first_row"] < shard.first_row + shard.rows
-        for shard in added
-        for key, old in before.items()
-    )
+    left = _numbers([run for key, old in before.items() if key not in now for run in old["stretches"]])
+    stayed = _numbers([run for key, old in before.items() if key in now for run in old["stretches"]])
+    added, reused, found_again = [], False, [np.zeros(0, np.int64)]
+    for key, shard in now.items():
+        if key in before:
+            continue
+        rows = np.concatenate([np.zeros(0, np.int64), *(some for some, _ in shard_batches(dataset.storage, shard, []))])
+        again = np.isin(rows, left)
+        if again.all() and len(rows):  # rewritten by compaction: the same rows under the same numbers
+            found_again.append(rows)
+        else:
+            added.append(shard)
+            reused |= bool(again.any() or np.isin(rows, stayed).any())
+    gone_rows = np.setdiff1d(left, np.concatenate(found_again))
+    gone = [(gone_rows[:, None] * ticks + np.arange(ticks)).ravel()]
     known = {}
     for key in before.keys() & now.keys():
         new_removed = set(now[key].removed) - set(before[key]["removed"])
@@ -108,7 +113,12 @@ def changes(dataset: Dataset, settings: dict[str, Any]) -> Change:
         else:
             known[now[key].path] = before[key]["vectors"]
     removed = np.unique(np.concatenate([np.zeros(0, np.int64), *gone]))
-    return Change(added, removed, count_vectors(dataset, known), reused)
+    return Change(tuple(added), removed, count_vectors(dataset, known), reused)
+
+
+def _numbers(runs: Sequence[Sequence[int]]) -> np.ndarray:
+    """Row numbers int64 of stretches (first, rows)."""
+    return np.concatenate([np.zeros(0, np.int64), *(np.arange(first, first + rows) for first, rows in runs)])
 
 
 def _ids_of(dataset: Dataset, shard: ShardInfo, before: Sequence[str], videos: set[str]) -> np.ndarray:
@@ -189,7 +199,7 @@ def delta_build(
         removed = np.zeros(0, np.int64)
     if build.second_look:
         with build.timed("second_look"):
-            settings = {**settings, "second_look": _raw_files(build, settings, change)}
+            settings = {**settings, "second_look": _raw_files(build, settings)}
     with build.timed("exact"):
         queries, fresh = answers(build, settings, change)
     made: dict[str, Any] = {
@@ -218,12 +228,14 @@ def check_drift(made: dict[str, Any]) -> None:
         raise Drift(f"nprobe {made['nprobe']} is needed, {base['nprobe']} when the lists were trained")
 
 
-def _raw_files(build: Build, settings: dict[str, Any], change: Change) -> list[dict[str, Any]]:
+def _raw_files(build: Build, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """The raw vector files that an update needs: those of shards that stayed, and of those that came."""
-    ticks = build.dataset.snapshot.shape.ticks
-    first_ids = {shard.first_row * ticks for shard in build.dataset.snapshot.shards}
-    kept = [file for file in settings["second_look"] if file["first_id"] in first_ids]
-    return [*kept, *(store_vectors(build, change.added) if change.added else [])]
+    kept = {file["path"].rpartition("/")[2]: file for file in settings["second_look"]}
+    shards = build.dataset.snapshot.shards
+    names = {raw_name(shard): shard for shard in shards}
+    missing = [shard for name, shard in names.items() if name not in kept]
+    stayed = [file for name, file in kept.items() if name in names]
+    return [*stayed, *(store_vectors(build, missing) if missing else [])]
 
 
 def answers(build: Build, settings: dict[str, Any], change: Change) -> tuple[Queries, Queries]:

@@ -140,11 +140,11 @@ class RawVectors:
             local = self.storage.local_path(file["path"])
             if local is not None:
                 stored = np.memmap(local, np.float16, "r", shape=(file["ids"], self.dimension))
-                out[here] = stored[ids[here] - file["first_id"]]
+                out[here] += stored[ids[here] - file["first_id"]]
             else:
                 starts = ((ids[here] - file["first_id"]) * width).tolist()
                 pieces = self.storage.get_ranges(file["path"], starts, width)
-                out[here] = np.frombuffer(b"".join(pieces), np.float16).reshape(-1, self.dimension)
+                out[here] += np.frombuffer(b"".join(pieces), np.float16).reshape(-1, self.dimension)
         return out
 
 

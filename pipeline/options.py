@@ -6,7 +6,7 @@ import argparse
 import os
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from ..schemas.elements import Grid
 from ..schemas.errors import UsageError
@@ -14,6 +14,9 @@ from ..schemas.options import check, documented, flag, option
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
+
+
+Part = TypeVar("Part", bound="Options")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,10 @@ class Options:
                     metavar=None if doc.choices else type(declared.default).__name__.upper(),
                 )
 
+    def part(self, kind: type[Part]) -> Part:
+        """The options of one of the commands that this one is composed of."""
+        return kind(**{declared.name: getattr(self, declared.name) for declared, _ in documented(kind)})
+
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Self:
         return cls(**{declared.name: getattr(args, declared.name) for declared, _ in documented(cls)})
@@ -58,6 +65,24 @@ class ExtractOptions(Options):
     unit_s: float = option(120.0, "longest span that is decoded at once, in seconds", low=1, high=3600)
     shot_threshold: float = option(
         0.2, "scene score above which a new shot starts", low=0.01, high=1, changes_data=True
+    )
+    fuse: str = option(
+        "", "fused_embedding: none, concat, mean, attention, or a TorchScript file; empty: as the models say (concat)"
+    )
+    language: str = option("", "what is spoken, such as en or de; empty: detected for each video")
+    task: str = option(
+        "", "transcribe, or translate into English; empty: as the models say", choices=("", "transcribe", "translate")
+    )
+    still_difference: float = option(
+        0.0,
+        "a frame that differs from an embedded one before it by at most this mean of 255 shares its embedding; "
+        "0: exact copies only",
+        low=0,
+        high=255,
+        changes_data=True,
+    )
+    decode_on: str = option(
+        "cpu", "nvdec decodes on an NVIDIA GPU what it can, the rest on the CPU", choices=("cpu", "nvdec")
     )
     decoders: int = option(0, "decoder processes at a time; 0 is one a core", low=0, high=1024)
     decode_timeout_s: float = option(0.0, "time limit of one unit's decoder; 0 is 60 s plus 20 times the unit", low=0)
@@ -126,6 +151,51 @@ class IndexOptions(Options):
     vectors: float = option(0.0, "with --plan: for so many vectors, such as 1e9, in place of OUTPUT's", low=0)
     dimension: int = option(0, "with --plan --vectors: numbers a vector; 0 is OUTPUT's, or 512", low=0, high=8192)
     device: str = option("auto", "where text queries are encoded and lists are trained: auto, cpu, cuda")
+
+
+@dataclass(frozen=True)
+class SweepOptions(Options):
+    """When a file is nobody's."""
+
+    sweep_after_h: float = option(
+        24.0,
+        "age from which a file that no snapshot names is deleted: a running job may yet commit a younger one",
+        low=0,
+    )
+
+
+@dataclass(frozen=True)
+class KeepOptions(SweepOptions):
+    """What is tidied up, and when."""
+
+    keep_snapshots: int = option(14, "snapshots kept beside the pinned ones; older ones can't be restored", low=1)
+    compact_from: int = option(8, "merge small shards when there are so many of them", low=2)
+    removed_share: float = option(
+        0.2,
+        "rewrite a shard when more of its rows than this were replaced; deleted videos' rows always leave at once",
+        low=0,
+        high=1,
+    )
+
+
+@dataclass(frozen=True)
+class PurgeOptions(IndexOptions, SweepOptions):
+    """reelbeam purge: how the index is built again, and when a file is nobody's"""
+
+
+@dataclass(frozen=True)
+class NightlyOptions(ExtractOptions, IndexOptions, KeepOptions):
+    """reelbeam nightly: everything that extract and index take, and its own"""
+
+    grace_days: float = option(0.0, "days that a video may be missing from INPUT before its rows go", low=0)
+    max_removed: float = option(
+        0.5, "do nothing when a larger share of the videos is gone: an unmounted bucket looks so", low=0, high=1
+    )
+    max_attempts: int = option(3, "attempts at a video whose failure may pass", low=1)
+    retry_after_h: float = option(20.0, "hours before the second attempt; each further one waits twice as long", low=0)
+    remodel: bool = option(
+        False, "accept other models or options: recompute what they touch, carry over the rest, swap all at once"
+    )
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..schemas import snapshot as snapshots
-from ..schemas.errors import GateError
+from ..schemas.errors import CorruptOutput, GateError
 from ..schemas.options import data_options
 from ..schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ..schemas.storage import Storage
+from ..schemas.tables import FAILED, REMOVED, videos_schema
+from ..transforms.write_shards import put_table
 from .job import Job, check_same
 from .read import Dataset, read_table
 
 log = logging.getLogger("reelbeam")
+
+
+VERSION = ("etag", "status", "attempts", "run", "missing_since_ms")
+"""What tells whether a video's row in the books is still the one that a run was planned with."""
 
 
 @dataclass(frozen=True)
@@ -31,60 +38,105 @@ class WaveRows:
     failures_info: TableInfo | None
     videos: list[dict[str, Any]]
     failures: list[dict[str, Any]]
+    planned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The books that the wave was planned with: what another writer has done to one of its videos since then stands."""
+    kept: frozenset[str] = frozenset()
+    """Videos of which only the books change: their rows stay."""
 
 
-def publish(job: Job, wave: WaveRows) -> Snapshot:
-    """Commits a wave onto the current snapshot, and again onto a newer one when another writer was first.
+def publish(job: Job, wave: WaveRows, gated: bool = True) -> Snapshot:
+    """Commits a wave onto the current snapshot, and again onto a newer one when another writer was first. The gate is
+    for waves that were extracted.
 
-    Raises GateError before anything is published.
+    Raises GateError before anything is published, and CorruptOutput when the store does not hold what was written.
     """
-    lost = sum(row["status"] == "failed" for row in wave.videos)
-    if lost > job.options.max_failed * len(wave.videos):
+    lost = sum(row["status"] == FAILED for row in wave.videos)
+    if gated and lost > job.options.max_failed * len(wave.videos):
         raise GateError(
             f"{lost} of {len(wave.videos)} videos failed, more than --max-failed {job.options.max_failed:g}; "
             f"nothing of this wave was published; the reasons are in {job.storage.uri(f'failures/{wave.run}.parquet')}"
         )
+    check_written(job.storage, [*wave.shards, wave.videos_info, *([wave.failures_info] if wave.failures_info else [])])
     return snapshots.commit_next(job.storage, lambda parent: next_snapshot(job, parent, wave))
 
 
+def check_written(storage: Storage, files: Sequence[ShardInfo | TableInfo]) -> None:
+    """Raises CorruptOutput when a file in the store is not, byte for byte, the one that was put there."""
+    for info in files:
+        if (found := storage.sha256(info.path)) != info.sha256:
+            raise CorruptOutput(
+                f"{storage.uri(info.path)} reads back with sha256 {found[:12]}, written was {info.sha256[:12]}; "
+                "nothing was published; cure: run again, and look at the store if it repeats"
+            )
+
+
 def next_snapshot(job: Job, parent: Snapshot | None, wave: WaveRows) -> Snapshot:
-    """The snapshot after `parent` with a wave's rows; the older rows of its videos no longer count.
+    """The snapshot after `parent` with a wave's rows; the older rows of its videos no longer count. `parent` itself when
+    other writers have already done all of it.
 
     Raises ModelMismatch when another writer has meanwhile begun the dataset with other settings.
     """
     if parent:
         check_same(parent, job)
     known = Dataset(job.storage, parent).videos if parent else {}
-    base = parent or Snapshot(
-        0,
-        None,
-        "",
-        "",
-        data_options(job.options),
-        job.models,
-        job.fingerprint,
-        job.options.grid,
-        job.profile.row_shape(job.options.window_ticks),
-    )
-    replaced = {row["video_id"] for row in wave.videos if row["video_id"] in known}
-    shards, next_row = replace(base, shards=tuple(without(job.storage, base.shards, replaced))).add_shards(wave.shards)
-    known = known | {row["video_id"]: row for row in wave.videos}
+    overtaken = {
+        row["video_id"]
+        for row in wave.videos
+        if version(known.get(row["video_id"])) != version(wave.planned.get(row["video_id"]))
+    }
+    videos = [row for row in wave.videos if row["video_id"] not in overtaken]
+    if parent and not videos:
+        log.info("another run has meanwhile done all %d videos of this wave", len(overtaken))
+        return parent
+    books = wave.videos_info
+    if overtaken:
+        log.info("another run has meanwhile done %d of %d videos; its rows stand", len(overtaken), len(wave.videos))
+        path = f"videos/{wave.run}-{secrets.token_hex(3)}.parquet"
+        books = put_table(job.storage, path, pa.Table.from_pylist(videos, videos_schema()))
+    base = parent or first_snapshot(job)
+    replaced = {row["video_id"] for row in videos} & set(known) - wave.kept
+    added = drop_empty(without(job.storage, wave.shards, overtaken))
+    kept = drop_empty(without(job.storage, base.shards, replaced))
+    shards, next_row = replace(base, shards=tuple(kept)).add_shards(added)
+    number = base.number + 1
+    known = known | {row["video_id"]: row for row in videos}
     failures = (*base.failures, *([wave.failures_info] if wave.failures_info else []))
     return replace(
         base,
-        number=base.number + 1,
+        number=number,
         parent=parent.number if parent else None,
         run=wave.run,
         created_at=snapshots.now(),
         shards=shards,
-        videos=(*base.videos, wave.videos_info),
+        videos=(*base.videos, books),
         failures=failures,
         next_row=next_row,
-        counts=count(known, sum(table.rows for table in failures)),
+        holes=next_row - sum(shard.rows for shard in shards),
+        rows_changed=number if added or replaced else base.rows_changed,
+        counts=count(
+            {video_id: row for video_id, row in known.items() if row["status"] != REMOVED},
+            sum(table.rows for table in failures),
+        ),
     )
 
 
-def without(storage: Storage, shards: Sequence[ShardInfo], video_ids: set[str]) -> Iterator[ShardInfo]:
+def first_snapshot(job: Job) -> Snapshot:
+    """What the first commit of a dataset builds on."""
+    shape = job.profile.row_shape(job.options.window_ticks)
+    return Snapshot(0, None, "", "", data_options(job.options), job.models, job.fingerprint, job.options.grid, shape)
+
+
+def version(row: Mapping[str, Any] | None) -> tuple[Any, ...] | None:
+    """What of a video's row tells it from an earlier or later one; None where there is no row."""
+    return None if row is None or row["status"] == REMOVED else tuple(row[name] for name in VERSION)
+
+
+def drop_empty(shards: Iterable[ShardInfo]) -> list[ShardInfo]:
+    """Shards without those of which no row counts any more."""
+    return [shard for shard in shards if shard.removed_rows < shard.rows]
+
+
+def without(storage: Storage, shards: Iterable[ShardInfo], video_ids: set[str]) -> Iterator[ShardInfo]:
     """The same shards with some videos marked as removed."""
     for shard in shards:
         here = {

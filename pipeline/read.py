@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from ..schemas import snapshot as snapshots
 from ..schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ..schemas.storage import Storage
-from ..schemas.tables import tensor
+from ..schemas.tables import REMOVED, tensor, videos_schema
 
 
 @contextmanager
@@ -49,10 +49,10 @@ def shard_batches(
     """The rows of one shard that count: their global numbers int64 [n], and the columns asked for."""
     wanted = [*columns, *(["video_id"] if shard.removed and "video_id" not in columns else [])]
     removed = pa.array(shard.removed, pa.string())
-    at = shard.first_row
+    given, at = shard.row_numbers(), 0
     with stored_file(storage, shard.path) as file, pq.ParquetFile(file, memory_map=True) as parquet:
         for batch in parquet.iter_batches(rows, columns=wanted):
-            numbers = np.arange(at, at + len(batch))
+            numbers = given[at : at + len(batch)]
             at += len(batch)
             if shard.removed:
                 counts = pc.invert(pc.is_in(batch["video_id"], removed))
@@ -97,7 +97,7 @@ class Dataset:
         return cls(storage, snapshots.load(storage, version))
 
     def batches(self, columns: Sequence[str], rows: int = 2048) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
-        """All rows that count, in order: their global numbers int64 [n], and the columns asked for."""
+        """All rows that count, shard by shard: their global numbers int64 [n], and the columns asked for."""
         for shard in self.snapshot.shards:
             yield from self.shard_batches(shard, columns, rows)
 
@@ -108,30 +108,32 @@ class Dataset:
         yield from shard_batches(self.storage, shard, columns, rows)
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
-        """Single rows by global number. Only the row groups that hold them are read."""
+        """Single rows by global number, those that count. Only the row groups that hold them are read."""
         found: dict[int, dict[str, Any]] = {}
         for shard in self.snapshot.shards:
-            here = sorted(number for number in set(numbers) if shard.first_row <= number < shard.first_row + shard.rows)
-            if here:
+            if here := shard.places(set(numbers)):
                 found |= self._take_from(shard, here, columns)
         return found
 
-    def _take_from(self, shard: ShardInfo, numbers: list[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
+    def _take_from(self, shard: ShardInfo, places: dict[int, int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
         found = {}
+        wanted = [*columns, *(["video_id"] if shard.removed and "video_id" not in columns else [])]
         with stored_file(self.storage, shard.path) as file, pq.ParquetFile(file, memory_map=True) as parquet:
-            start = shard.first_row
+            start = 0
             for group in range(parquet.num_row_groups):
                 end = start + parquet.metadata.row_group(group).num_rows
-                here = [number for number in numbers if start <= number < end]
+                here = sorted((place, number) for number, place in places.items() if start <= place < end)
                 if here:
-                    rows = parquet.read_row_group(group, columns).take([number - start for number in here])
+                    rows = parquet.read_row_group(group, wanted).take([place - start for place, _ in here])
                     tensors = {
                         name: tensor(rows.combine_chunks(), name)
                         for name in columns
                         if b"dtype" in (rows.schema.field(name).metadata or {})
                     }
-                    for at, (number, row) in enumerate(zip(here, rows.to_pylist(), strict=True)):
-                        found[number] = {**row, **{name: values[at] for name, values in tensors.items()}}
+                    for at, ((_, number), row) in enumerate(zip(here, rows.to_pylist(), strict=True)):
+                        if not shard.removed or row["video_id"] not in shard.removed:
+                            kept = {name: row[name] for name in columns}
+                            found[number] = {**kept, **{name: values[at] for name, values in tensors.items()}}
                 start = end
         return found
 
@@ -145,6 +147,25 @@ class Dataset:
         return pa.concat_tables(parts) if parts else pa.table({})
 
     @cached_property
+    def newest(self) -> pa.Table:
+        """The videos table as it counts: the newest row of each video that has not been removed."""
+        if not self.snapshot.videos:
+            return videos_schema().empty_table()
+        rows = self.table("videos")
+        last = {video_id: at for at, video_id in enumerate(rows["video_id"].to_pylist())}
+        newest = rows.take(pa.array(last.values(), pa.int64()))
+        return newest.filter(pc.not_equal(newest["status"], REMOVED))
+
+    @cached_property
     def videos(self) -> dict[str, dict[str, Any]]:
-        """The newest row of each video, by video_id."""
-        return {row["video_id"]: row for row in self.table("videos").to_pylist()} if self.snapshot.videos else {}
+        """The same as records, by video_id."""
+        return {row["video_id"]: row for row in self.newest.to_pylist()}
+
+    def standing_failures(self) -> list[dict[str, Any]]:
+        """The failures that the newest run of each video saw."""
+        run_of = dict(zip(*(self.newest[name].to_pylist() for name in ("video_id", "run")), strict=True))
+        return (
+            [row for row in self.table("failures").to_pylist() if run_of.get(row["video_id"]) == row["run"]]
+            if self.snapshot.failures
+            else []
+        )

@@ -100,22 +100,14 @@ class Index:
     def _moments(self, scores: np.ndarray, ids: np.ndarray, k: int) -> list[Moment]:
         ticks = self.settings["ticks"]
         rows = self.dataset.take([int(found) // ticks for found in ids], COLUMNS)
-        gone = {video_id: shard for shard in self.dataset.snapshot.shards for video_id in shard.removed}
         hits = []
         for score, found in zip(scores.tolist(), ids.tolist(), strict=True):
             row = rows.get(found // ticks)
-            if row is None or self._removed(found // ticks, row["video_id"], bool(gone)):
+            if row is None:  # it was removed after the index was built
                 continue
             column = found % ticks
             hits.append(Hit(score, row["window"] * ticks + column, int(row["shot"][column]), row, column))
         return merge_hits(hits, k, self.dataset.snapshot.grid)
-
-    def _removed(self, number: int, video_id: str, any_gone: bool) -> bool:
-        """Whether a row has been removed since the index was built."""
-        return any_gone and any(
-            shard.first_row <= number < shard.first_row + shard.rows and video_id in shard.removed
-            for shard in self.dataset.snapshot.shards
-        )
 
 
 def merge_hits(hits: list[Hit], k: int, grid: Grid) -> list[Moment]:

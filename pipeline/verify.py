@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ..schemas.errors import CorruptOutput
-from ..schemas.snapshot import IndexInfo, ShardInfo, TableInfo
+from ..schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from ..schemas.storage import file_sha256
 from ..schemas.tables import failures_schema, validate_windows, videos_schema
 from .index_delta import changes
@@ -21,14 +21,9 @@ from .read import Dataset, frame_vectors, stored_file
 def verify(dataset: Dataset) -> Iterator[str]:
     """Yields one line a problem; nothing at all is a proof."""
     rows: Counter[str] = Counter()
-    next_row = 0
+    yield from _numbers(dataset.snapshot)
     for shard in dataset.snapshot.shards:
-        if shard.first_row != next_row:
-            yield f"{shard.path}: first row is {shard.first_row}, the shards before it end at {next_row}"
-        next_row = shard.first_row + shard.rows
         yield from _file(dataset, shard) or _shard(dataset, shard, rows)
-    if next_row != dataset.snapshot.next_row:
-        yield f"snapshot {dataset.snapshot.number}: next_row is {dataset.snapshot.next_row}, shards end at {next_row}"
     for kind, schema in (("videos", videos_schema()), ("failures", failures_schema())):
         for info in getattr(dataset.snapshot, kind):
             broken = _file(dataset, info)
@@ -40,7 +35,22 @@ def verify(dataset: Dataset) -> Iterator[str]:
                         yield f"{info.path}: columns are {found.names}, wanted {schema.names}"
     yield from _books(dataset, rows)
     for name, built in dataset.snapshot.indexes.items():
-        yield from _index(dataset, name, built)
+        yield from check_index(dataset, name, built)
+
+
+def _numbers(snapshot: Snapshot) -> Iterator[str]:
+    """Every row number was given once: shards do not overlap, and with the holes they fill 0 to next_row."""
+    runs = sorted((first, rows, shard.path) for shard in snapshot.shards for first, rows in shard.runs)
+    end = 0
+    for first, rows, path in runs:
+        if first < end or (first > end and not snapshot.holes):
+            yield f"{path}: first row is {first}, the shards before it end at {end}"
+        end = first + rows
+    if end > snapshot.next_row:
+        yield f"snapshot {snapshot.number}: next_row is {snapshot.next_row}, shards end at {end}"
+    held = sum(rows for _, rows, _ in runs)
+    if held + snapshot.holes != snapshot.next_row or held != sum(shard.rows for shard in snapshot.shards):
+        yield f"snapshot {snapshot.number}: {held} rows and {snapshot.holes} holes, next_row is {snapshot.next_row}"
 
 
 def _file(dataset: Dataset, info: ShardInfo | TableInfo) -> list[str]:
@@ -98,7 +108,7 @@ def _books(dataset: Dataset, rows: Counter[str]) -> Iterator[str]:
         yield f"{len(strangers)} videos have rows and are not in the videos table, {sorted(strangers)[0]} first"
 
 
-def _index(dataset: Dataset, name: str, built: IndexInfo) -> Iterator[str]:
+def check_index(dataset: Dataset, name: str, built: IndexInfo) -> Iterator[str]:
     """An index build: its files, its ids, and that each vector stands for a row."""
     try:
         settings = read_settings(dataset.storage, built)

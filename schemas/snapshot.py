@@ -4,14 +4,17 @@ number is current. A commit creates the next number only if nobody has: readers 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
+
+import numpy as np
 
 from .elements import Grid
 from .errors import CommitConflict, CorruptOutput, UsageError
@@ -26,7 +29,13 @@ MAX_COMMIT_TRIES = 20
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """One file of windows. Row i of it has the global number `first_row + i`, for life."""
+    """One file of windows. Row i of it has the global number `row_numbers()[i]`, for life: `first_row + i` in a shard
+    that was written once, and what `stretches` say in one that was rewritten from older shards.
+
+    >>> shard = ShardInfo("p", 3, 0, "", ("a", 0), ("b", 0), 7, stretches=((7, 1), (20, 2)))
+    >>> shard.row_numbers().tolist(), shard.places([21, 8, 7]), shard.end_row
+    ([7, 20, 21], {21: 2, 7: 0}, 22)
+    """
 
     path: str
     rows: int
@@ -40,6 +49,44 @@ class ShardInfo:
     removed: tuple[str, ...] = ()
     """Videos whose rows here no longer count."""
     removed_rows: int = 0
+    stretches: tuple[tuple[int, int], ...] = ()
+    """(first global number, rows) of each run of rows with rising numbers, in the order of the file; `first_row` is then
+    the lowest of them. Empty means one stretch: (first_row, rows)."""
+
+    @property
+    def runs(self) -> tuple[tuple[int, int], ...]:
+        """The stretches, also where there is only one."""
+        return self.stretches or ((self.first_row, self.rows),)
+
+    @property
+    def end_row(self) -> int:
+        """The number after the highest one in this shard."""
+        return max((first + rows for first, rows in self.runs), default=0)
+
+    def row_numbers(self) -> np.ndarray:
+        """Global number of each row, int64 [rows]."""
+        return np.concatenate([np.arange(first, first + rows, dtype=np.int64) for first, rows in self.runs])
+
+    def places(self, numbers: Iterable[int]) -> dict[int, int]:
+        """Where the rows with these global numbers lie in the file; those of other shards are left out."""
+        wanted = [number for number in numbers if self.first_row <= number < self.end_row]
+        if not self.stretches:
+            return {number: number - self.first_row for number in wanted}
+        place = {int(number): at for at, number in enumerate(self.row_numbers())} if wanted else {}
+        return {number: place[number] for number in wanted if number in place}
+
+
+def stretches_of(numbers: np.ndarray) -> tuple[tuple[int, int], ...]:
+    """Row numbers int64 [rows] as stretches.
+
+    >>> stretches_of(np.array([7, 8, 20, 3]))
+    ((7, 2), (20, 1), (3, 1))
+    """
+    if not len(numbers):
+        return ()
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(numbers) != 1]))
+    lengths = np.diff(np.append(starts, len(numbers)))
+    return tuple((int(numbers[at]), int(rows)) for at, rows in zip(starts, lengths, strict=True))
 
 
 @dataclass(frozen=True)
@@ -92,6 +139,10 @@ class Snapshot:
     counts: dict[str, int] = field(default_factory=dict)
     """Of what counts now: videos, ok, partial, failed, windows, frames, words, media_ms; failures ever recorded."""
     next_row: int = 0
+    holes: int = 0
+    """Row numbers once given that no shard here holds any more: rows of rewritten shards, and of restored snapshots."""
+    rows_changed: int = 0
+    """The newest snapshot in which a row came, went or changed: an index built from it or later is up to date."""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> bytes:
@@ -120,6 +171,7 @@ class Snapshot:
                         "first_key": tuple(shard["first_key"]),
                         "last_key": tuple(shard["last_key"]),
                         "removed": tuple(shard["removed"]),
+                        "stretches": tuple((first, rows) for first, rows in shard.get("stretches", ())),
                     }
                 )
                 for shard in fields["shards"]
@@ -184,19 +236,34 @@ def latest(storage: Storage) -> Snapshot | None:
     return load(storage, known[-1]) if known else None
 
 
+def load_all(storage: Storage) -> dict[int, Snapshot]:
+    """Every snapshot that there is, by its number; those that a sweep deletes meanwhile are left out."""
+    found = {}
+    for number in numbers(storage):
+        with contextlib.suppress(FileNotFoundError):
+            found[number] = Snapshot.from_json(storage.get(snapshot_path(number)))
+    return found
+
+
 def commit(storage: Storage, snapshot: Snapshot) -> None:
     """Publishes a snapshot. Raises CommitConflict when another writer was first: re-read, plan again, try again."""
-    if not storage.put_if_absent(snapshot_path(snapshot.number), snapshot.to_json()):
-        raise CommitConflict(f"{storage.uri(snapshot_path(snapshot.number))} exists: another run published it first")
+    path, content = snapshot_path(snapshot.number), snapshot.to_json()
+    # a store may have kept our object and lost its answer; the retry then finds the object, and it is our own
+    if not storage.put_if_absent(path, content) and storage.get(path) != content:
+        raise CommitConflict(f"{storage.uri(path)} exists: another run published it first")
 
 
 def commit_next(storage: Storage, make: Callable[[Snapshot | None], Snapshot]) -> Snapshot:
     """Commits what `make` makes of the current snapshot; of a newer one again when another writer was first.
 
-    Raises CommitConflict when others keep winning.
+    Where `make` gives the current snapshot back there is nothing left to commit. Raises CommitConflict when others keep
+    winning.
     """
     for _ in range(MAX_COMMIT_TRIES):
-        published = make(latest(storage))
+        current = latest(storage)
+        published = make(current)
+        if published is current:
+            return published
         try:
             commit(storage, published)
         except CommitConflict:

@@ -6,22 +6,37 @@ come from the environment variables that each cloud's own tools read.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
+import logging
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, GenericError, NotFoundError
 from obstore.store import LocalStore, from_url
 
 from .errors import UsageError
 
+log = logging.getLogger("reelbeam")
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
 REMOTE = re.compile(r"^(s3|s3a|gs|az|abfs|abfss|adl|azure|https?)://", re.IGNORECASE)
 MULTIPART_BYTES = 32 << 20
+
+TRIES = 6
+"""Attempts at one request of a remote store. The client below tries again by itself when a server says 5xx or is not
+there; it does not when an answer breaks off in the middle."""
+
+FIRST_WAIT_S = 0.2
+"""Before the second attempt; each further one waits twice as long."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,24 @@ def file_sha256(file: Path) -> str:
     """The hash of a local file, in hex."""
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def persistent(call: Method) -> Method:
+    """A request that can be repeated, repeated while its answer breaks off on the way from a remote store."""
+
+    @functools.wraps(call)
+    def tried(self: Storage, *args: Any) -> Any:
+        for attempt in range(TRIES):
+            try:
+                return call(self, *args)
+            except GenericError as error:
+                if self.is_local or attempt == TRIES - 1:
+                    raise
+                log.warning("%s: %s; trying again", self.uri(str(args[0]) if args else ""), str(error).splitlines()[0])
+                time.sleep(FIRST_WAIT_S * 2**attempt)
+        raise AssertionError("unreachable")
+
+    return cast(Method, tried)
 
 
 @dataclass(frozen=True)
@@ -95,10 +128,31 @@ class Storage:
         """Every object below a prefix, sorted by path."""
         if self.is_local and not Path(self.root, prefix).exists():
             return
-        found = [meta for page in obstore.list(self._store, prefix or None) for meta in page]
-        for meta in sorted(found, key=lambda meta: meta["path"]):
+        for meta in sorted(self._pages(prefix), key=lambda meta: meta["path"]):
             yield self._stored(meta["path"], meta)
 
+    @persistent
+    def _pages(self, prefix: str) -> Sequence[Any]:
+        return [meta for page in obstore.list(self._store, prefix or None) for meta in page]
+
+    def unfinished(self) -> Sequence[Stored]:
+        """Pieces that writers who died have left on a local disk: no listing shows them. A bucket's own unfinished uploads
+        are out of reach; its lifecycle rules end them."""
+        if not self.is_local or not Path(self.root).exists():
+            return []
+        found = []
+        for file in sorted(Path(self.root).rglob("*#*")):
+            if file.is_file() and re.search(r"#\d+$", file.name):
+                facts = file.stat()
+                path = str(file.relative_to(self.root))
+                found.append(Stored(path, facts.st_size, "", facts.st_mtime_ns // 1_000_000))
+        return found
+
+    def discard(self, piece: Stored) -> None:
+        """Deletes an unfinished piece."""
+        Path(self.root, piece.path).unlink(missing_ok=True)
+
+    @persistent
     def head(self, path: str) -> Stored:
         """Facts of one object. Raises FileNotFoundError."""
         try:
@@ -114,6 +168,7 @@ class Storage:
             etag = f"{Path(self.root, path).stat().st_mtime_ns}-{size}"
         return Stored(path, size, etag, int(mtime.timestamp() * 1000))
 
+    @persistent
     def get(self, path: str) -> bytes:
         """All bytes of an object. Raises FileNotFoundError."""
         try:
@@ -121,6 +176,7 @@ class Storage:
         except NotFoundError as error:
             raise FileNotFoundError(self.uri(path)) from error
 
+    @persistent
     def get_ranges(self, path: str, starts: Sequence[int], length: int) -> Sequence[bytes]:
         """Stretches of one object, all of one length. Raises FileNotFoundError."""
         try:
@@ -131,6 +187,7 @@ class Storage:
         except NotFoundError as error:
             raise FileNotFoundError(self.uri(path)) from error
 
+    @persistent
     def fetch(self, path: str, to: Path) -> None:
         """Copies an object to a local file, in pieces; the file appears whole or not at all."""
         part = to.with_name(to.name + ".part")
@@ -144,22 +201,40 @@ class Storage:
         finally:
             part.unlink(missing_ok=True)
 
+    @persistent
     def put(self, path: str, content: bytes) -> None:
         """Writes a whole object, replacing what was there."""
         obstore.put(self._store, path, content)
 
+    @persistent
     def put_if_absent(self, path: str, content: bytes) -> bool:
-        """Writes an object only where there is none; False when somebody else's is there already."""
+        """Writes an object only where there is none; False when one is there already: somebody else's, or this very one
+        where the store has kept it and its answer was lost."""
         try:
             obstore.put(self._store, path, content, mode="create", use_multipart=False)
         except AlreadyExistsError:
             return False
         return True
 
+    @persistent
     def put_file(self, path: str, file: Path) -> None:
         """Writes a whole object from a local file, in parts when it is large."""
         with open(file, "rb") as stream:
             obstore.put(self._store, path, stream, chunk_size=MULTIPART_BYTES)
 
+    @persistent
+    def sha256(self, path: str) -> str:
+        """The hash of an object's bytes, in hex, read in pieces. Raises FileNotFoundError."""
+        digest = hashlib.sha256()
+        try:
+            for piece in obstore.get(self._store, path).stream():
+                digest.update(piece)
+        except NotFoundError as error:
+            raise FileNotFoundError(self.uri(path)) from error
+        return digest.hexdigest()
+
+    @persistent
     def delete(self, path: str) -> None:
-        obstore.delete(self._store, path)
+        """Deletes an object; one that is already gone is no error."""
+        with contextlib.suppress(NotFoundError, FileNotFoundError):
+            obstore.delete(self._store, path)

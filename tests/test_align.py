@@ -136,8 +136,8 @@ def test_a_video_without_rows_is_failed_and_one_with_losses_is_partial() -> None
     unit = made_unit()
     whole = UnitOutcome(unit.video.video_id, 0, 4, 40, 9, ())
     damaged = UnitOutcome(unit.video.video_id, 1, 2, 20, 1, (Failure("decode", "damaged", "x"),))
-    assert video_row(unit.video, unit.probe, [whole])[0]["status"] == "ok"
-    row, failures = video_row(unit.video, unit.probe, [damaged, whole])
+    assert video_row(unit.video, unit.probe, [whole], "r")[0]["status"] == "ok"
+    row, failures = video_row(unit.video, unit.probe, [damaged, whole], "r")
     assert (row["status"], row["windows"], row["frames"], row["words"], len(failures)) == ("partial", 6, 60, 10, 1)
-    row, failures = video_row(unit.video, Failure("probe", "not_media", "x"), [])
+    row, failures = video_row(unit.video, Failure("probe", "not_media", "x"), [], "r")
     assert (row["status"], row["windows"], row["attempts"], len(failures)) == ("failed", 0, 1, 1)

@@ -14,30 +14,50 @@ from .align import AlignToWindows
 from .decode import DecodeLimits, DecodeUnits
 from .embed_frames import EmbedFrames
 from .embed_text import EmbedText
+from .fuse import FuseModalities
 from .measure_audio import MeasureAudio
-from .transcribe import TranscribeSpeech
+from .transcribe import TranscribeSpeech, find_speech_spans
+
+EVERY_MODEL = frozenset({"clip", "whisper", "audio", "text"})
 
 
 class ExtractRows(beam.PTransform):
-    """Groups of planned units -> UnitRows, one a unit."""
+    """Groups of planned units -> UnitRows, one a unit. Only the columns of the models named in `parts` are filled."""
 
-    def __init__(self, profile: Profile, grid: Grid, limits: DecodeLimits, decoders: int, device: str):
+    def __init__(
+        self,
+        profile: Profile,
+        grid: Grid,
+        limits: DecodeLimits,
+        decoders: int,
+        device: str,
+        still_difference: float = 0.0,
+        parts: frozenset[str] = EVERY_MODEL,
+    ):
         super().__init__()
+        self.still_difference, self.parts = still_difference, parts
         self.profile, self.grid, self.limits = profile, grid, limits
         self.decoders, self.device = decoders, device
 
     def expand(self, groups: beam.PCollection) -> beam.PCollection:
         models, grid = self.profile, self.grid
-        return (
-            groups
-            | DecodeUnits(grid, models.clip.image_size, self.limits, self.decoders)
-            | EmbedFrames(models.clip, self.device)
-            | TranscribeSpeech(models.whisper, self.device)
-            | MeasureAudio(models.audio, grid)
-            | AlignToWindows(grid, models.row_shape(grid.window_ticks))
-            | EmbedText(models.text, self.device)
-            | "Units" >> beam.FlatMap(list)
-        )
+        stages = {
+            "clip": EmbedFrames(models.clip, self.device, self.still_difference),
+            "whisper": TranscribeSpeech(models.whisper, self.device),
+            "audio": MeasureAudio(models.audio, grid),
+        }
+        if "whisper" not in self.parts:  # the sound measures hold a share of speech
+            stages["audio"] = "Speech" >> beam.Map(find_speech_spans) | stages["audio"]
+        found = groups | DecodeUnits(grid, models.clip.image_size, self.limits, self.decoders)
+        for part, stage in stages.items():
+            if part in self.parts:
+                found = found | stage
+        rows = found | AlignToWindows(grid, models.row_shape(grid.window_ticks))
+        if "text" in self.parts:
+            rows = rows | EmbedText(models.text, self.device)
+        if self.parts == EVERY_MODEL:
+            rows = rows | FuseModalities(models, self.device)
+        return rows | "Units" >> beam.FlatMap(list)
 
 
 def outcome_of(rows: UnitRows) -> UnitOutcome:

@@ -218,12 +218,22 @@ class SearchExactly(beam.PTransform):
         )
 
 
+def raw_name(shard: ShardInfo) -> str:
+    """The name of a shard's raw vectors."""
+    return f"{shard.sha256}-{shard.first_row}.f16"
+
+
 def store_raw(storage: Storage, folder: str, shard: ShardInfo, vectors: Vectors, ticks: int) -> dict[str, str | int]:
-    """A shard's vectors as one raw float16 file [rows * ticks, D], zeros where there is no frame: an id is a place.
+    """A shard's vectors as one raw float16 file [row numbers * ticks, D]: an id is a place. Zeros, which take no disk, where
+    there is no frame, or a row of another shard.
 
     It depends on the shard's bytes alone and is never written twice; a removed row may stay in it.
     """
-    path, first_id, ids = f"{folder}/{shard.sha256}-{shard.first_row}.f16", shard.first_row * ticks, shard.rows * ticks
+    path, first_id, ids = (
+        f"{folder}/{raw_name(shard)}",
+        shard.first_row * ticks,
+        (shard.end_row - shard.first_row) * ticks,
+    )
     with tempfile.TemporaryDirectory(prefix="reelbeam-index-") as scratch:
         file, stored = Path(scratch, "raw"), None
         for some, values in vectors:

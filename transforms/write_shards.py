@@ -91,13 +91,18 @@ def write_shard(storage: Storage, path: str, units: Iterable[UnitRows], shape: R
     if not len(table):
         return None
     validate_windows(table, shape)
-    info = put_table(storage, path, table, write_windows)
+    return put_windows(storage, path, table)
+
+
+def put_windows(storage: Storage, path: str, table: pa.Table) -> ShardInfo:
+    """Writes sorted rows as one shard, which has no row numbers yet."""
+    info = put_table(storage, path, table.combine_chunks(), write_windows)
     keys = [(table["video_id"][at].as_py(), table["window"][at].as_py()) for at in (0, len(table) - 1)]
     return ShardInfo(path, info.rows, info.bytes, info.sha256, keys[0], keys[1])
 
 
 def video_row(
-    video: Video, probe: Probe | Failure, outcomes: Iterable[UnitOutcome]
+    video: Video, probe: Probe | Failure, outcomes: Iterable[UnitOutcome], run: str
 ) -> tuple[dict[str, Any], list[Failure]]:
     """A video's row in the videos table, and its failures."""
     units = sorted(outcomes, key=lambda outcome: outcome.number)
@@ -140,6 +145,8 @@ def video_row(
         "frames": sum(unit.frames for unit in units),
         "words": sum(unit.words for unit in units),
         **{**empty, **facts},
+        "run": run,
+        "missing_since_ms": 0,
     }, failures
 
 
@@ -235,7 +242,7 @@ class WriteBooks(beam.PTransform):
 
         def row(_: str, parts: dict[str, Any]) -> tuple[dict[str, Any], list[Failure]]:
             [(video, probe)] = parts["probed"]
-            return video_row(video, probe, parts["outcomes"])
+            return video_row(video, probe, parts["outcomes"], run)
 
         rows = {"probed": probed, "outcomes": outcomes} | beam.CoGroupByKey() | "Row" >> beam.MapTuple(row)
         books = {

@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import extract, index, keyframes, knn, near_duplicates, outliers, search, similar, status, tag, verify
+from . import (
+    compact,
+    diff,
+    extract,
+    index,
+    keyframes,
+    knn,
+    near_duplicates,
+    nightly,
+    outliers,
+    purge,
+    restore,
+    search,
+    similar,
+    snapshots,
+    status,
+    tag,
+    verify,
+)
 
 COMMANDS: dict[str, ModuleType] = {
     "extract": extract,
     "index": index,
+    "nightly": nightly,
     "search": search,
     "knn": knn,
     "similar": similar,
@@ -18,6 +37,11 @@ COMMANDS: dict[str, ModuleType] = {
     "outliers": outliers,
     "status": status,
     "verify": verify,
+    "snapshots": snapshots,
+    "diff": diff,
+    "restore": restore,
+    "compact": compact,
+    "purge": purge,
 }
 """In the order of the help. A module has HELP, OPTIONS (an options class or None), `arguments(parser)`, and
 `run(args, rest)`, which returns the exit code; `rest` is what no argument took."""

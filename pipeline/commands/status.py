@@ -49,16 +49,6 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 def status_of(dataset: Dataset) -> dict[str, Any]:
     """What `status` tells: facts of the current snapshot, and the failures that still stand."""
     snapshot = dataset.snapshot
-    newest = {
-        row["video_id"]: info.path.removeprefix("videos/").removesuffix(".parquet")
-        for info in snapshot.videos
-        for row in dataset.table_of(info).to_pylist()
-    }
-    standing = (
-        [row for row in dataset.table("failures").to_pylist() if newest.get(row["video_id"]) == row["run"]]
-        if snapshot.failures
-        else []
-    )
     return {
         "snapshot": snapshot.number,
         "created_at": snapshot.created_at,
@@ -70,5 +60,5 @@ def status_of(dataset: Dataset) -> dict[str, Any]:
         "bytes": sum(shard.bytes for shard in snapshot.shards),
         "next_row": snapshot.next_row,
         "indexes": {name: dataclasses.asdict(index) for name, index in snapshot.indexes.items()},
-        "failures": standing,
+        "failures": dataset.standing_failures(),
     }

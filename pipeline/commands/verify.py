@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ...schemas.storage import Storage
 from .base import none_left
 
 HELP = "prove every hash, count, order and id of OUTPUT"
@@ -12,6 +13,7 @@ OPTIONS = None
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUTPUT", help="a folder or bucket URL")
+    parser.add_argument("--gone", metavar="VIDEO", help="prove instead that nothing holds this video, by uri or id")
 
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
@@ -20,6 +22,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     from ..verify import verify
 
     none_left(rest, "verify")
+    if args.gone:
+        return gone(args.output, args.gone)
     dataset = Dataset.open(args.output)
     problems = list(verify(dataset))
     for problem in problems:
@@ -30,3 +34,14 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         f"{'all as promised' if not problems else f'{len(problems)} problems'}"
     )
     return 4 if problems else 0
+
+
+def gone(output: str, video: str) -> int:
+    """Prints every trace of a video; exit code 4 when there is one."""
+    from ..traces import Named, traces
+
+    found = list(traces(Storage.at(output), Named.of(video)))
+    for trace in found:
+        print(trace)
+    print(f"{video}: {f'{len(found)} traces' if found else 'nothing in OUTPUT holds it'}")
+    return 4 if found else 0

@@ -1,0 +1,68 @@
+"""reelbeam nightly INPUT OUTPUT"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from ..options import ExtractOptions, NightlyOptions
+from .extract import arguments as extract_arguments
+from .extract import say
+
+if TYPE_CHECKING:
+    from ..nightly import NightReport
+
+HELP = (
+    "bring OUTPUT to what INPUT holds now: extract, remove, index, verify, tidy up. Takes extract's and index's options"
+)
+OPTIONS = NightlyOptions
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    extract_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def run(args: argparse.Namespace, rest: list[str]) -> int:
+    """Does the night's work and prints its report."""
+    import time
+
+    from .. import nightly
+    from ..job import check_same, prepare
+    from ..night_plan import plan
+
+    options = NightlyOptions.from_args(args)
+    job = prepare(args.output, options.part(ExtractOptions), rest)
+    if options.dry_run:
+        night = plan(args.input, job, options, int(time.time() * 1000))
+        if night.dataset and not options.remodel:
+            check_same(night.dataset.snapshot, job)
+        found = {name: len(value) for name, value in vars(night.changes).items() if isinstance(value, list)}
+        print(f"would do: {', '.join(f'{count} {name}' for name, count in found.items())}. Nothing was done")
+        return 0
+    report = nightly.run(args.input, job, options)
+    print(json.dumps(asdict(report), indent=1) if args.json else describe(report))
+    return 0
+
+
+def describe(report: NightReport) -> str:
+    """A few lines for a person and a log."""
+    if not report.changed:
+        return f"nothing to do: all {report.listed} videos are as in snapshot {report.snapshot_after}"
+    found = ", ".join(f"{count} {name}" for name, count in report.found.items() if count)
+    lines = [f"snapshot {report.snapshot_before} -> {report.snapshot_after}: {report.listed} videos listed; {found}"]
+    if report.remodelled:
+        lines.append(f"remodelled: {json.dumps(report.remodelled)}")
+    if report.statuses:
+        lines.append(f"worked on: {say(Counter(report.statuses))}; {report.windows} windows")
+    if report.index:
+        lines.append(f"index: {report.index['kind']}, {report.index['vectors']} frames")
+    if report.compacted or report.swept:
+        swept = ", ".join(f"{value} {name}" for name, value in report.swept.items()) or "nothing"
+        lines.append(f"{'compacted; ' if report.compacted else ''}swept {swept}")
+    lines.append("seconds: " + ", ".join(f"{step} {took:.1f}" for step, took in report.seconds.items() if took >= 0.05))
+    lines += [f"  {stage} {kind}: {uri}: {message[:160]}" for uri, stage, kind, message in report.failures[:10]]
+    return "\n".join(lines)

@@ -1,0 +1,32 @@
+"""reelbeam purge OUTPUT VIDEO"""
+
+from __future__ import annotations
+
+import argparse
+
+from ...schemas.storage import Storage
+from ..options import PurgeOptions
+from .base import none_left
+
+HELP = "take one video out of OUTPUT at once: shards, books, indexes, old snapshots. Take it out of INPUT first"
+OPTIONS = PurgeOptions
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", metavar="OUTPUT", help="a folder or bucket URL")
+    parser.add_argument("video", metavar="VIDEO", help="its uri, as the videos table has it, or its id")
+
+
+def run(args: argparse.Namespace, rest: list[str]) -> int:
+    """Purges, and says how to prove it."""
+    from ..purge import purge
+
+    none_left(rest, "purge")
+    options = PurgeOptions.from_args(args)
+    done = purge(Storage.at(args.output), args.video, options, options.sweep_after_h * 3600)
+    gone = f", with the snapshots {', '.join(map(str, done.snapshots_deleted))}" if done.snapshots_deleted else ""
+    print(
+        f"snapshot {done.snapshot}: {done.named.uri or done.named.video_id} is gone: {done.rows} rows, "
+        f"{done.files_deleted} files{gone}. Prove it with: reelbeam verify {args.output} --gone {args.video}"
+    )
+    return 0

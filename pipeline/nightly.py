@@ -1,0 +1,205 @@
+"""nightly: one process brings OUTPUT to what INPUT holds now. Safe to start at any time, any number of times, and at the
+same moment on two machines: every step plans from the current snapshot and commits onto it, or finds it done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+
+from ..schemas import snapshot as snapshots
+from ..schemas.elements import Video
+from ..schemas.errors import GateError
+from ..schemas.snapshot import Snapshot
+from ..schemas.storage import Storage
+from ..schemas.tables import REMOVED
+from . import compact, extract, index, progress, remodel, sweep
+from .job import Job, check_same
+from .night_plan import Night, find_twins, plan, settle_suspects
+from .options import IndexOptions, KeepOptions, NightlyOptions
+from .publish import publish
+from .read import Dataset
+from .rows import renamed, rows_of, write_wave
+from .verify import check_index
+
+log = logging.getLogger("reelbeam")
+
+
+@dataclass
+class NightReport:
+    """What a night found and did: printed, and stored as runs/<run>.report.json when anything was done."""
+
+    run: str
+    input: str
+    started_at: str
+    snapshot_before: int | None = None
+    snapshot_after: int | None = None
+    listed: int = 0
+    found: dict[str, int] = field(default_factory=dict)
+    """Videos by what had become of them: new, changed, touched, retried, twins, removed, missing, back, unchanged."""
+    statuses: dict[str, int] = field(default_factory=dict)
+    """Videos that were worked on, by how they ended."""
+    windows: int = 0
+    media_ms: int = 0
+    remodelled: dict[str, Any] = field(default_factory=dict)
+    index: dict[str, Any] = field(default_factory=dict)
+    compacted: bool = False
+    swept: dict[str, int] = field(default_factory=dict)
+    failures: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """(uri, stage, kind, message)."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of each step."""
+
+    @property
+    def changed(self) -> bool:
+        return self.snapshot_before != self.snapshot_after or any(self.swept.values())
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - started, 3)
+
+
+def run(location: str, job: Job, options: NightlyOptions) -> NightReport:
+    """The whole night. What was committed before an error stays, and the next run goes on from there."""
+    report = NightReport(extract.new_run(), location, snapshots.now())
+    now_ms = int(time.time() * 1000)
+    current = snapshots.latest(job.storage)
+    report.snapshot_before = report.snapshot_after = current.number if current else None
+    if current and current.fingerprint != job.fingerprint:
+        if not options.remodel:
+            check_same(current, job)
+        plan(location, job, options, now_ms)  # its gates: no model is worth a dataset whose bucket is not there
+        with report.timed("remodel"):
+            report.remodelled = remodel.run(location, job, report.run)
+    with report.timed("plan"):
+        night = plan(location, job, options, now_ms)
+        todo, touched = settle_suspects(night)
+        todo, doubles = find_twins(todo, night)
+    found = night.changes
+    report.listed = len(night.listed)
+    report.found = {
+        **{name: len(getattr(found, name)) for name in ("new", "changed", "retried", "removed", "missing", "back")},
+        "changed": len(found.changed) + len(found.suspects) - len(touched),
+        "touched": len(touched),
+        "twins": len(doubles),
+        "unchanged": found.unchanged + len(found.waiting),
+    }
+    with report.timed("books"):
+        keep_books(job, night, touched, now_ms)
+    if todo:
+        with report.timed("extract"), progress.shown(len(todo), job.runner):
+            note(report, extract.run(extract.Plan(len(night.listed), todo, report.snapshot_before, night.books), job))
+    with report.timed("twins"):
+        for at in range(0, len(doubles), job.options.wave_videos):
+            copy_twins(job, doubles[at : at + job.options.wave_videos], night, report)
+    with report.timed("index"):
+        report.index = update_index(job.storage, options.part(IndexOptions))
+    with report.timed("tidy"):
+        tidy(job.storage, report, options, job.options.shard_mb * 1_000_000)
+    current = snapshots.latest(job.storage)
+    report.snapshot_after = current.number if current else None
+    if report.changed:
+        job.storage.put(f"runs/{report.run}.report.json", json.dumps(asdict(report), indent=1).encode())
+    return report
+
+
+def note(report: NightReport, done: extract.Report) -> None:
+    """Adds what the waves did."""
+    report.statuses = dict(Counter(report.statuses) + Counter(done.statuses))
+    report.windows += done.windows
+    report.media_ms += done.media_ms
+    report.failures += done.failures
+
+
+def keep_books(job: Job, night: Night, touched: Sequence[Video], now_ms: int) -> None:
+    """Commits what needs no extraction: removed and missing videos, new etags, videos that are back."""
+    books, found = night.books if night.changes or touched else {}, night.changes
+    rows = [
+        *({**books[video_id], "status": REMOVED, "windows": 0} for video_id in found.removed),
+        *({**books[video_id], "missing_since_ms": now_ms} for video_id in found.missing),
+        *({**books[video_id], "missing_since_ms": 0} for video_id in found.back),
+        *({**books[video.video_id], "etag": video.etag, "missing_since_ms": 0} for video in touched),
+    ]
+    if rows:
+        wave = write_wave(job.storage, extract.new_run(), rows)
+        kept = frozenset(row["video_id"] for row in rows if row["status"] != REMOVED)
+        published = publish(job, replace(wave, planned=books, kept=kept), gated=False)
+        log.info("snapshot %d: the books of %d videos", published.number, len(rows))
+
+
+def copy_twins(job: Job, doubles: Sequence[tuple[Video, str]], night: Night, report: NightReport) -> None:
+    """Commits rows for videos whose bytes another video has: copied from its rows, not extracted again."""
+    dataset = Dataset(job.storage, snapshots.load(job.storage))
+    books, run = dataset.videos, extract.new_run()
+    standing = dataset.standing_failures()
+    rows, entries, failures = [], [], []
+    held: dict[str, pa.Table | None] = {}
+    for video, other in doubles:
+        if other not in books:  # another run has removed it meanwhile; the next night sees this one as new
+            log.warning("%s: its twin has gone, left for the next run", video.uri)
+            continue
+        named = {"video_id": video.video_id, "uri": video.uri}
+        own = {name: getattr(video, name) for name in ("title", "description", "size_bytes", "etag")}
+        entries.append({**books[other], **named, **own, "attempts": video.attempts + 1, "run": run})
+        failures += [{**row, **named, "run": run} for row in standing if row["video_id"] == other]
+        if other not in held:
+            held[other] = rows_of(dataset, [other])
+        if (found := held[other]) is not None:
+            rows.append(renamed(found, video.video_id, video.uri))
+    if not entries:
+        return
+    wave = write_wave(job.storage, run, entries, rows, failures)
+    publish(job, replace(wave, planned=night.books))
+    done = extract.Report(len(entries), Counter(row["status"] for row in entries))
+    done.windows = sum(row["windows"] for row in entries)
+    note(report, done)
+
+
+def update_index(storage: Storage, options: IndexOptions) -> dict[str, Any]:
+    """Brings the index up to the current snapshot, when a row came, went or changed since it was built.
+
+    The one place that calls the index build. A dataset without any frame has no index.
+    """
+    current = snapshots.latest(storage)
+    built = current.indexes.get(options.name) if current else None
+    if current is None or (built and built.rows == current.next_row and built.snapshot >= current.rows_changed):
+        return {}
+    if not current.counts["frames"]:
+        if current.indexes:
+            snapshots.commit_next(storage, without_indexes)
+        return {}
+    published, settings = index.update_index(storage.root, options)
+    dataset = Dataset(storage, published)
+    if problems := list(check_index(dataset, options.name, published.indexes[options.name])):
+        raise GateError(f"the index that was just built is not as promised: {'; '.join(problems)}")
+    return {"snapshot": published.number, **{name: settings[name] for name in ("kind", "vectors", "recall_at_10")}}
+
+
+def without_indexes(parent: Snapshot | None) -> Snapshot:
+    """The snapshot after `parent`, which has no frame to search."""
+    assert parent is not None
+    if parent.counts["frames"]:
+        return parent
+    return replace(parent, number=parent.number + 1, parent=parent.number, created_at=snapshots.now(), indexes={})
+
+
+def tidy(storage: Storage, report: NightReport, options: KeepOptions, shard_bytes: int) -> None:
+    """Compacts what is due, lets old snapshots go, and sweeps."""
+    if not snapshots.numbers(storage):
+        return
+    compacted = compact.compact(storage, report.run, shard_bytes, options.compact_from, options.removed_share)
+    report.compacted = compacted is not None
+    swept = sweep.sweep(storage, options.keep_snapshots, options.sweep_after_h * 3600)
+    report.swept = {name: value for name, value in asdict(swept).items() if value}

@@ -1,0 +1,155 @@
+"""purge: one video leaves OUTPUT at once and everywhere: shards, books, indexes, and every snapshot that can be restored."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, replace
+
+import pyarrow.compute as pc
+
+from ..schemas import snapshot as snapshots
+from ..schemas.errors import GateError, UsageError
+from ..schemas.snapshot import ShardInfo, Snapshot, shard_path
+from ..schemas.storage import Storage
+from .compact import Rewrite, compacted, gather, rewrite, swapped
+from .extract import new_run
+from .nightly import update_index
+from .options import IndexOptions
+from .publish import count
+from .read import Dataset, read_table
+from .sweep import FOLDERS, files_of, named_files, pin_path, pins
+from .traces import Named, file_names, known_as, traces
+
+log = logging.getLogger("reelbeam")
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What a purge did."""
+
+    named: Named
+    rows: int
+    snapshot: int
+    snapshots_deleted: tuple[int, ...]
+    files_deleted: int
+
+
+def purge(storage: Storage, text: str, options: IndexOptions, sweep_after_s: float) -> Purged:
+    """Purges a video by uri or id. Each step can be repeated: after a crash, purge again.
+
+    Raises UsageError when OUTPUT never heard of the video, GateError when a file younger than `sweep_after_s`, which a
+    running job may yet commit, still names it.
+    """
+    before = snapshots.load(storage)
+    named = known_as(Dataset(storage, before), text)
+    if not any(True for _ in traces(storage, named)):
+        raise UsageError(f"{storage.root} holds nothing of {text}; it is gone, or was never there")
+    rewritten: dict[ShardInfo, Rewrite] = {}
+    run = new_run()
+    after = snapshots.commit_next(storage, lambda parent: _without(storage, parent, named, run, rewritten))
+    for name in after.indexes:
+        update_index(storage, replace(options, name=name, full=True))  # a delta would keep the vectors
+    current = snapshots.load(storage)
+    deleted, named_by_them = delete_snapshots(storage, current, named)
+    files = delete_files(storage, named, named_by_them, sweep_after_s)
+    rows = sum(
+        shard.rows - (done.made.rows if done.made else 0) - shard.removed_rows for shard, done in rewritten.items()
+    )
+    return Purged(named, rows, current.number, tuple(deleted), files)
+
+
+def _without(
+    storage: Storage, parent: Snapshot | None, named: Named, run: str, rewritten: dict[ShardInfo, Rewrite]
+) -> Snapshot:
+    """The snapshot after `parent` without the video; `parent` itself where it holds nothing of it."""
+    assert parent is not None
+    holding = [shard for shard in parent.shards if holds_rows(storage, shard, named.video_id)]
+    for shard in holding:
+        if shard not in rewritten:
+            path = shard_path(run, len(rewritten), len(rewritten) + 1)
+            rewritten[shard] = rewrite(storage, [shard], path, {named.video_id})
+    in_books = any(file_names(storage, info.path, named) for info in (*parent.videos, *parent.failures))
+    if not holding and not in_books:
+        return parent
+    videos, failures = gather(storage, parent, run, {named.video_id})
+    books = replace(parent, videos=videos, failures=failures)
+    made = compacted(storage, books, run, swapped(parent.shards, [rewritten[shard] for shard in holding]), books=False)
+    counted = count(Dataset(storage, made).videos, sum(table.rows for table in failures))
+    return replace(made, counts=counted, rows_changed=made.number if holding else parent.rows_changed)
+
+
+def holds_rows(storage: Storage, shard: ShardInfo, video_id: str) -> bool:
+    """Whether a shard's file has rows of a video, whether they count or not."""
+    if not shard.first_key[0] <= video_id <= shard.last_key[0]:
+        return False
+    return bool(pc.any(pc.equal(read_table(storage, shard.path, ["video_id"])["video_id"], video_id)).as_py())
+
+
+def delete_snapshots(storage: Storage, current: Snapshot, named: Named) -> tuple[list[int], set[str]]:
+    """Deletes every older snapshot that holds the video, pinned or not. Returns their numbers, and the files that no
+    snapshot names any more.
+
+    Vectors have no names: an index build that the current snapshot has replaced is taken to hold the video.
+    """
+    clean, pinned = set(files_of(current)), pins(storage)
+    holds: dict[str, bool] = {}
+    gone, files = [], set()
+    for number, old in snapshots.load_all(storage).items():
+        if number >= current.number:
+            continue
+        path = snapshots.snapshot_path(number)
+        others = set(files_of(old)) - clean
+        for other in others - set(holds):
+            holds[other] = other.endswith("/") or _file_names(storage, other, named)
+        if any(holds[other] for other in others) or _file_names(storage, path, named):
+            if number in pinned:
+                log.warning("snapshot %d was pinned and held the video: it is deleted all the same", number)
+                storage.delete(pin_path(number))
+            storage.delete(path)
+            gone.append(number)
+            files |= others
+    return gone, files - named_files(storage)
+
+
+def _file_names(storage: Storage, path: str, named: Named) -> bool:
+    try:
+        return file_names(storage, path, named)
+    except FileNotFoundError:  # swept since it was listed
+        return False
+
+
+def delete_files(storage: Storage, named: Named, ours: set[str], after_s: float) -> int:
+    """Deletes `ours`, and every other file that holds the video and that no snapshot names. Returns how many.
+
+    Raises GateError when such a file is so young that a running job may yet commit it.
+    """
+    left = named_files(storage)
+    committed = {path.split("/")[1].removesuffix(".parquet") for path in (*ours, *left)}
+    deleted, young = 0, []
+    for stored in [stored for folder in FOLDERS for stored in storage.list(folder)]:
+        folder, _, name = stored.path.rpartition("/")
+        if {stored.path, f"{folder}/"} & left:
+            continue
+        if not {stored.path, f"{folder}/"} & ours:
+            if not stored.path.startswith("indexes/") and not _file_names(storage, stored.path, named):
+                continue
+            # the notes of a run are of no use once it has committed
+            notes = name.endswith(".report.json") or (folder == "runs" and name.removesuffix(".json") in committed)
+            if not notes and time.time() - stored.mtime_ms / 1000 < after_s:
+                young.append(stored.path)
+                continue
+        storage.delete(stored.path)
+        deleted += 1
+    for piece in storage.unfinished():  # half a file: nobody can say whose rows it holds
+        if time.time() - piece.mtime_ms / 1000 < after_s:
+            young.append(piece.path)
+        else:
+            storage.discard(piece)
+            deleted += 1
+    if young:
+        raise GateError(
+            f"{len(young)} files that no snapshot names may still hold the video, {young[0]} first, and a running job may "
+            "yet commit them. Cure: when no job runs, purge again with --sweep-after-h 0"
+        )
+    return deleted

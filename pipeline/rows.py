@@ -1,0 +1,58 @@
+"""Rows written by the program that commits, without a Beam pipeline: what is copied from rows that are stored already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..schemas.snapshot import ShardInfo, shard_path
+from ..schemas.storage import Storage
+from ..schemas.tables import failures_schema, videos_schema
+from ..transforms.write_shards import put_table, put_windows
+from .publish import WaveRows
+from .read import Dataset, read_table
+
+
+def rows_of(dataset: Dataset, video_ids: Iterable[str]) -> pa.Table | None:
+    """All rows of some videos that count, sorted; None when they have none. Reads only shards that may hold them."""
+    wanted, found = set(video_ids), []
+    for shard in dataset.snapshot.shards:
+        here = {video_id for video_id in wanted if shard.first_key[0] <= video_id <= shard.last_key[0]} - set(
+            shard.removed
+        )
+        if here:
+            table = read_table(dataset.storage, shard.path)
+            found.append(table.filter(pc.is_in(table["video_id"], pa.array(sorted(here)))))
+    held = [table for table in found if len(table)]
+    return pa.concat_tables(held).sort_by([("video_id", "ascending"), ("window", "ascending")]) if held else None
+
+
+def renamed(rows: pa.Table, video_id: str, uri: str) -> pa.Table:
+    """The rows of one video as those of another with the same bytes."""
+    for name, value in (("video_id", video_id), ("uri", uri)):
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, rows.schema.field(name), pa.array([value] * len(rows), pa.string()))
+    return rows
+
+
+def write_wave(
+    storage: Storage,
+    run: str,
+    books: Sequence[Mapping[str, Any]],
+    rows: Sequence[pa.Table] = (),
+    failures: Sequence[Mapping[str, Any]] = (),
+) -> WaveRows:
+    """Writes a videos table, and rows and failures where there are any, as a wave that can be published."""
+    shards: list[ShardInfo] = []
+    if rows:
+        together = pa.concat_tables(rows).sort_by([("video_id", "ascending"), ("window", "ascending")])
+        shards.append(put_windows(storage, shard_path(run, 0, 1), together))
+    table = pa.Table.from_pylist(sorted(books, key=lambda row: row["video_id"]), videos_schema())
+    failed = None
+    if failures:
+        failed = put_table(storage, f"failures/{run}.parquet", pa.Table.from_pylist(list(failures), failures_schema()))
+    books_info = put_table(storage, f"videos/{run}.parquet", table)
+    return WaveRows(run, shards, books_info, failed, table.to_pylist(), list(map(dict, failures)))

@@ -1,0 +1,277 @@
+"""A night does what has changed, and only that; what is gone from the bucket is gone from everywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nights import OFFLINE, World
+
+from reelbeam.pipeline import extract
+from reelbeam.pipeline.cli import main
+from reelbeam.pipeline.index import frame_vectors
+from reelbeam.pipeline.purge import holds_rows
+from reelbeam.pipeline.search import Index
+from reelbeam.schemas import snapshot as snapshots
+from reelbeam.schemas.storage import Storage
+from reelbeam.transforms.discover import video_id_of
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path]) -> Path:
+    """Three videos, one of them under two names."""
+    folder = tmp_path_factory.mktemp("bucket")
+    for name, seconds in (("a.mp4", 4), ("b.mp4", 12), ("c.mp4", 3)):
+        shutil.copy(make_video(name, seconds, sound=False), folder / name)
+    shutil.copy(folder / "b.mp4", folder / "twin.mp4")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, bucket: Path) -> Path:
+    """OUTPUT after the first night."""
+    output = tmp_path_factory.mktemp("first") / "features"
+    assert main(["nightly", str(bucket), str(output), *OFFLINE]) == 0
+    return output
+
+
+@pytest.fixture
+def world(bucket: Path, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A bucket and an OUTPUT to change at will. Both lie where they lay when they were made: uris are absolute."""
+    kept = tmp_path / "kept"
+    shutil.copytree(bucket, kept)
+    shutil.copytree(first, tmp_path / "out")
+    made = World(bucket, tmp_path / "out")
+    yield made
+    shutil.rmtree(bucket)
+    shutil.copytree(kept, bucket)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the videos that go into a pipeline."""
+    names: list[str] = []
+    real = extract.run_wave
+
+    def counted(videos, job):  # type: ignore[no-untyped-def]
+        names.extend(Path(video.uri).name for video in videos)
+        return real(videos, job)
+
+    monkeypatch.setattr(extract, "run_wave", counted)
+    return names
+
+
+def test_the_first_night_lists_the_same_bytes_twice_and_extracts_them_once(
+    bucket: Path, tmp_path: Path, seen: list[str]
+) -> None:
+    world = World(bucket, tmp_path / "out")
+    assert world.night() == 0
+    assert sorted(seen) == ["a.mp4", "b.mp4", "c.mp4"]
+    assert world.names() == {"a.mp4", "b.mp4", "c.mp4", "twin.mp4"}
+    content = world.content()
+    for window in (0, 1):
+        assert content[str(bucket / "b.mp4"), window] == content[str(bucket / "twin.mp4"), window]
+    assert world.verified()
+
+
+def test_a_night_without_changes_writes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    before = world.files()
+    assert world.night() == 0
+    assert "nothing to do: all 4 videos are as in snapshot" in capsys.readouterr().out
+    assert world.files() == before
+
+
+def test_a_new_mtime_with_the_same_bytes_is_hashed_and_not_extracted(world: World, seen: list[str]) -> None:
+    numbers = world.numbers()
+    os.utime(world.bucket / "a.mp4", (1, 1))
+    assert world.night() == 0
+    assert seen == []
+    assert world.numbers() == numbers
+    assert world.verified()
+    before = world.files()
+    assert world.night() == 0
+    assert world.files() == before
+
+
+def test_only_the_changed_and_the_new_video_are_extracted(
+    world: World, make_video: Callable[..., Path], seen: list[str]
+) -> None:
+    numbers = world.numbers()
+    shutil.copy(make_video("longer.mp4", 21, sound=False), world.bucket / "a.mp4")
+    shutil.copy(make_video("new.mp4", 5, sound=False), world.bucket / "new.mp4")
+    assert world.night("--removed-share", "1") == 0
+    assert sorted(seen) == ["a.mp4", "new.mp4"]
+    after = world.numbers()
+    for key, number in numbers.items():
+        assert key[0].endswith("/a.mp4") or after[key] == number
+    assert not set(after.values()) & {number for key, number in numbers.items() if key[0].endswith("/a.mp4")}
+    assert world.verified()
+
+
+def test_a_removed_video_leaves_readers_books_index_and_after_the_sweep_every_file(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = str(world.bucket / "b.mp4")
+    numbers = world.numbers()
+    (world.bucket / "b.mp4").unlink()
+    assert world.night() == 0
+    assert world.names() == {"a.mp4", "c.mp4", "twin.mp4"}
+    assert world.numbers() == {key: number for key, number in numbers.items() if key[0] != gone}
+    index = Index(world.data)
+    assert index.faiss.ntotal == world.data.snapshot.counts["frames"] == 4 + 12 + 3
+    for _, vectors in frame_vectors(world.data):
+        for vector in vectors:
+            assert gone not in {moment.uri for moment in index.search(vector, 50)}
+    assert world.verified()
+    assert main(["verify", str(world.output), "--gone", gone]) == 4
+    assert world.night("--keep-snapshots", "1", "--sweep-after-h", "0") == 0
+    for report in (world.output / "runs").glob("*"):
+        report.unlink()
+    assert main(["verify", str(world.output), "--gone", gone]) == 0
+
+
+def test_a_missing_video_stays_through_its_grace_and_comes_back_as_it_was(world: World, tmp_path: Path) -> None:
+    numbers = world.numbers()
+    shutil.move(world.bucket / "a.mp4", tmp_path / "a.mp4")
+    assert world.night("--grace-days", "2") == 0
+    assert world.numbers() == numbers
+    before = world.files()
+    assert world.night("--grace-days", "2") == 0
+    assert world.files() == before
+    shutil.move(tmp_path / "a.mp4", world.bucket / "a.mp4")
+    assert world.night("--grace-days", "2") == 0
+    assert world.numbers() == numbers
+    assert all(not row["missing_since_ms"] for row in world.data.videos.values())
+    (world.bucket / "a.mp4").unlink()
+    assert world.night("--grace-days", "0") == 0
+    assert "a.mp4" not in world.names()
+
+
+def test_an_unmounted_bucket_removes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    before = world.files()
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        (world.bucket / name).unlink()
+    assert main(["nightly", str(world.bucket), str(world.output), "--models", "offline"]) == 3
+    assert "--max-removed" in capsys.readouterr().err
+    (world.bucket / "twin.mp4").unlink()
+    assert world.night() == 2
+    assert world.files() == before
+
+
+def test_when_every_frame_is_gone_so_is_the_index(world: World) -> None:
+    for file in world.bucket.iterdir():
+        file.unlink()
+    (world.bucket / "words.mp4").write_text("no video")
+    assert world.night() == 0
+    assert world.data.snapshot.indexes == {}
+    assert world.data.snapshot.shards == ()
+    assert world.verified()
+
+
+def test_compaction_keeps_every_row_its_number_and_its_content(world: World, make_video: Callable[..., Path]) -> None:
+    for at in range(2):
+        shutil.copy(make_video(f"n{at}.mp4", 11 + at, sound=False), world.bucket / f"n{at}.mp4")
+        assert world.night("--compact-from", "1000") == 0
+    (world.bucket / "n1.mp4").unlink()
+    assert world.night("--compact-from", "1000", "--removed-share", "1") == 0
+    content, numbers = world.content(), world.numbers()
+    shards = len(world.data.snapshot.shards)
+    assert main(["compact", str(world.output), "--compact-from", "2"]) == 0
+    assert len(world.data.snapshot.shards) == 1 < shards
+    assert world.content() == content
+    assert world.numbers() == numbers
+    taken = world.data.take(list(numbers.values()), ["uri", "window"])
+    assert {(row["uri"], row["window"]): number for number, row in taken.items()} == numbers
+    assert world.verified()
+    index = Index(world.data)
+    for ids, values in frame_vectors(world.data):
+        _, found = index.faiss.search(values, 1)
+        assert np.isin(found[:, 0], ids).all()
+    before = world.files()
+    assert main(["compact", str(world.output), "--compact-from", "2"]) == 0
+    assert world.files() == before
+
+
+def test_a_purged_video_is_nowhere(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    gone, numbers = str(world.bucket / "b.mp4"), world.numbers()
+    video_id = video_id_of(gone)
+    assert main(["snapshots", str(world.output), "--pin", "1"]) == 0
+    assert main(["verify", str(world.output), "--gone", gone]) == 4
+    assert main(["purge", str(world.output), gone, "--sweep-after-h", "0"]) == 0
+    assert main(["verify", str(world.output), "--gone", gone]) == 0
+    assert world.numbers() == {key: number for key, number in numbers.items() if key[0] != gone}
+    for file in world.files():
+        assert gone.encode() not in file.read_bytes()
+        assert video_id.encode() not in file.read_bytes()
+    assert world.verified()
+    assert main(["purge", str(world.output), gone]) == 2
+
+
+def test_a_young_file_that_a_running_job_may_commit_stops_a_purge(world: World) -> None:
+    gone = str(world.bucket / "b.mp4")
+    orphan = world.output / "windows" / "20990101T000000-abcdef" / "windows-00000-of-00001.parquet"
+    orphan.parent.mkdir()
+    shard = next(
+        shard for shard in world.data.snapshot.shards if holds_rows(world.data.storage, shard, video_id_of(gone))
+    )
+    shutil.copy(world.output / shard.path, orphan)
+    assert main(["purge", str(world.output), gone]) == 3
+    assert orphan.exists()
+    assert main(["purge", str(world.output), gone, "--sweep-after-h", "0"]) == 0
+    assert main(["verify", str(world.output), "--gone", gone]) == 0
+
+
+def test_a_piece_that_a_dead_writer_left_is_swept_and_no_purge_overlooks_it(world: World) -> None:
+    gone = str(world.bucket / "b.mp4")
+    piece = world.output / "windows" / "windows-00000-of-00001.parquet#1"
+    piece.write_bytes(b"half of a shard")
+    assert world.data.storage.unfinished()[0].path == "windows/windows-00000-of-00001.parquet#1"
+    assert main(["purge", str(world.output), gone]) == 3
+    assert main(["verify", str(world.output), "--gone", gone]) == 4
+    assert main(["compact", str(world.output), "--sweep-after-h", "0"]) == 0
+    assert not piece.exists()
+    assert main(["verify", str(world.output), "--gone", gone]) == 0
+
+
+def test_a_restored_snapshot_holds_the_old_rows_under_their_old_numbers(
+    world: World, make_video: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, numbers, content = world.data.snapshot.number, world.numbers(), world.content()
+    shutil.copy(make_video("longer.mp4", 21, sound=False), world.bucket / "a.mp4")
+    (world.bucket / "c.mp4").unlink()
+    assert world.night() == 0
+    given = world.data.snapshot.next_row
+    capsys.readouterr()
+    assert main(["diff", str(world.output), str(old), str(world.data.snapshot.number), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [Path(uri).name for uri in found["removed"]] == ["c.mp4"]
+    assert [Path(uri).name for uri in found["changed"]] == ["a.mp4"]
+    assert found["added"] == []
+    assert main(["restore", str(world.output), str(old)]) == 0
+    assert world.numbers() == numbers
+    assert world.content() == content
+    assert world.data.snapshot.next_row == given
+    assert world.verified()
+    assert world.night() == 0
+    assert "c.mp4" not in world.names()
+    assert min(number for key, number in world.numbers().items() if key[0].endswith("a.mp4")) >= given
+    assert world.verified()
+
+
+def test_retention_keeps_the_newest_and_the_pinned(world: World, make_video: Callable[..., Path]) -> None:
+    storage = Storage.at(world.output)
+    first = snapshots.numbers(storage)
+    assert main(["snapshots", str(world.output), "--pin", str(first[0])]) == 0
+    shutil.copy(make_video("new.mp4", 5, sound=False), world.bucket / "new.mp4")
+    assert world.night("--keep-snapshots", "2", "--sweep-after-h", "0") == 0
+    now = snapshots.numbers(storage)
+    assert now[0] == first[0]
+    assert len(now) <= 3 + 1
+    assert main(["restore", str(world.output), str(first[0])]) == 0
+    assert world.verified()
+    assert main(["restore", str(world.output), str(first[1])]) == 2
