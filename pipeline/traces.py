@@ -88,9 +88,8 @@ def traces(storage: Storage, named: Named) -> Iterator[str]:
         yield f"{piece.path}: a write that never ended: nobody can say whose rows it holds"
     for stored in storage.list():
         if stored.path.endswith(("/index.faiss", "/delta.faiss")):
-            folder = stored.path.rpartition("/")[0]
             try:
-                stray = stray_ids(storage, folder, numbers)
+                stray = stray_ids(storage, stored.path, numbers)
             except FileNotFoundError:
                 yield f"{stored.path}: a part of a build: nobody can say whose vectors it holds"
                 continue

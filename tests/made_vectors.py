@@ -44,6 +44,15 @@ class Clusters:
         return values / np.linalg.norm(values, axis=1, keepdims=True)
 
 
+def blank(field: pa.Field, rows: int) -> pa.Array:
+    """A column that indexes do not read: nulls, or zeros and empty words where null is not allowed."""
+    if field.nullable:
+        return pa.nulls(rows, field.type)
+    if pa.types.is_fixed_size_binary(field.type):
+        return pa.array([bytes(field.type.byte_width)] * rows, field.type)
+    return pa.array(["ok" if pa.types.is_string(field.type) else 0] * rows, field.type)
+
+
 class MadeDataset:
     """A dataset that grows shard by shard, and videos of which go. Five rows a video."""
 
@@ -105,7 +114,8 @@ class MadeDataset:
         }  # fmt: skip
         schema = windows_schema(self.shape)
         table = pa.table(
-            {field.name: columns.get(field.name, pa.nulls(rows, field.type)) for field in schema}, schema=schema
+            {field.name: columns[field.name] if field.name in columns else blank(field, rows) for field in schema},
+            schema=schema,
         )
         path = f"windows/made-{self.runs:04d}/windows-{number:05d}.parquet"
         info = put_table(self.storage, path, table, write_windows)
