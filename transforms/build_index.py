@@ -72,7 +72,7 @@ def new_index(kind: str, dimension: int, training: np.ndarray, device: str = "cp
 
 def _lists_on_gpu(index: Any, lists: faiss.IndexIVF, training: np.ndarray, device: str) -> None:
     """Finds the centres of the lists by k-means on a GPU; what is left to train (codebooks) stays on the CPU."""
-    steps = index.chain.size() if type(index) is faiss.IndexPreTransform else 0
+    steps = index.chain.size() if type(index) is faiss.IndexPreTransform else 0  # type: ignore[attr-defined]
     for at in range(steps):
         step = faiss.downcast_VectorTransform(index.chain.at(at))
         step.train(training)
