@@ -14,6 +14,7 @@ from ..schemas.errors import UsageError
 from ..schemas.tables import RowShape
 from .audio import FEATURES, AudioSpec
 from .clip import ClipSpec
+from .fusion import FusionSpec
 from .text import TextSpec
 from .whisper import WhisperSpec
 
@@ -31,13 +32,15 @@ class Profile:
     whisper: WhisperSpec
     text: TextSpec = TextSpec(weights=OFFLINE_TEXT)
     audio: AudioSpec = AudioSpec()
+    fusion: FusionSpec = FusionSpec()
 
     def identities(self) -> dict[str, Any]:
         """What each model is, weights hashed: stored in every snapshot, compared before features may meet."""
-        return {name: getattr(self, name).identity() for name in ("clip", "whisper", "text", "audio")}
+        return {name: getattr(self, name).identity() for name in ("clip", "whisper", "text", "audio", "fusion")}
 
     def row_shape(self, ticks: int) -> RowShape:
-        return RowShape(ticks, self.clip.dimension, len(FEATURES), self.text.dimension)
+        frame_dim, text_dim = self.clip.dimension, self.text.dimension
+        return RowShape(ticks, frame_dim, len(FEATURES), text_dim, self.fusion.dimension(frame_dim, text_dim))
 
 
 PROFILES = {
@@ -58,7 +61,7 @@ def profile(name: str) -> Profile:
     except ValueError as error:
         raise UsageError(f"--models {name}: not JSON: {error}") from error
     base = PROFILES["offline"]
-    parts = {"clip": base.clip, "whisper": base.whisper, "text": base.text, "audio": base.audio}
+    parts = {"clip": base.clip, "whisper": base.whisper, "text": base.text, "audio": base.audio, "fusion": base.fusion}
     if not isinstance(fields, dict) or (unknown := set(fields) - set(parts)):
         raise UsageError(f"--models {name}: unknown parts {sorted(unknown)}; known: {', '.join(parts)}")
     if missing := {"clip", "whisper"} - set(fields):

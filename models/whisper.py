@@ -109,6 +109,11 @@ class Transcriber:
         self.spec = spec
         self.engine = engine
 
+    @property
+    def must_detect(self) -> bool:
+        """Whether the model has to find out what is spoken: it knows several languages, and the spec names none."""
+        return self.engine.multilingual and self.spec.language is None
+
     def detect_languages(self, chunks: Sequence[np.ndarray]) -> list[tuple[str, float]]:
         """(language, probability) of each chunk; ("en", 1.0) from an English-only model, which cannot tell."""
         if not self.engine.multilingual:

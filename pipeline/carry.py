@@ -23,13 +23,20 @@ TOUCHES: dict[str, tuple[str, ...]] = {
         "avg_logprob",
         "no_speech_prob",
         "compression_ratio",
+        "repetition",
+        "chars_per_s",
+        "speech_flags",
         "text_status",
         "text_embedding",
     ),
     "text": ("text_embedding",),
     "audio": ("audio_feature",),
+    "fusion": (),
 }
 """The columns that each model fills; everything else is carried over."""
+
+FUSED = "fused_embedding"
+"""Made of what all models fill: any of them touches it."""
 
 SAME = {"clip": ("tick_pts_ms", "tick_valid"), "whisper": ("tick_sound",), "audio": ("tick_sound",)}
 """Columns that a second look at the same bytes must give again, or the new columns would not belong to the old rows."""
@@ -73,7 +80,9 @@ def merged(old: pa.Table, new: pa.Table, parts: frozenset[str], shape: RowShape)
     schema = windows_schema(shape)
     place = {key: at for at, key in enumerate(keys_of(new))}
     at = [place.get(key) for key in keys_of(old)]
-    columns = {name: old[name] for name in schema.names}
+    columns = {name: old[name] for name in schema.names if name != FUSED}
+    if FUSED in schema.names:
+        columns[FUSED] = pa.nulls(len(old), schema.field(FUSED).type)
     for name in dict.fromkeys(name for part in sorted(parts) for name in TOUCHES[part]):
         field = schema.field(name)
         if pa.types.is_fixed_size_binary(field.type):
@@ -89,5 +98,6 @@ def merged(old: pa.Table, new: pa.Table, parts: frozenset[str], shape: RowShape)
 def _picked(new: pa.Table, name: str, at: Sequence[int | None], field: pa.Field) -> pa.Array:
     """A plain column of the new rows in the order of the old ones; its empty value where there is no new row."""
     empty: dict[str, Any] = {"text": "", "words": [], "language": "", "text_status": ABSENT}
+    empty |= {"repetition": 0.0, "chars_per_s": 0.0, "speech_flags": []}
     values = new[name].to_pylist()
     return pa.array([empty.get(name) if one is None else values[one] for one in at], field.type)

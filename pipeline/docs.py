@@ -41,6 +41,8 @@ def kind(field: pa.Field, facts: dict[str, str]) -> str:
     if "shape" in facts:
         sizes = ", ".join(NAMES.get(size, str(size)) for size in json.loads(facts["shape"]))
         shown = f"{facts['dtype']} [{sizes}]"
+    elif pa.types.is_list(field.type) and not pa.types.is_struct(field.type.value_type):
+        shown = f"list of {field.type.value_type}"
     elif pa.types.is_list(field.type):
         shown = "list of (" + ", ".join(str(leaf.name) for leaf in field.type.value_type) + ")"
     else:

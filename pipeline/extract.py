@@ -152,7 +152,9 @@ def build_wave(
     options, output = job.options, job.storage.root
     grid = options.grid
     shape = job.profile.row_shape(grid.window_ticks)
-    limits = DecodeLimits(options.shot_threshold, timeout_s=options.decode_timeout_s)
+    limits = DecodeLimits(
+        options.shot_threshold, timeout_s=options.decode_timeout_s, nvdec=options.decode_on == "nvdec"
+    )
     group_ms = int(GROUP_TICKS * 1000 / grid.tick_hz)
     probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos()
     planned = (
@@ -162,7 +164,9 @@ def build_wave(
         | "Streams" >> beam.Map(keep_streams, parts)
         | "Spread" >> beam.Reshuffle()
     )
-    rows = planned | ExtractRows(job.profile, grid, limits, options.decoder_count, options.device, parts)
+    rows = planned | ExtractRows(
+        job.profile, grid, limits, options.decoder_count, options.device, options.still_difference, parts
+    )
     shards = rows | WriteShards(output, run, shard_count(videos, options, shape), shape)
     outcomes = rows | "Outcome" >> beam.Map(outcome_of)
     _ = {"probed": probed, "outcomes": outcomes, "shards": shards} | WriteBooks(output, run)

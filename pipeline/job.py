@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
@@ -47,8 +47,17 @@ def prepare(output: str, options: ExtractOptions, beam_flags: Sequence[str] = ()
             package = "ffmpeg" if program.startswith("ff") else "util-linux"
             raise UsageError(f"{program} is not installed; cure: apt-get install {package}")
     settings = beam_options([*beam_flags])
-    models = profile(options.models)
+    models = chosen(options)
     return Job(Storage.at(output), options, models, models.identities(), settings)
+
+
+def chosen(options: ExtractOptions) -> Profile:
+    """The models of a profile, with what the options say otherwise."""
+    models = profile(options.models)
+    if options.fuse:
+        models = replace(models, fusion=replace(models.fusion, how=options.fuse))
+    spoken = {name: getattr(options, name) for name in ("language", "task") if getattr(options, name)}
+    return replace(models, whisper=replace(models.whisper, **spoken)) if spoken else models
 
 
 def check_same(parent: Snapshot, job: Job) -> None:

@@ -66,6 +66,24 @@ class ExtractOptions(Options):
     shot_threshold: float = option(
         0.2, "scene score above which a new shot starts", low=0.01, high=1, changes_data=True
     )
+    fuse: str = option(
+        "", "fused_embedding: none, concat, mean, attention, or a TorchScript file; empty: as the models say (concat)"
+    )
+    language: str = option("", "what is spoken, such as en or de; empty: detected for each video")
+    task: str = option(
+        "", "transcribe, or translate into English; empty: as the models say", choices=("", "transcribe", "translate")
+    )
+    still_difference: float = option(
+        0.0,
+        "a frame that differs from an embedded one before it by at most this mean of 255 shares its embedding; "
+        "0: exact copies only",
+        low=0,
+        high=255,
+        changes_data=True,
+    )
+    decode_on: str = option(
+        "cpu", "nvdec decodes on an NVIDIA GPU what it can, the rest on the CPU", choices=("cpu", "nvdec")
+    )
     decoders: int = option(0, "decoder processes at a time; 0 is one a core", low=0, high=1024)
     decode_timeout_s: float = option(0.0, "time limit of one unit's decoder; 0 is 60 s plus 20 times the unit", low=0)
     wave_videos: int = option(256, "videos a commit: what a crash can cost", low=1, high=100_000)

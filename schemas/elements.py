@@ -60,6 +60,12 @@ class Probe:
     audio_start_ms: int
     """Presentation time of the first sound: above 0 where it comes in late."""
     content_sha256: str = ""
+    field_order: str = ""
+    """"top" or "bottom" of interlaced video: the field that comes first."""
+    is_hdr: bool = False
+    """PQ or HLG: brighter than a CLIP model has ever seen, until it is tone-mapped."""
+    pixel_format: str = ""
+    """ffmpeg's name, such as yuv420p."""
 
 
 @dataclass(frozen=True)

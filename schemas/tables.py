@@ -36,6 +36,8 @@ class RowShape:
     frame_dim: int
     audio_dim: int
     text_dim: int
+    fused_dim: int = 0
+    """0: no fused embedding is stored."""
 
     @classmethod
     def from_json(cls, fields: dict[str, int]) -> RowShape:
@@ -77,6 +79,8 @@ WORDS = pa.list_(
     )
 )
 """The list's field has the name that Parquet gives it, so that a schema survives the round trip."""
+
+FLAG_LIST = pa.list_(pa.field("element", pa.string()))
 
 
 def windows_schema(shape: RowShape) -> pa.Schema:
@@ -133,6 +137,11 @@ def windows_schema(shape: RowShape) -> pa.Schema:
                 "",
                 True,
             ),
+            column("repetition", pa.float32(), "share of the words that lie in a phrase said over and over", "0..1"),
+            column("chars_per_s", pa.float32(), "characters a second while words are spoken; 0 without words", "1/s"),
+            column(
+                "speech_flags", FLAG_LIST, "why the transcript may be wrong, see transforms/quality.py; empty: nothing"
+            ),
             tensor_column(
                 "text_embedding",
                 "float16",
@@ -140,6 +149,20 @@ def windows_schema(shape: RowShape) -> pa.Schema:
                 "sentence embedding of text, unit length; null without words",
                 "",
                 True,
+            ),
+            *(
+                [
+                    tensor_column(
+                        "fused_embedding",
+                        "float16",
+                        (shape.fused_dim,),
+                        "frames, words and sound as one vector, unit length, see transforms/fuse.py; null where there is none",
+                        "",
+                        True,
+                    )
+                ]
+                if shape.fused_dim
+                else []
             ),
             *(column(f"{modality}_status", pa.string(), status) for modality in MODALITIES),
         ],
@@ -279,6 +302,7 @@ def example_windows(rows: int, seed: int, shape: RowShape = RowShape(4, 8, 5, 6)
     said = number == 0
     words = [[{"word": "hello", "start_ms": 100, "end_ms": 400, "probability": 0.9}] if here else [] for here in said]
     texts = rng.normal(size=(rows, shape.text_dim))
+    fused = rng.normal(size=(rows, shape.fused_dim)) / math.sqrt(shape.fused_dim or 1)
     return pa.table(
         {
             "video_id": [f"{at // 2:016x}" for at in range(rows)],
@@ -299,9 +323,13 @@ def example_windows(rows: int, seed: int, shape: RowShape = RowShape(4, 8, 5, 6)
             "avg_logprob": [-0.3 if here else None for here in said],
             "no_speech_prob": [0.1 if here else None for here in said],
             "compression_ratio": [1.0 if here else None for here in said],
+            "repetition": [0.0] * rows,
+            "chars_per_s": said * 12.5,
+            "speech_flags": [[] for _ in said],
             "text_embedding": tensor_array(
                 (texts / np.linalg.norm(texts, axis=1, keepdims=True)).astype(np.float16), said
             ),
+            **({"fused_embedding": tensor_array(fused.astype(np.float16))} if shape.fused_dim else {}),
             **{f"{modality}_status": [OK] * rows for modality in ("frame", "audio")},
             **{f"{modality}_status": [OK if here else ABSENT for here in said] for modality in ("speech", "text")},
         },

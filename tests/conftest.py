@@ -8,8 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from reelbeam.schemas.elements import Grid, Probe, Unit, Video
+
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_MEDIA = REPOSITORY.parent / "shared" / "media"

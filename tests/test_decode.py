@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import frame_times
+from conftest import frame_times, made_unit
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reelbeam.schemas.elements import Decoded, Grid, Probe, Unit, Video
 from reelbeam.schemas.errors import Failure
-from reelbeam.transforms.decode import DecodeLimits, decode_unit, plan_decode, tick_of
+from reelbeam.transforms.decode import DecodeLimits, decode_unit
+from reelbeam.transforms.decode_command import plan_decode, suits_nvdec, tick_of
 from reelbeam.transforms.discover import plan_units
 from reelbeam.transforms.ffmpeg import file_url
 from reelbeam.transforms.probe import probe_file
@@ -242,3 +243,29 @@ def test_a_frame_serves_the_tick_that_it_follows(pts: int, tick_hz: Fraction, ti
     tick = tick_of(pts, probe, Grid(tick_hz))
     at = pts * time_base - probe.zero_s
     assert tick / tick_hz <= at < (tick + 1) / tick_hz
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format", "width", "expected"),
+    [
+        ("h264", "yuv420p", 1920, True),
+        ("hevc", "yuv420p10le", 3840, True),
+        ("h264", "yuv444p", 1920, False),
+        ("prores", "yuv422p10le", 1920, False),
+        ("h264", "yuv420p", 320, False),
+    ],
+)
+def test_a_gpu_decodes_what_it_can_and_what_is_worth_it(
+    codec: str, pixel_format: str, width: int, expected: bool
+) -> None:
+    unit = made_unit(video_codec=codec, pixel_format=pixel_format, width=width, height=width * 9 // 16)
+    assert suits_nvdec(unit.probe) is expected
+
+
+def test_what_a_gpu_cannot_decode_a_cpu_does(make_video) -> None:  # type: ignore[no-untyped-def]
+    path = make_video("large.mp4", 3, size="640x360")
+    [(unit, plain, _)] = decode(path, Grid())
+    found, failures = decode_unit(unit, file_url(path), Grid(), SIZE, DecodeLimits(nvdec=True))  # there is no GPU here
+    assert not failures
+    assert found is not None
+    assert np.array_equal(found.frames, plain.frames)

@@ -35,7 +35,7 @@ def test_every_option_becomes_a_flag_and_comes_back() -> None:
 
 
 def test_only_what_changes_rows_enters_the_fingerprint() -> None:
-    assert set(data_options(ExtractOptions())) == {"tick_hz", "window_ticks", "shot_threshold"}
+    assert set(data_options(ExtractOptions())) == {"tick_hz", "window_ticks", "shot_threshold", "still_difference"}
 
 
 def test_every_option_has_a_help_line() -> None:

@@ -19,6 +19,7 @@ from ..schemas.elements import Decoded, Grid, Group, Passage, Unit, UnitFeatures
 from ..schemas.tables import ABSENT, FAILED, OK, RowShape, tensor_array, windows_schema
 from .decode import covered_windows
 from .metrics import StageMetrics
+from .quality import chars_a_second, flags, repetition
 
 
 def window_of(word: Word, grid: Grid) -> int:
@@ -61,7 +62,11 @@ def align(features: UnitFeatures, grid: Grid, shape: RowShape) -> UnitRows:
         "end_ms": [span[1] for span in spans],
         **{name: tensor_array(values[kept]) for name, values in {**frames, **sound}.items()},
         **{name: [row[name] for row in spoken] for name in (spoken[0] if spoken else ())},
-        "text_embedding": pa.nulls(len(kept), windows_schema(shape).field("text_embedding").type),
+        **{
+            name: pa.nulls(len(kept), windows_schema(shape).field(name).type)
+            for name in ("text_embedding", "fused_embedding")
+            if name in windows_schema(shape).names
+        },
         "frame_status": _statuses(frames["tick_valid"][kept], unit.probe.video_stream is not None, reason),
         "audio_status": _statuses(sound["tick_sound"][kept], unit.probe.audio_stream is not None, reason),
     }
@@ -135,6 +140,14 @@ def _spoken(features: UnitFeatures, window: int, grid: Grid, has_sound: bool) ->
     ]
     here.sort(key=lambda pair: (pair[0].start_ms, pair[0].end_ms))
     passages = list({id(passage): passage for _, passage in here}.values())
+    speech_ratio = overlap_ms(span, features.speech_spans_ms) / (span[1] - span[0])
+    repeated = repetition([word.word for word, _ in here])
+    pace = chars_a_second([(word.word.strip(), word.start_ms, word.end_ms) for word, _ in here])
+    sureness = {
+        "avg_logprob": min((passage.avg_logprob for passage in passages), default=None),
+        "no_speech_prob": max((passage.no_speech_prob for passage in passages), default=None),
+        "compression_ratio": max((passage.compression_ratio for passage in passages), default=None),
+    }
     return {
         "text": " ".join("".join(word.word for word, _ in here).split()),
         "words": [
@@ -147,10 +160,11 @@ def _spoken(features: UnitFeatures, window: int, grid: Grid, has_sound: bool) ->
             for word, _ in here
         ],
         "language": passages[0].language if passages else "",
-        "speech_ratio": overlap_ms(span, features.speech_spans_ms) / (span[1] - span[0]),
-        "avg_logprob": min((passage.avg_logprob for passage in passages), default=None),
-        "no_speech_prob": max((passage.no_speech_prob for passage in passages), default=None),
-        "compression_ratio": max((passage.compression_ratio for passage in passages), default=None),
+        "speech_ratio": speech_ratio,
+        **sureness,
+        "repetition": repeated,
+        "chars_per_s": pace,
+        "speech_flags": flags(len(here), speech_ratio, repeated, pace, **sureness),
         "speech_status": OK if has_sound else ABSENT,
         "text_status": OK if here else ABSENT,
     }

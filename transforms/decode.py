@@ -17,138 +17,34 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import apache_beam as beam
-import ffmpeg
 import numpy as np
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from ..schemas.elements import SAMPLE_RATE_HZ, Decoded, Grid, Group, Probe, Unit, UnitFeatures
 from ..schemas.errors import Failure, InputError
-from .ffmpeg import Finished, Limits, file_url, guarded_input, run
+from .decode_command import DecodePlan, decode_command, plan_decode, suits_nvdec, tick_of
+from .ffmpeg import MEMORY_BYTES, Finished, Limits, file_url, run
 from .metrics import StageMetrics
-from .stage import Stage
+from .stage import shared_stage
 
-SHOT_PIXELS = (64, 36)
-"""Shots are found on small pictures of every frame: 3% of the decode time, and noise is averaged out. In colour: grey
-misses cuts between scenes of like brightness (20 of 73 in the sample bucket at a threshold of 0.3)."""
+UNINDEXED = ("mpegts", "mpeg")
+"""Containers in which a seek lands in the middle of a group of pictures."""
 
-SCALER = "bicubic+full_chroma_inp+full_chroma_int+accurate_rnd"
-"""With full-size RGB going in: the same pixels as PIL's antialiased bicubic, which open_clip uses, to 0.12 of 255 in
-the mean, and embeddings to a cosine of 0.9997 and better. Scaling YUV is 0.998. Only ticks are scaled: it costs little."""
-
-GAP_S = 0.02
-"""A jump of the sound's timestamps above this is filled with silence or cut, so that sample n stays at time n."""
-
-CONTEXT_MS = 10_000
-"""Sound decoded beyond a unit's ends, so that a sentence that crosses the cut is heard whole on both sides."""
-
-OVERRUN = 2
-"""A last unit may run this many times longer than the header said before the rest is called endless."""
-
-
-@dataclass(frozen=True)
-class DecodePlan:
-    """The instants of one unit, exactly. `*_s` are on the presentation clock, the filters' numbers on ffmpeg's."""
-
-    video_start_s: Fraction
-    video_end_s: Fraction
-    sound_start_s: Fraction
-    sound_end_s: Fraction
-    seek_s: Fraction | None
-    """What `-ss` is given; None reads from the start of the file."""
-
-
-def plan_decode(unit: Unit, grid: Grid) -> DecodePlan:
-    """What to decode for a unit. A last unit is given room beyond the header's word."""
-    seconds = Fraction(grid.window_ticks) / grid.tick_hz
-    start, end = unit.first_window * seconds, unit.last_window * seconds
-    context = Fraction(CONTEXT_MS, 1000)
-    sound_start = max(Fraction(0), start - context)
-    if unit.is_last:
-        end = start + (end - start) * OVERRUN
-    seek = sound_start + unit.probe.zero_s - unit.probe.seek_base_s - Fraction(1, 10)
-    return DecodePlan(
-        start, end, sound_start, end if unit.is_last else end + context, seek if start > 0 and seek > 0 else None
-    )
-
-
-def tick_expression(probe: Probe, grid: Grid, pts: str) -> str:
-    """The tick that a pts falls into, as an ffmpeg expression over whole numbers: exact where a double would round.
-
-    tick = floor((pts * time_base - zero) * tick_hz), with all fractions cleared.
-    """
-    scale = probe.time_base * grid.tick_hz
-    shift = probe.zero_s * grid.tick_hz
-    common = math.lcm(scale.denominator, shift.denominator)
-    return f"floor(({pts}*{int(scale * common)}-({int(shift * common)}))/{common})"
-
-
-def tick_of(pts: int, probe: Probe, grid: Grid) -> int:
-    """The tick whose interval [tick, tick + 1) / tick_hz holds a pts: the oracle of `tick_expression`."""
-    return math.floor((pts * probe.time_base - probe.zero_s) * grid.tick_hz)
-
-
-def decode_command(
-    source: str, unit: Unit, plan: DecodePlan, grid: Grid, size: int, shot_threshold: float
-) -> list[str]:
-    """The ffmpeg command of a unit. Pipes, in order: frames (rgb24), their pts, shot cuts, samples (f32le).
-
-    Ticks are selected before scaling: frames that nobody uses are never scaled. The first frame at or after a tick's
-    instant serves it, if there is one before the next tick.
-    """
-    probe = unit.probe
-    reading: dict[str, object] = {**guarded_input(), "threads": 1}
-    if plan.seek_s is not None:
-        reading["ss"] = f"{float(plan.seek_s):.6f}"
-    # -copyts is an option of the whole run, but ffmpeg reads it anywhere: beside -ss it shows that both speak one clock
-    media = ffmpeg.input(source, copyts=None, **reading)
-    outputs = []
-    if probe.video_stream is not None:
-        first_pts = math.ceil((plan.video_start_s + probe.zero_s) / probe.time_base)
-        last_pts = math.ceil((plan.video_end_s + probe.zero_s) / probe.time_base)
-        context_pts = math.ceil((plan.video_start_s - 2 + probe.zero_s) / probe.time_base)
-        pictures = media[str(probe.video_stream)].filter("trim", start_pts=context_pts, end_pts=last_pts)
-        pictures = pictures.filter_multi_output("split")
-        this, previous = (tick_expression(probe, grid, name) for name in ("pts", "prev_selected_pts"))
-        frames = (
-            pictures.stream(0)
-            .filter("select", f"gte(pts,{first_pts})*if(isnan(prev_selected_pts),1,gt({this},{previous}))")
-            .filter("format", "rgb24")
-            .filter(
-                "scale",
-                w=f"if(gte(dar,1),trunc({size}*dar),{size})",
-                h=f"if(gte(dar,1),{size},trunc({size}/dar))",
-                flags=SCALER,
-            )
-            .filter("format", "rgb24")
-            .filter("crop", size, size)
-            .filter("metadata", mode="add", key="tick", value="1")
-            .filter("metadata", mode="print", key="tick", file="pipe:{pipe1}", direct=1)
-        )
-        width, height = SHOT_PIXELS
-        cuts = (
-            pictures.stream(1)
-            .filter("scale", width, height, flags="fast_bilinear")
-            .filter("format", "rgb24")
-            .filter("select", f"gt(scene,{shot_threshold})")
-            .filter("metadata", mode="print", key="lavfi.scene_score", file="pipe:{pipe2}", direct=1)
-        )
-        outputs += [
-            ffmpeg.output(frames, "pipe:{pipe0}", format="rawvideo", fps_mode="passthrough"),
-            ffmpeg.output(cuts, "-", format="null", fps_mode="passthrough"),
-        ]
-    if probe.audio_stream is not None:
-        start, end = (float(at + probe.zero_s) for at in (plan.sound_start_s, plan.sound_end_s))
-        sound = (
-            media[str(probe.audio_stream)]
-            .filter("atrim", start=f"{start:.6f}", end=f"{end:.6f}")
-            .filter("asetpts", f"PTS-{start:.6f}/TB")
-            .filter("aresample", SAMPLE_RATE_HZ, **{"async": 1, "first_pts": 0, "min_hard_comp": GAP_S})
-            .filter("aformat", sample_fmts="flt", channel_layouts="mono")
-        )
-        outputs.append(ffmpeg.output(sound, "pipe:{pipe3}", format="f32le"))
-    arguments = ffmpeg.merge_outputs(*outputs).get_args()
-    return ["ffmpeg", "-nostdin", "-hide_banner", "-v", "error", "-filter_threads", "1", *arguments]
+FROM_THE_MIDDLE = (
+    "Missing reference picture",
+    "Could not find ref with POC",
+    "decode_slice_header error",
+    "non-existing PPS",
+    "no frame!",
+    "Header missing",
+    "Error while decoding stream",
+    "Invalid data found when processing input",
+    "ac-tex damaged",
+    "slice mismatch",
+)
+"""What decoders say of pictures and sound before the first that they can start from. Nobody sees those: the unit before
+decodes them from further back."""
 
 
 def printed_pts(report: bytes) -> list[int]:
@@ -170,14 +66,18 @@ def assemble(finished: Finished, unit: Unit, plan: DecodePlan, grid: Grid, size:
     frames = np.frombuffer(pixels, np.uint8, count * frame_bytes).reshape(count, size, size, 3)
     samples = np.frombuffer(sound, np.float32, len(sound) // 4)
     ticks = np.array([tick_of(at, probe, grid) for at in pts[:count]], np.int32)
-    at_ms = [presentation_ms(at, probe) for at in pts[:count]]
+    at_ms = np.array([presentation_ms(at, probe) for at in pts[:count]], np.int32)
+    # where the picture's size changes, ffmpeg starts its filters anew, and a tick may be served a second time
+    first = np.flatnonzero(np.diff(ticks, prepend=np.iinfo(np.int32).min) > 0)
+    if len(first) < count:
+        frames, ticks, at_ms = frames[first], ticks[first], at_ms[first]
     cuts_ms = [presentation_ms(at, probe) for at in printed_pts(bytes(cut_report))]
     sound_start_ms = int(plan.sound_start_s * 1000)
     heard = _span_with_sound(unit, plan, len(samples), sound_start_ms)
     return Decoded(
         frames,
         ticks,
-        np.array(at_ms, np.int32),
+        at_ms,
         samples,
         sound_start_ms,
         *heard,
@@ -221,13 +121,36 @@ def decode_unit(
     seconds = plan.sound_end_s - plan.sound_start_s
     expected = int(seconds * grid.tick_hz + 2) * size * size * 3 + int(seconds + 2) * SAMPLE_RATE_HZ * 4
     limits = Limits(options.wall_s(seconds), options.stall_s, 2 * expected + (1 << 20))
-    command = decode_command(source, unit, plan, grid, size, options.shot_threshold)
+
+    def attempt(nvdec: bool) -> Finished:
+        command = decode_command(source, unit, plan, grid, size, options.shot_threshold, nvdec=nvdec)
+        return run(command, 4, limits, nice=options.nice, memory_bytes=None if nvdec else MEMORY_BYTES)
+
     try:
-        finished = run(command, 4, limits, nice=options.nice)
+        finished = attempt(nvdec=True) if options.nvdec and suits_nvdec(unit.probe) else None
+        if finished is None or finished.exit_code or not finished.outputs[0]:  # what a GPU cannot decode, a CPU may
+            finished = attempt(nvdec=False)
     except InputError as error:
         return None, (Failure.of("decode", error, unit.start_ms, unit.end_ms),)
     decoded = assemble(finished, unit, plan, grid, size)
+    if plan.seek_s is not None and unit.probe.container in UNINDEXED and is_whole(decoded, unit, grid):
+        finished = replace(finished, errors=without_seek_complaints(finished.errors))
     return judge(decoded, finished, unit)
+
+
+def is_whole(decoded: Decoded, unit: Unit, grid: Grid) -> bool:
+    """Whether every tick of a unit that is not the last has its frame, or there are no pictures at all."""
+    first, last = (window * grid.window_ticks for window in (unit.first_window, unit.last_window))
+    reached = int(decoded.ticks[-1]) + 1 if len(decoded.ticks) and unit.is_last else last
+    return unit.probe.video_stream is None or len(decoded.ticks) == reached - first
+
+
+def without_seek_complaints(errors: str) -> str:
+    """
+    >>> without_seek_complaints("[h264] Missing reference picture, default is 0; [h264] mb_skip_run 9 is invalid")
+    '[h264] mb_skip_run 9 is invalid'
+    """
+    return "; ".join(line for line in errors.split("; ") if not any(words in line for words in FROM_THE_MIDDLE))
 
 
 def judge(decoded: Decoded, finished: Finished, unit: Unit) -> tuple[Decoded | None, tuple[Failure, ...]]:
@@ -258,6 +181,8 @@ class DecodeLimits:
     stall_s: float = 120.0
     timeout_s: float = 0.0
     """Wall limit of one unit; 0 allows 60 s and 20 times the unit's length."""
+    nvdec: bool = False
+    """Decode on the GPU what it can decode; the rest, and what fails there, on the CPU."""
     nice: int = 5
     """Decoders yield to the models, so that a busy core goes to whoever is next in the line."""
 
@@ -275,7 +200,7 @@ class _DecodeUnits(beam.DoFn):
     def setup(self) -> None:
         self.pool = ThreadPoolExecutor(self.decoders, thread_name_prefix="decoder")
         self.metrics = StageMetrics("decode")
-        self.stage = Stage()
+        self.stage = shared_stage()
 
     def start_bundle(self) -> None:
         self.waiting: deque[list[Future]] = deque()
@@ -291,7 +216,6 @@ class _DecodeUnits(beam.DoFn):
 
     def teardown(self) -> None:
         self.pool.shutdown(cancel_futures=True)
-        self.stage.close()
 
     def _next(self) -> Group:
         with self.metrics.waiting():

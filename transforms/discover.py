@@ -23,7 +23,7 @@ from ..schemas.errors import Failure, InputError, UsageError
 from ..schemas.storage import Storage, Stored, is_remote
 from .metrics import StageMetrics
 from .probe import probe_file
-from .stage import Stage
+from .stage import Stage, shared_stage
 
 MEDIA_SUFFIXES = frozenset(
     (
@@ -173,7 +173,7 @@ def group_units(units: Iterable[Unit], group_ms: int) -> list[Group]:
 
 class _ProbeVideos(beam.DoFn):
     def setup(self) -> None:
-        self.stage = Stage()
+        self.stage = shared_stage()
         self.metrics = StageMetrics("probe")
 
     def process(self, video: Video) -> Iterator[tuple[Video, Probe | Failure]]:
@@ -184,9 +184,6 @@ class _ProbeVideos(beam.DoFn):
         )
         self.metrics.flush()
         yield video, found
-
-    def teardown(self) -> None:
-        self.stage.close()
 
 
 def probe_video(video: Video, stage: Stage) -> Probe | Failure:

@@ -14,10 +14,11 @@ from .align import AlignToWindows
 from .decode import DecodeLimits, DecodeUnits
 from .embed_frames import EmbedFrames
 from .embed_text import EmbedText
+from .fuse import FuseModalities
 from .measure_audio import MeasureAudio
 from .transcribe import TranscribeSpeech, find_speech_spans
 
-EVERY_MODEL = frozenset({"clip", "whisper", "audio", "text"})
+EVERY_MODEL = frozenset({"clip", "whisper", "audio", "text", "fusion"})
 
 
 class ExtractRows(beam.PTransform):
@@ -30,17 +31,18 @@ class ExtractRows(beam.PTransform):
         limits: DecodeLimits,
         decoders: int,
         device: str,
+        still_difference: float = 0.0,
         parts: frozenset[str] = EVERY_MODEL,
     ):
         super().__init__()
-        self.parts = parts
+        self.still_difference, self.parts = still_difference, parts
         self.profile, self.grid, self.limits = profile, grid, limits
         self.decoders, self.device = decoders, device
 
     def expand(self, groups: beam.PCollection) -> beam.PCollection:
         models, grid = self.profile, self.grid
         stages = {
-            "clip": EmbedFrames(models.clip, self.device),
+            "clip": EmbedFrames(models.clip, self.device, self.still_difference),
             "whisper": TranscribeSpeech(models.whisper, self.device),
             "audio": MeasureAudio(models.audio, grid),
         }
@@ -53,6 +55,8 @@ class ExtractRows(beam.PTransform):
         rows = found | AlignToWindows(grid, models.row_shape(grid.window_ticks))
         if "text" in self.parts:
             rows = rows | EmbedText(models.text, self.device)
+        if "fusion" in self.parts:
+            rows = rows | FuseModalities(models, self.device)
         return rows | "Units" >> beam.FlatMap(list)
 
 

@@ -30,6 +30,9 @@ FORMATS = (
 MEMORY_BYTES = 6 << 30
 """Address space of one decoder: 8K with 16 reference frames fits, a decompression bomb does not."""
 
+MAX_PIXELS = 8192 * 8192
+"""Of a picture: 8K in any shape fits, a 30,000 x 30,000 one is refused before memory is asked for it."""
+
 STDERR_BYTES = 64 << 10
 
 
@@ -53,7 +56,7 @@ class Finished:
 
 def guarded_input() -> dict[str, str]:
     """The input options that every run on a user's file carries."""
-    return {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    return {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_pixels": str(MAX_PIXELS)}
 
 
 def file_url(path: Path) -> str:
@@ -65,9 +68,11 @@ def file_url(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
-def run(command: Sequence[str], pipes: int, limits: Limits, *, nice: int = 0) -> Finished:
+def run(
+    command: Sequence[str], pipes: int, limits: Limits, *, nice: int = 0, memory_bytes: int | None = MEMORY_BYTES
+) -> Finished:
     """Runs a command and collects what it writes to `pipes` pipes: its argument `{pipe0}` becomes the first one's
-    number, and so on.
+    number, and so on. `memory_bytes` None lifts the limit on its address space: CUDA reserves far more than it uses.
 
     Raises InputError("timeout" | "oversized") when a limit is passed. A missing program is an error of the machine:
     FileNotFoundError.
@@ -80,7 +85,7 @@ def run(command: Sequence[str], pipes: int, limits: Limits, *, nice: int = 0) ->
         "KILL",
         "--",
         "prlimit",
-        f"--as={MEMORY_BYTES}",
+        *([f"--as={memory_bytes}"] if memory_bytes else []),
         "--core=0",
         "--",
         "nice",

@@ -2,7 +2,7 @@
 
 In:  a path on local disk.
 Out: a `Probe`: streams chosen, clock and duration settled, sha256 of the bytes.
-Bad: InputError("not_media" | "no_streams" | "empty"), with ffprobe's own words.
+Bad: InputError("not_media" | "no_streams" | "empty" | "oversized"), with ffprobe's own words.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ PROBE_LIMITS = Limits(wall_s=120, stall_s=60, output_bytes=256 << 20)
 LEAST_BYTES_A_SECOND = 100
 """Below this (0.8 kbit/s) a stated duration is not believed, and the packets are counted instead."""
 
+MOST_DAYS = 7
+"""A longer presentation is a broken header: a damaged file may claim one frame in five years."""
+
 ATTACHED_PICTURE = "attached_pic"
+
+FIELD_ORDERS = {"tt": "top", "tb": "top", "bb": "bottom", "bt": "bottom"}
+"""ffprobe's words for interlaced video."""
+
+HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
+"""PQ (SMPTE ST 2084) and HLG (ARIB STD-B67)."""
 
 
 def probe_file(path: Path) -> Probe:
@@ -43,6 +52,10 @@ def probe_file(path: Path) -> Probe:
     duration_ms = stated_duration_ms(container, video, audio, zero_s)
     if not duration_ms or size * 1000 / duration_ms < LEAST_BYTES_A_SECOND:
         duration_ms = _counted_duration_ms(path, video or audio or {}, zero_s)
+    if duration_ms > MOST_DAYS * 86_400_000:
+        raise InputError(
+            "oversized", f"its clock runs for {duration_ms / 3_600_000:.0f} h; at most {MOST_DAYS} days are read"
+        )
     width, height, rotation = displayed(video) if video else (0, 0, 0)
     audio_start = _fraction(audio.get("start_time")) if audio else None
     return Probe(
@@ -61,6 +74,9 @@ def probe_file(path: Path) -> Probe:
         audio_codec=audio.get("codec_name", "") if audio else "",
         audio_start_ms=max(0, math.floor(((audio_start or zero_s) - zero_s) * 1000)),
         content_sha256=file_sha256(path),
+        field_order=FIELD_ORDERS.get(video.get("field_order", ""), "") if video else "",
+        is_hdr=video is not None and video.get("color_transfer") in HDR_TRANSFERS,
+        pixel_format=video.get("pix_fmt", "") if video else "",
     )
 
 

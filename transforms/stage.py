@@ -6,6 +6,8 @@ half-downloaded one is never decoded. Disk is bounded: what nobody uses goes fir
 
 from __future__ import annotations
 
+import atexit
+import functools
 import shutil
 import tempfile
 import threading
@@ -75,6 +77,14 @@ class Stage:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
             self._held.clear()
+
+
+@functools.cache
+def shared_stage() -> Stage:
+    """The one stage of this process: a video that was probed is not fetched again to be decoded."""
+    stage = Stage(min(CACHE_BYTES, shutil.disk_usage(tempfile.gettempdir()).free // 2))
+    atexit.register(stage.close)
+    return stage
 
 
 class _Copy:

@@ -10,8 +10,10 @@ every word belongs to exactly one.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Protocol
 
 import apache_beam as beam
@@ -27,7 +29,18 @@ from .metrics import StageMetrics
 class Recogniser(Protocol):
     """What this stage needs of a speech model."""
 
-    def transcribe(self, chunks: Sequence[np.ndarray]) -> list[Transcript]: ...
+    def transcribe(
+        self, chunks: Sequence[np.ndarray], languages: Sequence[str | None] | None = None
+    ) -> list[Transcript]: ...
+
+    def detect_languages(self, chunks: Sequence[np.ndarray]) -> list[tuple[str, float]]: ...
+
+    @property
+    def must_detect(self) -> bool: ...
+
+
+LISTENED = 3
+"""Chunks of a video in a group, the longest ones, that its language is judged by."""
 
 
 def unit_speech(features: UnitFeatures) -> tuple[list[tuple[int, int]], list[Chunk]]:
@@ -46,9 +59,13 @@ def transcribe_group(group: Group, recogniser: Recogniser) -> Group:
     """Transcribes all chunks of all units of a group together."""
     found = [unit_speech(features) for features in group]
     chunks = [(features, chunk) for features, (_, packed) in zip(group, found, strict=True) for chunk in packed]
-    heard = recogniser.transcribe(
-        [chunk.cut(features.decoded.samples) for features, chunk in chunks if features.decoded]
+    cuts = [chunk.cut(features.decoded.samples) for features, chunk in chunks if features.decoded]
+    spoken_in = (
+        video_languages([features.unit.video.video_id for features, _ in chunks], cuts, recogniser)
+        if recogniser.must_detect
+        else None
     )
+    heard = recogniser.transcribe(cuts, spoken_in)
     spoken = {id(features): with_spans(features, spans) for features, (spans, _) in zip(group, found, strict=True)}
     passages: dict[int, list[Passage]] = {id(features): [] for features in group}
     for (features, chunk), transcript in zip(chunks, heard, strict=True):
@@ -73,6 +90,18 @@ def with_spans(features: UnitFeatures, spans: list[tuple[int, int]]) -> UnitFeat
 def find_speech_spans(group: Group) -> Group:
     """Only where speech is, not what is said."""
     return tuple(with_spans(features, unit_speech(features)[0]) for features in group)
+
+
+def video_languages(video_ids: Sequence[str], chunks: Sequence[np.ndarray], recogniser: Recogniser) -> list[str]:
+    """The language of each chunk's video: the one with most probability, summed over the video's LISTENED longest chunks."""
+    order = sorted(range(len(chunks)), key=lambda at: (video_ids[at], -len(chunks[at]), at))
+    judged = [at for _, same in groupby(order, key=lambda at: video_ids[at]) for at in list(same)[:LISTENED]]
+    sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for at, (language, probability) in zip(
+        judged, recogniser.detect_languages([chunks[at] for at in judged]), strict=True
+    ):
+        sums[video_ids[at]][language] += probability
+    return [max(sorted(sums[video_id]), key=lambda name: sums[video_id][name]) for video_id in video_ids]
 
 
 def passage_of(transcript: Transcript, chunk: Chunk, unit: Unit, samples_start_ms: int) -> Passage:

@@ -25,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Plans, extracts, reports."""
+    from ...transforms import metrics
     from .. import extract, progress
     from ..job import prepare
 
@@ -53,6 +54,10 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         f"{report.windows} windows, {report.media_ms / 3_600_000:.3f} h of media in {report.seconds:.1f} s "
         f"({report.media_ms / 1000 / max(report.seconds, 1e-9):.1f}x realtime)"
     )
+    counted = metrics.totals().get("embed_frames", {})
+    if counted.get("shared"):
+        share = counted["shared"] / counted["frames"]
+        print(f"  {counted['shared']} frames ({share:.0%}) repeat a still picture and share its embedding")
     for uri, stage, kind, message in report.failures[:10]:
         print(f"  {stage} {kind}: {uri}: {message[:160]}")
     if len(report.failures) > 10:

@@ -1,0 +1,149 @@
+"""What decoding costs beside the bare ffmpeg command, over processes, and for a unit in the middle of a long file.
+
+python -m benchmarks.decode [--rounds 3] [--gate]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from reelbeam.schemas.elements import Grid, Unit, Video
+from reelbeam.transforms.decode import DecodeLimits, decode_unit
+from reelbeam.transforms.discover import plan_units
+from reelbeam.transforms.ffmpeg import file_url
+from reelbeam.transforms.probe import probe_file
+
+from . import media
+from .measure import WORK
+
+SIZE = 224
+LONG_S = 1800
+GATES = {"over bare ffmpeg": 1.05, "two processes": 1.8, "a unit in the middle": 1.3}
+
+
+def units(path: Path, unit_windows: int) -> list[Unit]:
+    """A file's units of so many windows of 10 s."""
+    stat = path.stat()
+    return plan_units(Video("0" * 16, str(path), stat.st_size, ""), probe_file(path), Grid(), unit_windows)
+
+
+def ours(unit: Unit) -> None:
+    """Frames, times, shots and samples, as the pipeline decodes them."""
+    decoded, failures = decode_unit(unit, file_url(Path(unit.video.uri)), Grid(), SIZE, DecodeLimits(nice=0))
+    assert decoded is not None
+    assert not failures
+
+
+def bare(path: Path, start_s: float = 0, length_s: float = 1e6) -> None:
+    """The same filters in ffmpeg alone, its output thrown away; no guard, no pipes to read, no second scan for shots."""
+    pictures = (
+        f"[0:v]split[a][b];[a]fps=1,format=rgb24,scale=-2:{SIZE}:flags=bicubic+full_chroma_inp+full_chroma_int+accurate_rnd,"
+        f"format=rgb24,crop={SIZE}:{SIZE}[x];[b]scale=64:36:flags=fast_bilinear,format=rgb24,select='gt(scene,0.2)'[y]"
+    )
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-filter_threads", "1", "-threads", "1", "-ss", str(start_s)]
+    command += [
+        "-t",
+        str(length_s),
+        "-i",
+        str(path),
+        "-filter_complex",
+        pictures,
+        "-map",
+        "[x]",
+        "-f",
+        "rawvideo",
+        "pipe:1",
+    ]
+    command += [
+        "-map",
+        "[y]",
+        "-f",
+        "null",
+        "-",
+        "-map",
+        "0:a",
+        "-ac",
+        "1",
+        "-ar",
+        "16000",
+        "-f",
+        "f32le",
+        "/dev/null",
+        "-y",
+    ]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def took_s(work: Callable[[], object]) -> float:
+    """Wall time."""
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def long_file() -> Path:
+    """Half an hour: the first video of the set again and again, not encoded anew."""
+    path = WORK / "long.mp4"
+    if not path.exists():
+        first = media.videos()[0]
+        loops = str(LONG_S // media.LENGTHS_S[0])
+        command = [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-y",
+            "-stream_loop",
+            loops,
+            "-i",
+            str(first),
+            "-c",
+            "copy",
+            "-t",
+            str(LONG_S),
+        ]
+        subprocess.run([*command, str(path)], check=True)
+    return path
+
+
+def main() -> int:
+    """Prints the ratios; 1 when `--gate` is given and one is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.decode")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--gate", action="store_true", help="exit 1 when a ratio is missed")
+    args = parser.parse_args()
+    paths = media.videos()
+    whole = [unit for path in paths for unit in units(path, 1000)]
+    cut = units(long_file(), 6)
+    middle = cut[len(cut) // 2]
+    found: dict[str, list[float]] = {name: [] for name in GATES}
+
+    def both(workers: int) -> float:
+        with ThreadPoolExecutor(workers) as pool:
+            return took_s(lambda: list(pool.map(ours, whole[:2])))
+
+    for _ in range(args.rounds):
+        found["over bare ffmpeg"].append(took_s(lambda: ours(whole[0])) / took_s(lambda: bare(paths[0])))
+        found["two processes"].append(both(1) / both(2))
+        found["a unit in the middle"].append(
+            took_s(lambda: ours(middle)) / took_s(lambda: bare(long_file(), middle.start_ms / 1000, 60))
+        )
+    missed = 0
+    for name, ratios in found.items():
+        ratio = statistics.median(ratios)
+        good = ratio >= GATES[name] if name == "two processes" else ratio <= GATES[name]
+        missed += not good
+        print(
+            f"{name}: {ratio:.2f} ({min(ratios):.2f}-{max(ratios):.2f}), {GATES[name]} wanted: {'ok' if good else 'MISSED'}"
+        )
+    return 1 if args.gate and missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""The ffmpeg command of a unit: which instants it reads, which frames it picks, what it makes of them. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import ffmpeg
+
+from ..schemas.elements import SAMPLE_RATE_HZ, Grid, Probe, Unit
+from .ffmpeg import guarded_input
+
+SHOT_PIXELS = (64, 36)
+"""Shots are found on small pictures of every frame: 3% of the decode time, and noise is averaged out. In colour: grey
+misses cuts between scenes of like brightness (20 of 73 in the sample bucket at a threshold of 0.3)."""
+
+SCALER = "bicubic+full_chroma_inp+full_chroma_int+accurate_rnd"
+"""With full-size RGB going in: the same pixels as PIL's antialiased bicubic, which open_clip uses, to 0.12 of 255 in
+the mean, and embeddings to a cosine of 0.9997 and better. Scaling YUV is 0.998. Only ticks are scaled: it costs little."""
+
+GAP_S = 0.02
+"""A jump of the sound's timestamps above this is filled with silence or cut, so that sample n stays at time n."""
+
+NVDEC_CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "vc1")
+NVDEC_PIXEL_FORMATS = ("yuv420p", "yuvj420p", "yuv420p10le")
+NVDEC_PIXELS = 640 * 360
+"""Below this, starting CUDA costs a decoder more than it saves."""
+
+CONTEXT_MS = 10_000
+"""Sound decoded beyond a unit's ends, so that a sentence that crosses the cut is heard whole on both sides."""
+
+OVERRUN = 2
+"""A last unit may run this many times longer than the header said before the rest is called endless."""
+
+
+@dataclass(frozen=True)
+class DecodePlan:
+    """The instants of one unit, exactly. `*_s` are on the presentation clock, the filters' numbers on ffmpeg's."""
+
+    video_start_s: Fraction
+    video_end_s: Fraction
+    sound_start_s: Fraction
+    sound_end_s: Fraction
+    seek_s: Fraction | None
+    """What `-ss` is given; None reads from the start of the file."""
+
+
+def plan_decode(unit: Unit, grid: Grid) -> DecodePlan:
+    """What to decode for a unit. A last unit is given room beyond the header's word."""
+    seconds = Fraction(grid.window_ticks) / grid.tick_hz
+    start, end = unit.first_window * seconds, unit.last_window * seconds
+    context = Fraction(CONTEXT_MS, 1000)
+    sound_start = max(Fraction(0), start - context)
+    if unit.is_last:
+        end = start + (end - start) * OVERRUN
+    seek = sound_start + unit.probe.zero_s - unit.probe.seek_base_s - Fraction(1, 10)
+    return DecodePlan(
+        start, end, sound_start, end if unit.is_last else end + context, seek if start > 0 and seek > 0 else None
+    )
+
+
+def tick_expression(probe: Probe, grid: Grid, pts: str) -> str:
+    """The tick that a pts falls into, as an ffmpeg expression over whole numbers: exact where a double would round.
+
+    tick = floor((pts * time_base - zero) * tick_hz), with all fractions cleared.
+    """
+    scale = probe.time_base * grid.tick_hz
+    shift = probe.zero_s * grid.tick_hz
+    common = math.lcm(scale.denominator, shift.denominator)
+    return f"floor(({pts}*{int(scale * common)}-({int(shift * common)}))/{common})"
+
+
+def tick_of(pts: int, probe: Probe, grid: Grid) -> int:
+    """The tick whose interval [tick, tick + 1) / tick_hz holds a pts: the oracle of `tick_expression`."""
+    return math.floor((pts * probe.time_base - probe.zero_s) * grid.tick_hz)
+
+
+def decode_command(
+    source: str, unit: Unit, plan: DecodePlan, grid: Grid, size: int, shot_threshold: float, *, nvdec: bool = False
+) -> list[str]:
+    """The ffmpeg command of a unit. Pipes, in order: frames (rgb24), their pts, shot cuts, samples (f32le).
+
+    Ticks are selected before scaling: frames that nobody uses are never scaled. The first frame at or after a tick's
+    instant serves it, if there is one before the next tick.
+    """
+    probe = unit.probe
+    reading: dict[str, object] = {**guarded_input(), "threads": 1}
+    if nvdec:  # frames come back to memory, and everything after the decoder is the same
+        reading["hwaccel"] = "cuda"
+    if plan.seek_s is not None:
+        reading["ss"] = f"{float(plan.seek_s):.6f}"
+    # -copyts is an option of the whole run, but ffmpeg reads it anywhere: beside -ss it shows that both speak one clock
+    media = ffmpeg.input(source, copyts=None, **reading)
+    outputs = []
+    if probe.video_stream is not None:
+        first_pts = math.ceil((plan.video_start_s + probe.zero_s) / probe.time_base)
+        last_pts = math.ceil((plan.video_end_s + probe.zero_s) / probe.time_base)
+        context_pts = math.ceil((plan.video_start_s - 2 + probe.zero_s) / probe.time_base)
+        pictures = media[str(probe.video_stream)].filter("trim", start_pts=context_pts, end_pts=last_pts)
+        pictures = pictures.filter_multi_output("split")
+        this, previous = (tick_expression(probe, grid, name) for name in ("pts", "prev_selected_pts"))
+        frames = pictures.stream(0).filter(
+            "select", f"gte(pts,{first_pts})*if(isnan(prev_selected_pts),1,gt({this},{previous}))"
+        )
+        frames = (
+            to_square(frames, probe, size)
+            .filter("metadata", mode="add", key="tick", value="1")
+            .filter("metadata", mode="print", key="tick", file="pipe:{pipe1}", direct=1)
+        )
+        width, height = SHOT_PIXELS
+        cuts = (
+            pictures.stream(1)
+            .filter("scale", width, height, flags="fast_bilinear")
+            .filter("format", "rgb24")
+            .filter("select", f"gt(scene,{shot_threshold})")
+            .filter("metadata", mode="print", key="lavfi.scene_score", file="pipe:{pipe2}", direct=1)
+        )
+        outputs += [
+            ffmpeg.output(frames, "pipe:{pipe0}", format="rawvideo", fps_mode="passthrough"),
+            ffmpeg.output(cuts, "-", format="null", fps_mode="passthrough"),
+        ]
+    if probe.audio_stream is not None:
+        start, end = (float(at + probe.zero_s) for at in (plan.sound_start_s, plan.sound_end_s))
+        # a graph of its own: where the picture's size changes, ffmpeg starts the pictures' graph anew, and only that one
+        heard = (
+            f"atrim=start={start:.6f}:end={end:.6f},asetpts=PTS-{start:.6f}/TB,"
+            f"aresample={SAMPLE_RATE_HZ}:async=1:first_pts=0:min_hard_comp={GAP_S},"
+            "aformat=sample_fmts=flt:channel_layouts=mono"
+        )
+        outputs.append(ffmpeg.output(media[str(probe.audio_stream)], "pipe:{pipe3}", format="f32le", af=heard))
+    arguments = ffmpeg.merge_outputs(*outputs).get_args()
+    return ["ffmpeg", "-nostdin", "-hide_banner", "-v", "error", "-filter_threads", "1", *arguments]
+
+
+def suits_nvdec(probe: Probe) -> bool:
+    """Whether NVIDIA's decoders read such a stream. Others, and small pictures, are as well off on a CPU.
+
+    Source: NVIDIA Video Codec SDK, "NVDEC Video Decoder API Programming Guide", table of capabilities.
+    """
+    large = probe.width * probe.height >= NVDEC_PIXELS
+    return large and probe.video_codec in NVDEC_CODECS and probe.pixel_format in NVDEC_PIXEL_FORMATS
+
+
+def to_square(frames: ffmpeg.nodes.FilterableStream, probe: Probe, size: int) -> ffmpeg.nodes.FilterableStream:
+    """Selected frames -> the centre square that CLIP sees, rgb24 [size, size], upright, in square pixels and BT.709.
+
+    Interlaced frames give one field: half the lines of 1080i are still more than a model sees, and none are combed.
+    High dynamic range is scaled first, then tone-mapped (hable, 100 nits as white): a float picture at full size is large.
+    """
+    if probe.field_order:
+        frames = frames.filter("field", type=probe.field_order).filter("setdar", f"{probe.width}/{probe.height}")
+    # said aloud: a scaler that ffmpeg puts in by itself treats the first frames after a seek into interlaced video otherwise
+    frames = frames.filter("scale", interl=0, flags="bicubic")
+    width, height = f"if(gte(dar,1),trunc({size}*dar),{size})", f"if(gte(dar,1),{size},trunc({size}/dar))"
+    if not probe.is_hdr:
+        frames = frames.filter("format", "rgb24").filter("scale", w=width, h=height, flags=SCALER)
+    else:
+        frames = (
+            frames.filter("scale", w=width, h=height, flags=SCALER)
+            .filter("format", "yuv444p10le")
+            .filter("zscale", transfer="linear", npl=100)
+            .filter("format", "gbrpf32le")
+            .filter("zscale", primaries="bt709")
+            .filter("tonemap", tonemap="hable", desat=0)
+            .filter("zscale", transfer="bt709", matrix="bt709", range="full")
+        )
+    return frames.filter("format", "rgb24").filter("crop", size, size)
