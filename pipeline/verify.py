@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import faiss
 import numpy as np
@@ -15,10 +14,10 @@ from ..schemas.errors import CorruptOutput
 from ..schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from ..schemas.storage import file_sha256
 from ..schemas.tables import failures_schema, validate_windows, videos_schema
-from ..transforms.build_index import lists_of
 from .index import frame_vectors
 from .publish import count
 from .read import Dataset, stored_file
+from .traces import index_ids
 
 
 def verify(dataset: Dataset) -> Iterator[str]:
@@ -138,17 +137,3 @@ def check_index(dataset: Dataset, name: str, built: IndexInfo) -> Iterator[str]:
             yield f"index {name}: its ids are not those of the frames in the shards"
     elif len(ids) and not 0 <= ids.min() <= ids.max() < dataset.snapshot.next_row * dataset.snapshot.shape.ticks:
         yield f"index {name}: an id points outside the rows that ever were"
-
-
-def index_ids(index: Any) -> np.ndarray:
-    """All ids that an index holds, int64 [n]."""
-    lists = lists_of(index)
-    if lists is None:
-        return faiss.vector_to_array(faiss.downcast_index(index).id_map)  # type: ignore[attr-defined]
-    held = lists.invlists
-    parts = [
-        faiss.rev_swig_ptr(held.get_ids(at), held.list_size(at)).copy()
-        for at in range(lists.nlist)
-        if held.list_size(at)
-    ]
-    return np.concatenate([np.zeros(0, np.int64), *parts])

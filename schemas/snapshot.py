@@ -115,6 +115,8 @@ class IndexInfo:
     """Of index.faiss."""
     settings_sha256: str
     """Of index.json."""
+    files: tuple[str, ...] = ()
+    """Every stored file that it needs, index.json included: an update shares files with the builds before it."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,10 @@ class Snapshot:
             )
             fields["videos"] = tuple(TableInfo(**table) for table in fields["videos"])
             fields["failures"] = tuple(TableInfo(**table) for table in fields["failures"])
-            fields["indexes"] = {name: IndexInfo(**built) for name, built in fields["indexes"].items()}
+            fields["indexes"] = {
+                name: IndexInfo(**{**built, "files": tuple(built.get("files", ()))})
+                for name, built in fields["indexes"].items()
+            }
             return cls(**fields)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptOutput(f"a snapshot file cannot be read: {type(error).__name__}: {error}") from error
