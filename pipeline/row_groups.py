@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +25,14 @@ from ..schemas.storage import Storage, file_sha256
 from ..schemas.tables import tensor
 from .read import Dataset
 
+Columns = dict[str, np.ndarray]
+"""Name -> array [rows, ...]."""
+
 Filters = Sequence[tuple[str, str, Any]]
 """Conditions that all hold, as pyarrow writes them: [("language", "==", "en"), ("speech_ratio", ">", 0.5)]."""
 
 MOST_OPEN = 64
-"""Files open at a time in one process: a shuffled block needs at most as many as it has row groups."""
+"""Files open at a time in one thread: a shuffled block needs at most as many as it has row groups."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,13 @@ class ShardFiles:
         self.storage, self.shards = storage, shards
         self.cache = cache or str(Path(tempfile.gettempdir(), "reelbeam-shards"))
 
-        self._opened: dict[int, pq.ParquetFile] = {}
+        self._threads = threading.local()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_opened": {}}
+        return {name: value for name, value in vars(self).items() if name != "_threads"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _threads=threading.local())
 
     def path(self, shard: int) -> Path:
         """Raises FileNotFoundError, and CorruptOutput for a copy that is not what the snapshot names."""
@@ -94,15 +101,17 @@ class ShardFiles:
         unchecked.replace(copy)
 
     def open(self, shard: int) -> pq.ParquetFile:
-        """A shard's file, mapped into memory. The last MOST_OPEN stay open."""
-        if shard not in self._opened:
-            while len(self._opened) >= MOST_OPEN:
-                del self._opened[next(iter(self._opened))]
-            self._opened[shard] = pq.ParquetFile(self.path(shard), memory_map=True)
-        return self._opened[shard]
+        """A shard's file, mapped into memory, for this thread alone. The last MOST_OPEN stay open."""
+        opened: dict[int, pq.ParquetFile] = vars(self._threads).setdefault("opened", {})
+        if shard not in opened:
+            while len(opened) >= MOST_OPEN:
+                del opened[next(iter(opened))]
+            # With pre_buffer pages are decoded straight from the mapped file, without a copy between.
+            opened[shard] = pq.ParquetFile(self.path(shard), memory_map=True, pre_buffer=True)
+        return opened[shard]
 
     def close(self) -> None:
-        self._opened.clear()
+        self._threads = threading.local()
 
 
 def groups_of(dataset: Dataset, files: ShardFiles, where: Filters = (), sequence: int = 1) -> Iterator[Group]:
@@ -156,8 +165,11 @@ def sequence_starts(video: np.ndarray, window: np.ndarray, sequence: int) -> np.
     return np.flatnonzero((video[:last] == video[ends]) & (window[ends] - window[:last] == sequence - 1))
 
 
-def columns_of(file: pq.ParquetFile, group: Group, columns: Sequence[str], sequence: int) -> dict[str, np.ndarray]:
-    """The rows of a group, and of later ones that its sequences reach into: name -> array [rows, ...].
+def chunks_of(
+    file: pq.ParquetFile, group: Group, columns: Sequence[str], sequence: int, rows: int
+) -> Iterator[tuple[int, Columns]]:
+    """The rows of a group, and of later ones that its sequences reach into, at most `rows` at a time: the first one's
+    place, counted from the group's first row, and name -> array [rows, ...].
 
     Tensors and numbers are views of what Parquet read. Where a column may be null, `NAME_present` bool [rows] says where
     it is not, and the value is 0. Text and lists are Python objects.
@@ -169,12 +181,22 @@ def columns_of(file: pq.ParquetFile, group: Group, columns: Sequence[str], seque
     while read < reach:
         wanted.append(wanted[-1] + 1)
         read += file.metadata.row_group(wanted[-1]).num_rows
-    table = file.read_row_groups(wanted, list(columns))
-    found = {"row": np.arange(group.first_row, group.first_row + len(table))}
-    for name in columns:
-        found[name] = as_array(table, name)
-        if table.schema.field(name).nullable:
-            found[f"{name}_present"] = table[name].is_valid().to_numpy()
+    if not columns:
+        yield 0, {"row": np.arange(group.first_row, group.first_row + read)}
+        return
+    at = 0
+    for batch in file.iter_batches(rows, wanted, list(columns), use_threads=False):
+        yield at, arrays(pa.Table.from_batches([batch]), group.first_row + at)
+        at += len(batch)
+
+
+def arrays(table: pa.Table, first_row: int) -> Columns:
+    """The columns of rows that follow each other, and `row`, their global numbers."""
+    found = {"row": np.arange(first_row, first_row + len(table))}
+    for field in table.schema:
+        found[field.name] = as_array(table, field.name)
+        if field.nullable:
+            found[f"{field.name}_present"] = table[field.name].is_valid().to_numpy()
     return found
 
 
@@ -187,21 +209,6 @@ def as_array(table: pa.Table, name: str) -> np.ndarray:
     if pa.types.is_primitive(field.type):
         return (column.fill_null(0) if column.null_count else column).to_numpy()
     return np.fromiter(column.to_pylist(), object, count=len(column))
-
-
-class Owner:
-    """Lends memory that Arrow has allocated for us to NumPy as writable: torch warns of tensors that are not."""
-
-    def __init__(self, values: np.ndarray):
-        self.values = values
-        lent = dict(values.__array_interface__)
-        lent["data"] = (lent["data"][0], False)
-        self.__array_interface__ = lent
-
-
-def writable(values: np.ndarray) -> np.ndarray:
-    """The same memory, marked writable. Only for arrays whose memory is nobody else's."""
-    return values if values.flags.writeable else np.asarray(Owner(values))
 
 
 def snapshot_key(dataset: Dataset) -> str:

@@ -25,15 +25,17 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ..schemas.errors import UsageError
+from .memory import Recycled, writable
 from .order import Block, Order, Share
 from .read import Dataset
-from .row_groups import Filters, Group, ShardFiles, columns_of, groups_of, snapshot_key, writable
+from .row_groups import Columns, Filters, Group, ShardFiles, chunks_of, groups_of, snapshot_key
 
-AHEAD = 2
-"""Blocks that are read while one is being used."""
+READERS = 2
+"""Threads of one process that read, each a block ahead of what is being used."""
+CHUNK_ROWS = 256
+"""Rows read at once before they are dealt out: few enough to stay in the processor's cache."""
 
 Batch = dict[str, Any]
-Columns = dict[str, np.ndarray]
 
 
 class WindowDataset(IterableDataset[Batch]):
@@ -137,26 +139,30 @@ class WindowDataset(IterableDataset[Batch]):
         steps = list(share.steps(order.total, first, self.drop_last))
         place = {**self.identity, "epoch": epoch}
         alone = share.workers == 1
-        for (_, _, after), columns in zip(steps, assembled(steps, self._read_ahead(order, steps)), strict=True):
+        memory = Recycled()
+        parts = self._read_ahead(order, steps, memory)
+        for (_, _, after), columns in zip(steps, assembled(steps, parts, memory), strict=True):
             # Of several workers, this one goes on after the next steps of all others: a state of its own alone.
             reached = {"position": after} if alone else {"position": after + (share.workers - 1) * share.step}
             self._reached = {**place, **reached, **({} if alone else {"reader": self._reader()})}
             yield as_batch(columns) | {"state": {**place, "position": after}}
 
-    def _read_ahead(self, order: Order, steps: list[tuple[int, int, int]]) -> Iterator[tuple[int, Columns]]:
+    def _read_ahead(
+        self, order: Order, steps: list[tuple[int, int, int]], memory: Recycled
+    ) -> Iterator[tuple[int, Columns]]:
         """What the steps need, block after block: how many samples, and their columns."""
         if not steps:
             return
         lows, highs = (np.array([step[side] for step in steps]) for side in (0, 1))
         waiting: deque[Future[tuple[int, Columns]]] = deque()
-        with ThreadPoolExecutor(1, "reelbeam-read") as pool:
+        with ThreadPoolExecutor(READERS, "reelbeam-read") as pool:
             try:
                 for block in order.blocks(steps[0][0]):
                     here = slice(np.searchsorted(highs, block.start, "right"), np.searchsorted(lows, block.stop))
                     positions = spans(lows[here], highs[here], block.start, block.stop)
                     if len(positions):
-                        waiting.append(pool.submit(self._read, order, block, positions))
-                    if len(waiting) > AHEAD:
+                        waiting.append(pool.submit(self._read, order, block, positions, memory))
+                    if len(waiting) > READERS:
                         yield waiting.popleft().result()
                 while waiting:
                     yield waiting.popleft().result()
@@ -164,26 +170,37 @@ class WindowDataset(IterableDataset[Batch]):
                 for future in waiting:
                     future.cancel()
 
-    def _read(self, order: Order, block: Block, positions: np.ndarray) -> tuple[int, Columns]:
+    def _read(self, order: Order, block: Block, positions: np.ndarray, memory: Recycled) -> tuple[int, Columns]:
         """The samples at some positions of a block, in their order: name -> [n, ...]."""
         which, places = order.places(block, positions)
+        length = self.sequence
         found: Columns = {}
         for at, number in enumerate(block.groups):
             (into,) = np.nonzero(which == at)
             if not len(into):
                 continue
-            group = self.groups[number]
+            group, file = self.groups[number], self.files.open(self.groups[number].shard)
             starts = places[into] if group.starts is None else group.starts[places[into]]
-            read = columns_of(self.files.open(group.shard), group, self.columns, self.sequence)
-            for name, values in read.items():
-                if len(into) == len(positions) and self.sequence == 1 and is_run(starts):
-                    found[name] = values[starts[0] : starts[0] + len(starts)]
-                    continue
-                if name not in found:
-                    lead = (len(positions),) if self.sequence == 1 else (len(positions), self.sequence)
-                    found[name] = np.empty((*lead, *values.shape[1:]), values.dtype)
-                rows = starts if self.sequence == 1 else starts[:, None] + np.arange(self.sequence)
-                found[name][into] = values[rows]
+            if len(into) == len(positions) and length == 1 and is_run(starts):
+                [(_, read)] = chunks_of(file, group, self.columns, length, group.rows)
+                return len(positions), {
+                    name: values[starts[0] : starts[0] + len(starts)] for name, values in read.items()
+                }
+            # Row r of the group goes to place t of the block: sorted by row, to be dealt out chunk by chunk.
+            rows = (starts[:, None] + np.arange(length)).ravel()
+            to = (into[:, None] * length + np.arange(length)).ravel()
+            by_row = np.argsort(rows, kind="stable")
+            rows, to = rows[by_row], to[by_row]
+            for first, read in chunks_of(file, group, self.columns, length, CHUNK_ROWS):
+                count = len(read["row"])
+                low, high = np.searchsorted(rows, [first, first + count])
+                whole = high - low == count and length == 1
+                for name, values in read.items():
+                    if name not in found:
+                        found[name] = memory.empty((len(positions) * length, *values.shape[1:]), values.dtype)
+                    found[name][to[low:high]] = values if whole else values[rows[low:high] - first]
+        if length > 1:
+            found = {name: values.reshape(-1, length, *values.shape[1:]) for name, values in found.items()}
         return len(positions), found
 
 
@@ -217,7 +234,9 @@ def spans(lows: np.ndarray, highs: np.ndarray, start: int, stop: int) -> np.ndar
     return np.arange(lengths.sum()) + shift
 
 
-def assembled(steps: list[tuple[int, int, int]], parts: Iterator[tuple[int, Columns]]) -> Iterator[Columns]:
+def assembled(
+    steps: list[tuple[int, int, int]], parts: Iterator[tuple[int, Columns]], memory: Recycled
+) -> Iterator[Columns]:
     """Cuts what was read into batches. A batch within one block is a view; one across blocks is copied together."""
     columns: Columns = {}
     left = at = 0
@@ -229,11 +248,17 @@ def assembled(steps: list[tuple[int, int, int]], parts: Iterator[tuple[int, Colu
             taken = min(left, missing)
             pieces.append({name: values[at : at + taken] for name, values in columns.items()})
             left, at, missing = left - taken, at + taken, missing - taken
-        yield (
-            pieces[0]
-            if len(pieces) == 1
-            else {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-        )
+        yield pieces[0] if len(pieces) == 1 else joined(pieces, memory)
+
+
+def joined(pieces: list[Columns], memory: Recycled) -> Columns:
+    """The rows of several pieces as one."""
+    found = {}
+    for name, first in pieces[0].items():
+        rows = sum(len(piece[name]) for piece in pieces)
+        into = memory.empty((rows, *first.shape[1:]), first.dtype)
+        found[name] = np.concatenate([piece[name] for piece in pieces], out=into)
+    return found
 
 
 def as_batch(columns: Columns) -> Batch:
