@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import torch
+from torch.utils.data import DataLoader
 
 from reelbeam.pipeline.read import Dataset
 from reelbeam.pipeline.training import WindowDataset
@@ -75,7 +77,7 @@ def _write_tars(table: Any, folder: Path) -> None:
 
 
 def bare_pyarrow(folder: Path) -> int:
-    """Row groups of the same columns, mapped into memory, one after another, and nothing done with them."""
+    """Batches of the same columns, mapped into memory, one after another, and nothing done with them."""
     rows = 0
     for shard in Dataset.open(str(folder / "features")).snapshot.shards:
         with pq.ParquetFile(folder / "features" / shard.path, memory_map=True) as file:
@@ -89,19 +91,26 @@ def ours(folder: Path, shuffle: int | None) -> int:
     return sum(len(batch["row"]) for batch in windows)
 
 
+def as_arrays(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """A DataLoader's collate_fn: raw bytes of rows to tensors, null to zeros."""
+    kinds = {"tick_valid": np.dtype("uint8")}
+    found = {}
+    for name in COLUMNS:
+        width = max(len(row[name] or b"") for row in rows)
+        raw = b"".join(row[name] or bytes(width) for row in rows)
+        found[name] = torch.from_numpy(
+            np.frombuffer(bytearray(raw), kinds.get(name, np.float16)).reshape(len(rows), -1)
+        )
+    return found
+
+
 def hugging_face(folder: Path) -> int:
-    """Streaming over the same shards, decoded to arrays as a training loop needs them."""
+    """Streaming over the same shards into a DataLoader that makes tensors of the bytes."""
     import datasets
 
     shards = [str(folder / "features" / shard.path) for shard in Dataset.open(str(folder / "features")).snapshot.shards]
     stream = datasets.load_dataset("parquet", data_files=shards[:1], split="train", streaming=True, columns=COLUMNS)
-    rows = 0
-    for batch in stream.batch(BATCH):
-        arrays = [np.frombuffer(b"".join(batch["frame_embedding"]), np.float16)]
-        arrays += [np.frombuffer(b"".join(batch[name]), np.float16) for name in ("tick_valid", "audio_feature")]
-        arrays += [np.frombuffer(b"".join(filter(None, batch["text_embedding"])), np.float16)]
-        rows += len(batch["frame_embedding"])
-    return rows
+    return sum(len(batch["tick_valid"]) for batch in DataLoader(stream, batch_size=BATCH, collate_fn=as_arrays))
 
 
 def webdataset(folder: Path) -> int:

@@ -19,6 +19,12 @@ class Recycled:
         self._pieces: list[np.ndarray] = []
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, object]:
+        return {}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__init__()  # type: ignore[misc]  # another process has memory of its own
+
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Like numpy.empty. Arrays of objects are always new."""
         if dtype.hasobject:

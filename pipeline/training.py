@@ -83,6 +83,7 @@ class WindowDataset(IterableDataset[Batch]):
         self.files.close()  # worker processes open their own
         # [epoch, position], shared with worker processes that outlive an epoch.
         self._at = torch.zeros(2, dtype=torch.int64).share_memory_()
+        self.memory = Recycled()
         self._own: dict[str, Any] | None = None
         self._reached: dict[str, Any] | None = None
 
@@ -139,17 +140,14 @@ class WindowDataset(IterableDataset[Batch]):
         steps = list(share.steps(order.total, first, self.drop_last))
         place = {**self.identity, "epoch": epoch}
         alone = share.workers == 1
-        memory = Recycled()
-        parts = self._read_ahead(order, steps, memory)
-        for (_, _, after), columns in zip(steps, assembled(steps, parts, memory), strict=True):
+        parts = self._read_ahead(order, steps)
+        for (_, _, after), columns in zip(steps, assembled(steps, parts, self.memory), strict=True):
             # Of several workers, this one goes on after the next steps of all others: a state of its own alone.
             reached = {"position": after} if alone else {"position": after + (share.workers - 1) * share.step}
             self._reached = {**place, **reached, **({} if alone else {"reader": self._reader()})}
             yield as_batch(columns) | {"state": {**place, "position": after}}
 
-    def _read_ahead(
-        self, order: Order, steps: list[tuple[int, int, int]], memory: Recycled
-    ) -> Iterator[tuple[int, Columns]]:
+    def _read_ahead(self, order: Order, steps: list[tuple[int, int, int]]) -> Iterator[tuple[int, Columns]]:
         """What the steps need, block after block: how many samples, and their columns."""
         if not steps:
             return
@@ -161,7 +159,7 @@ class WindowDataset(IterableDataset[Batch]):
                     here = slice(np.searchsorted(highs, block.start, "right"), np.searchsorted(lows, block.stop))
                     positions = spans(lows[here], highs[here], block.start, block.stop)
                     if len(positions):
-                        waiting.append(pool.submit(self._read, order, block, positions, memory))
+                        waiting.append(pool.submit(self._read, order, block, positions))
                     if len(waiting) > READERS:
                         yield waiting.popleft().result()
                 while waiting:
@@ -170,7 +168,7 @@ class WindowDataset(IterableDataset[Batch]):
                 for future in waiting:
                     future.cancel()
 
-    def _read(self, order: Order, block: Block, positions: np.ndarray, memory: Recycled) -> tuple[int, Columns]:
+    def _read(self, order: Order, block: Block, positions: np.ndarray) -> tuple[int, Columns]:
         """The samples at some positions of a block, in their order: name -> [n, ...]."""
         which, places = order.places(block, positions)
         length = self.sequence
@@ -197,7 +195,7 @@ class WindowDataset(IterableDataset[Batch]):
                 whole = high - low == count and length == 1
                 for name, values in read.items():
                     if name not in found:
-                        found[name] = memory.empty((len(positions) * length, *values.shape[1:]), values.dtype)
+                        found[name] = self.memory.empty((len(positions) * length, *values.shape[1:]), values.dtype)
                     found[name][to[low:high]] = values if whole else values[rows[low:high] - first]
         if length > 1:
             found = {name: values.reshape(-1, length, *values.shape[1:]) for name, values in found.items()}
