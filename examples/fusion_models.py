@@ -60,7 +60,7 @@ class Encoders(nn.Module):
         sounds = self.audio((audio - self.audio_mean) / self.audio_std) + self.place
         sounds = F.gelu(sounds + self.audio_time((sounds * heard).transpose(1, 2)).transpose(1, 2)) * heard
         words = F.gelu(self.text(text * text.size(-1) ** 0.5)).unsqueeze(1) * said
-        return torch.cat([frames, sounds, words], 1)
+        return F.dropout(torch.cat([frames, sounds, words], 1), 0.3, self.training)
 
 
 def token_mask(frame_valid: Tensor, present: Tensor) -> Tensor:
@@ -178,8 +178,10 @@ class Hierarchical(Fusion):
 
     def fuse(self, tokens: Tensor, mask: Tensor, present: Tensor) -> Tensor:
         m = modalities(tokens, mask)
-        pairs = [self.pair(torch.cat([m[:, a], m[:, b]], 1)) for a, b in ((0, 1), (0, 2), (1, 2))]
-        return self.join(torch.cat([*pairs, present.to(tokens.dtype)], 1))
+        seen_heard = self.pair(torch.cat([m[:, 0], m[:, 1]], 1))
+        seen_said = self.pair(torch.cat([m[:, 0], m[:, 2]], 1))
+        heard_said = self.pair(torch.cat([m[:, 1], m[:, 2]], 1))
+        return self.join(torch.cat([seen_heard, seen_said, heard_said, present.to(tokens.dtype)], 1))
 
 
 class Transformer(Fusion):

@@ -40,6 +40,10 @@ TEST_SHARE = 0.3
 BATCH = 64
 MASKED = 0.2
 """Share of the ticks whose frame is hidden and guessed."""
+SHARPNESS = 8.0
+"""Fused vectors have unit length: this makes room for confident answers."""
+ALONE = 0.3
+"""Weight of finding the topic from one modality alone."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def windows(dataset: Dataset, labels: Labels, test: bool, **options: Any) -> Win
 def inputs_of(batch: dict[str, Any]) -> dict[str, Tensor]:
     """A batch as the fusion modules take it."""
     valid = batch["tick_valid"].bool()
-    present = torch.stack([valid.any(1), batch["tick_sound"].any(1), batch["text_embedding_present"]], 1)
+    present = torch.stack([valid.any(1), batch["tick_sound"].bool().any(1), batch["text_embedding_present"]], 1)
     return {
         "frame": batch["frame_embedding"].float(),
         "frame_valid": valid,
@@ -104,15 +108,23 @@ class Learner(nn.Module):
         return [F.normalize(head(each), dim=-1) for head, each in zip(self.joint, scaled, strict=True)]
 
     def forward(self, x: dict[str, Tensor], topic: Tensor, hidden: Tensor) -> Tensor:
-        """The sum of the three objectives. `hidden` bool [B, T]: ticks whose frame is to be guessed."""
-        fused = self.fusion(
-            x["frame"] * ~hidden[..., None], x["frame_valid"] & ~hidden, x["audio"], x["text"], x["present"]
-        )
-        classify = F.cross_entropy(self.topic(fused * 8), topic)
+        """The sum of the three objectives. `hidden` bool [B, T]: ticks whose frame is to be guessed.
+
+        The topic must also be found from each modality alone, so that none hides behind the best one.
+        """
+        seen, valid = x["frame"] * ~hidden[..., None], x["frame_valid"] & ~hidden
+        fused = self.fusion(seen, valid, x["audio"], x["text"], x["present"])
+        classify = self.classify(fused, topic)
+        for modality in MODALITIES:
+            alone = self.fusion(seen, valid, x["audio"], x["text"], narrowed(x["present"], modality))
+            classify = classify + ALONE * self.classify(alone, topic)
         frame, audio, text = self.embed(x)
         contrast = info_nce(frame, text) + 0.1 * info_nce(frame, audio) + 0.1 * info_nce(audio, text)
         guessed = self.guess(fused[:, None] + self.tick)
         return classify + contrast + 0.3 * masked_error(guessed, x["frame"], hidden & x["frame_valid"])
+
+    def classify(self, fused: Tensor, topic: Tensor) -> Tensor:
+        return F.cross_entropy(self.topic(fused * SHARPNESS), topic, label_smoothing=0.1)
 
 
 def audio_statistics(data: WindowDataset) -> tuple[Tensor, Tensor]:
@@ -201,7 +213,7 @@ def evaluate(learner: Learner, dataset: Dataset, labels: Labels, only: str = "")
         joint.append(torch.stack(learner.embed(x)))
         if only:
             x["present"] = narrowed(x["present"], only)
-        fused.append(learner.topic(learner.fusion(**x) * 8))
+        fused.append(learner.topic(learner.fusion(**x) * SHARPNESS))
         topics += [labels.of[video] for video in batch["video_id"]]
     table = confusion(np.array(topics), torch.cat(fused).argmax(1).numpy(), len(labels.classes))
     frame, _, text = torch.cat(joint, 1).numpy()
@@ -236,6 +248,7 @@ def main() -> None:
     args = parser.parse_args()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         torch.distributed.init_process_group("gloo")
+    torch.set_num_threads(1)  # the networks are small: more threads only wait for each other
     args.out.mkdir(parents=True, exist_ok=True)
     dataset = Dataset.open(args.output)
     labels = labels_of(dataset, args.truth)
