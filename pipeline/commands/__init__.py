@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import extract, index, search, status, verify
+from . import export, extract, index, search, status, verify
 
 COMMANDS: dict[str, ModuleType] = {
     "extract": extract,
     "index": index,
     "search": search,
+    "export": export,
     "status": status,
     "verify": verify,
 }
