@@ -13,7 +13,7 @@ import pyarrow as pa
 from reelbeam.schemas.elements import Grid
 from reelbeam.schemas.snapshot import ShardInfo, Snapshot, commit, shard_path
 from reelbeam.schemas.storage import Storage
-from reelbeam.schemas.tables import RowShape, example_windows
+from reelbeam.schemas.tables import RowShape, example_windows, tensor
 from reelbeam.transforms import write_shards
 
 
@@ -45,7 +45,8 @@ def put_snapshot(
     grid = Grid(Fraction(1), shape.ticks)
     empty = Snapshot(1, None, "made", "2026-11-21T00:00:00+00:00", {}, {}, "made", grid, shape)
     placed, next_row = empty.add_shards(shards)
-    counts = {"videos": 0, "windows": next_row}
+    frames = sum(int(tensor(table, "tick_valid").sum()) for table in tables)
+    counts = {"videos": 0, "windows": next_row, "frames": frames}
     snapshot = Snapshot(
         1, None, "made", empty.created_at, {}, {}, "made", grid, shape, placed, counts=counts, next_row=next_row
     )

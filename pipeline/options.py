@@ -135,6 +135,21 @@ class ExportOptions(Options):
     version: int = option(0, "snapshot to export; 0 is the current one", low=0)
 
 
+@dataclass(frozen=True)
+class TimelineOptions(Options):
+    """reelbeam timeline"""
+
+    html: str = option("", "write a page to this file")
+    png: str = option("", "write a picture to this file")
+
+
+@dataclass(frozen=True)
+class MapOptions(TimelineOptions):
+    """reelbeam map"""
+
+    frames: int = option(3000, "dots at most: every so many-th frame is taken", low=3, high=100_000)
+
+
 def beam_options(flags: list[str]) -> PipelineOptions:
     """Beam's own options. Raises UsageError for a flag that neither we nor Beam know."""
     from apache_beam.options.pipeline_options import PipelineOptions

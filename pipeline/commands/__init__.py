@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import export, extract, index, search, status, verify
+from . import export, extract, index, map, search, status, timeline, verify
 
 COMMANDS: dict[str, ModuleType] = {
     "extract": extract,
     "index": index,
     "search": search,
     "export": export,
+    "timeline": timeline,
+    "map": map,
     "status": status,
     "verify": verify,
 }
