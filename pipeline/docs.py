@@ -63,7 +63,7 @@ def options(kind: type[Options]) -> str:
         allowed = " or ".join(doc.choices) or (f"{low} to {high}" if low and high else f"from {low}" if low else "")
         default = {"": "", False: "off"}.get(declared.default, str(declared.default))
         star = " Changes what is stored." if doc.changes_data else ""
-        lines.append(f"| `{flag(declared.name)}` | {default} | {allowed} | {doc.text}.{star} |")
+        lines.append(f"| `{doc.flag or flag(declared.name)}` | {default} | {allowed} | {doc.text}.{star} |")
     return "\n".join(lines)
 
 

@@ -30,12 +30,14 @@ class Options:
     def add_to(cls, parser: argparse.ArgumentParser) -> None:
         """One flag a field."""
         for declared, doc in documented(cls):
+            name = doc.flag or flag(declared.name)
             shown = f"{doc.text} (default: {'none' if declared.default in ('', None) else declared.default})"
             if declared.default is False:
-                parser.add_argument(flag(declared.name), action="store_true", help=doc.text)
+                parser.add_argument(name, dest=declared.name, action="store_true", help=doc.text)
             else:
                 parser.add_argument(
-                    flag(declared.name),
+                    name,
+                    dest=declared.name,
                     type=type(declared.default),
                     default=declared.default,
                     help=shown,
@@ -209,6 +211,29 @@ class SearchOptions(Options):
     models: str = option("", "models to encode the query with; default: those that made the dataset")
     name: str = option("frames", "index to search")
     device: str = option("auto", "where the query is encoded: auto, cpu, cuda")
+
+
+@dataclass(frozen=True)
+class ExportOptions(Options):
+    """reelbeam export"""
+
+    view: str = option("lists", "kind of view", choices=("lists", "npy", "webdataset", "csv"), flag="--as")
+    version: int = option(0, "snapshot to export; 0 is the current one", low=0)
+
+
+@dataclass(frozen=True)
+class TimelineOptions(Options):
+    """reelbeam timeline"""
+
+    html: str = option("", "write a page to this file")
+    png: str = option("", "write a picture to this file")
+
+
+@dataclass(frozen=True)
+class MapOptions(TimelineOptions):
+    """reelbeam map"""
+
+    frames: int = option(3000, "dots at most: every so many-th frame is taken", low=3, high=100_000)
 
 
 def beam_options(flags: list[str]) -> PipelineOptions:

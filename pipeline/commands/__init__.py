@@ -7,10 +7,12 @@ from types import ModuleType
 from . import (
     compact,
     diff,
+    export,
     extract,
     index,
     keyframes,
     knn,
+    map,
     near_duplicates,
     nightly,
     outliers,
@@ -21,6 +23,7 @@ from . import (
     snapshots,
     status,
     tag,
+    timeline,
     verify,
 )
 
@@ -35,6 +38,9 @@ COMMANDS: dict[str, ModuleType] = {
     "tag": tag,
     "keyframes": keyframes,
     "outliers": outliers,
+    "export": export,
+    "timeline": timeline,
+    "map": map,
     "status": status,
     "verify": verify,
     "snapshots": snapshots,
