@@ -205,6 +205,13 @@ class SearchOptions(Options):
     """reelbeam search"""
 
     image: str = option("", "search with a picture instead of words")
+    search_in: str = option(
+        "frames",
+        "what is searched; all joins the three by rank",
+        choices=("frames", "speech", "fused", "all"),
+        flag="--in",
+    )
+    phrase: bool = option(False, "find exactly these words in a row, as they were said")
     k: int = option(10, "moments to find", low=1, high=10_000)
     json: bool = option(False, "answer as JSON")
     html: str = option("", "write a page with the frames found to this file")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +14,9 @@ from rich.table import Table
 from ...schemas.errors import UsageError
 from ..options import SearchOptions
 from .base import none_left
+
+if TYPE_CHECKING:
+    from ..search import Moment
 
 log = logging.getLogger("reelbeam")
 
@@ -26,27 +31,42 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Searches for one or several queries, and prints the moments."""
-    from .. import page, search
+    from .. import hybrid, search
     from ..read import Dataset
 
     none_left(rest, "search")
     options = SearchOptions.from_args(args)
     if bool(args.query) == bool(options.image):
         raise UsageError("say what to look for: either words or --image FILE")
-    index = search.Index(Dataset.open(args.output), options.name)
+    dataset = Dataset.open(args.output)
+    if options.phrase:
+        show([(query, hybrid.phrase_moments(dataset, query, options.k)) for query in args.query], options)
+        return 0
+    index = search.Index(dataset, options.name)
     if index.missing_frames:
         log.warning(
             "%d frames are newer than the index and are not searched; cure: reelbeam index %s",
             index.missing_frames,
             args.output,
         )
-    results = [
-        (query, index.search(search.query_vector(index, query, options), options.k))
-        for query in args.query or [options.image]
-    ]
+    if options.image:
+        results = [(options.image, index.search(search.query_vector(index, "", options), options.k))]
+    else:
+        where, k = options.search_in, options.k
+        results = [
+            (query, hybrid.search_in(index, where, query, k, options.models, options.device)) for query in args.query
+        ]
+    show(results, options)
+    return 0
+
+
+def show(results: Sequence[tuple[str, list[Moment]]], options: SearchOptions) -> None:
+    """Prints the moments of each query, and writes the page where one is asked for."""
+    from .. import page, search
+
     if options.html:
         with open(options.html, "w", encoding="utf-8") as stream:
-            stream.write(page.page(results))
+            stream.write(page.page([*results]))
     for query, moments in results:
         if options.json:
             print(search.as_json(query, moments))
@@ -61,4 +81,3 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
                     moment.text,
                 )
             Console(width=None if sys.stdout.isatty() else 160).print(table)
-    return 0
