@@ -396,11 +396,16 @@ def covered(shards: Sequence[ShardInfo], counts: dict[str, int]) -> list[dict[st
             "first_row": shard.first_row,
             "rows": shard.rows,
             "stretches": [list(run) for run in shard.runs],
-            "removed": list(shard.removed),
+            "removed": [mark(video_id) for video_id in shard.removed],
             "vectors": counts[shard.path],
         }
         for shard in shards
     ]
+
+
+def mark(video_id: str) -> str:
+    """What stands for a removed video: its id must not be found in any file once it is gone."""
+    return fingerprint({"removed": video_id})
 
 
 def put_side_files(

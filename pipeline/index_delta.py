@@ -6,7 +6,7 @@ A delta is filled with the trained lists of the build before it, so that both to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from .index_build import (
     described,
     exact,
     fill,
+    mark,
     measured,
     merge,
     new_folder,
@@ -105,11 +106,12 @@ def changes(dataset: Dataset, settings: dict[str, Any]) -> Change:
     gone = [(gone_rows[:, None] * ticks + np.arange(ticks)).ravel()]
     known = {}
     for key in before.keys() & now.keys():
-        new_removed = set(now[key].removed) - set(before[key]["removed"])
-        if set(before[key]["removed"]) - set(now[key].removed):
+        marks = set(before[key]["removed"])
+        new_removed = {video_id for video_id in now[key].removed if mark(video_id) not in marks}
+        if marks - {mark(video_id) for video_id in now[key].removed}:
             reused = True  # rows that had gone count again, after a rollback
         if new_removed:
-            gone.append(_ids_of(dataset, now[key], before[key]["removed"], new_removed))
+            gone.append(_ids_of(dataset, now[key], new_removed))
         else:
             known[now[key].path] = before[key]["vectors"]
     removed = np.unique(np.concatenate([np.zeros(0, np.int64), *gone]))
@@ -121,10 +123,10 @@ def _numbers(runs: Sequence[Sequence[int]]) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int64), *(np.arange(first, first + rows) for first, rows in runs)])
 
 
-def _ids_of(dataset: Dataset, shard: ShardInfo, before: Sequence[str], videos: set[str]) -> np.ndarray:
+def _ids_of(dataset: Dataset, shard: ShardInfo, videos: set[str]) -> np.ndarray:
     """All ids of some videos' rows in a shard."""
     ticks, found = dataset.snapshot.shape.ticks, [np.zeros(0, np.int64)]
-    whole = ShardInfo(**{**shard.__dict__, "removed": tuple(before), "removed_rows": 0})
+    whole = replace(shard, removed=(), removed_rows=0)
     for rows, batch in shard_batches(dataset.storage, whole, ["video_id"]):
         here = rows[pc.is_in(batch["video_id"], pa.array(sorted(videos))).to_numpy(zero_copy_only=False)]
         found.append((here[:, None] * ticks + np.arange(ticks)).ravel())

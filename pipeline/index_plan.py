@@ -1,4 +1,4 @@
-"""index --plan: what an index would cost, kind by kind, from measured constants. Builds nothing."""
+"""index --plan: what an index would cost, kind by kind, from rough constants. Builds nothing."""
 
 from __future__ import annotations
 

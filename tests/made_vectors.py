@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +51,8 @@ def blank(field: pa.Field, rows: int) -> pa.Array:
         return pa.nulls(rows, field.type)
     if pa.types.is_fixed_size_binary(field.type):
         return pa.array([bytes(field.type.byte_width)] * rows, field.type)
-    return pa.array(["ok" if pa.types.is_string(field.type) else 0] * rows, field.type)
+    one: Any = "ok" if pa.types.is_string(field.type) else [] if pa.types.is_list(field.type) else 0
+    return pa.array([one] * rows, field.type)
 
 
 class MadeDataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import pytest
 from made_vectors import Clusters, MadeDataset
 
 from reelbeam.pipeline import index_delta
+from reelbeam.pipeline.compact import rewrite, swapped
 from reelbeam.pipeline.index import rollback, run_index, update_index
 from reelbeam.pipeline.index_queries import Queries
 from reelbeam.pipeline.index_store import open_searcher, read_settings
 from reelbeam.pipeline.options import IndexOptions
 from reelbeam.pipeline.read import Dataset, frame_vectors
+from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.errors import CorruptOutput, GateError, UsageError
+from reelbeam.schemas.snapshot import Snapshot
 from reelbeam.transforms import fill_index
 from reelbeam.transforms.build_index import exact_search
 
@@ -175,6 +179,38 @@ def test_the_stored_answers_stay_exact_through_many_nights(made: MadeDataset) ->
     live = set(all_vectors(made)[0].tolist())
     assert set(queries.own[queries.own >= 0].tolist()) <= live
     assert (queries.own >= 0).sum() == 100
+
+
+@pytest.mark.parametrize("kind", [KIND, "IVF32,PQ8x4,Refine(SQfp16)"])
+def test_compaction_leaves_ids_as_they_are_and_needs_no_new_build(made: MadeDataset, kind: str) -> None:
+    chosen = options(index=kind, min_recall=0.5)
+    run_index(made.root, chosen, encode=encode)
+    made.remove(set(made.videos()[:30]))
+    before = all_vectors(made)
+    snapshots.commit_next(made.storage, lambda parent: rewritten(made, parent))
+    assert sorted(all_vectors(made)[0].tolist()) == sorted(before[0].tolist())
+    made.add([WORLD.draw(200, seed=50)])
+    _, settings = update_index(made.root, chosen, encode=encode)
+    assert settings["why"].startswith("delta: 200 vectors are new")
+    ids, values = all_vectors(made)
+    searcher = opened(made)
+    assert sorted(searcher.ids().tolist()) == sorted(ids.tolist())
+    by_id = dict(zip(ids.tolist(), values, strict=True))
+    scores, found = searcher.search(values[::50], 3, nprobe=32)
+    wanted = np.einsum("qd,qkd->qk", values[::50], np.array([[by_id[one] for one in some] for some in found.tolist()]))
+    assert np.allclose(scores, wanted, atol=2e-3)
+    if kind != KIND:
+        return
+    check_everywhere(made)
+    _, settings = update_index(made.root, chosen, encode=encode)
+    assert "nothing has changed" in settings["why"]
+
+
+def rewritten(made: MadeDataset, parent: Snapshot | None) -> Snapshot:
+    """The same dataset, all its rows that count in one shard."""
+    assert parent is not None
+    done = rewrite(made.storage, parent.shards, "windows/compacted/windows-00000-of-00001.parquet")
+    return replace(parent, number=parent.number + 1, parent=parent.number, shards=tuple(swapped(parent.shards, [done])))
 
 
 def test_rolling_back_makes_the_build_before_current_again(made: MadeDataset) -> None:

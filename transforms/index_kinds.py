@@ -1,6 +1,7 @@
 """Which kind of index for how many vectors: the one table of choices, and what each costs in bytes, hours and recall.
 
-Sizes are exact (FAISS states the bytes of a code); times come from constants that `benchmarks/index.py` measured.
+Sizes are exact (FAISS states the bytes of a code). Times and recalls are rough: two shared cores gave the constants, and the
+recall of the compressed kinds, of the GPU and of lists found through a graph has not been measured at size.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Kind:
     pattern: str
     """FAISS factory string; {lists} and {eighth} (an eighth of the dimension) are filled in."""
     recall: float
-    """recall@10 that a build reaches with a tuned nprobe, as measured."""
+    """recall@10 to expect with a tuned nprobe. The build measures its own and has the last word."""
     encode_us: float
     """Microseconds a core to encode a vector of 512 numbers, its list known."""
     when: str
