@@ -1,4 +1,4 @@
-"""Six ways to make one vector of what is seen, heard and said in a window. All have one interface:
+"""Seven ways to make one vector of what is seen, heard and said in a window. All have one interface:
 
     forward(frame, frame_valid, audio, text, present) -> float32 [B, F], unit length
 
@@ -29,7 +29,7 @@ class Sizes:
     audio: int
     text: int
     hidden: int = 64
-    fused: int = 64
+    fused: int = 96
 
 
 class Encoders(nn.Module):
@@ -132,6 +132,25 @@ class Intermediate(Fusion):
         return self.join(gated.sum(1))
 
 
+class Late(Fusion):
+    """Each modality alone to a third of the vector, side by side: a linear answer to it is a sum of three answers."""
+
+    def __init__(self, sizes: Sizes):
+        super().__init__(sizes)
+        third = sizes.fused // 3
+        rest = sizes.fused - 2 * third
+        self.seen = two_layers(sizes.hidden, rest, sizes.hidden)
+        self.heard = two_layers(sizes.hidden, third, sizes.hidden)
+        self.said = two_layers(sizes.hidden, third, sizes.hidden)
+
+    def fuse(self, tokens: Tensor, mask: Tensor, present: Tensor) -> Tensor:
+        m, counts = modalities(tokens, mask), present.to(tokens.dtype)
+        seen = F.normalize(self.seen(m[:, 0]), dim=-1) * counts[:, :1]
+        heard = F.normalize(self.heard(m[:, 1]), dim=-1) * counts[:, 1:2]
+        said = F.normalize(self.said(m[:, 2]), dim=-1) * counts[:, 2:]
+        return torch.cat([seen, heard, said], 1)
+
+
 class Attention(Fusion):
     """One learned query q looks at all tokens x: sum_i softmax_i(q . K x_i / sqrt(H)) V x_i."""
 
@@ -225,6 +244,7 @@ class Layer(nn.Module):
 KINDS: dict[str, type[Fusion]] = {
     "early": Early,
     "intermediate": Intermediate,
+    "late": Late,
     "attention": Attention,
     "memory": Memory,
     "hierarchical": Hierarchical,

@@ -144,7 +144,7 @@ def train(
     checkpoint: Path | None = None,
     stop_after: int | None = None,
 ) -> Learner:
-    """Trains one fusion. `only` names the one modality that it gets. Goes on from `checkpoint` where there is one;
+    """Trains one fusion. `only` names the modalities that it gets, such as `frame+text`. Goes on from `checkpoint` where there is one;
     `stop_after` ends it after so many batches, as a crash would.
     """
     torch.manual_seed(seed)
@@ -174,7 +174,8 @@ def train(
         for batch in data:
             x = inputs_of(batch)
             topic = torch.tensor([labels.of[video] for video in batch["video_id"]])
-            x["present"] = narrowed(x["present"], only) if only else modality_dropout(x["present"], 0.2, drawn)
+            x["present"] = narrowed(x["present"], only) if only else x["present"]
+            x["present"] = modality_dropout(x["present"], 0.2, drawn)
             x["frame"], x["frame_valid"] = tick_dropout(x["frame"], x["frame_valid"], 0.1, drawn)
             x["frame"] = F.normalize(noise(x["frame"], x["frame_valid"], 0.02, drawn), dim=-1)
             hidden = torch.rand(x["frame_valid"].shape, generator=drawn) < MASKED
@@ -199,8 +200,8 @@ def _save(file: Path, learner: Learner, optimiser: torch.optim.Optimizer, drawn:
 
 
 def narrowed(present: Tensor, only: str) -> Tensor:
-    """Leaves one modality."""
-    return present & (torch.arange(3) == MODALITIES.index(only))
+    """Leaves the modalities named, such as `frame` or `frame+text`."""
+    return present & torch.tensor([name in only.split("+") for name in MODALITIES])
 
 
 @torch.no_grad()
@@ -241,9 +242,10 @@ def main() -> None:
     parser.add_argument("output", help="a dataset made by reelbeam extract")
     parser.add_argument("--truth", type=Path, required=True, help="truth.json of the videos")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint, the module and the picture")
-    parser.add_argument("--kind", choices=KINDS, default="early")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--kind", choices=KINDS, default="late")
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="modalities to fuse, such as frame+text; all of them if left away")
     parser.add_argument("--compare", action="store_true", help="train every kind, and each modality alone")
     args = parser.parse_args()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -252,9 +254,9 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     dataset = Dataset.open(args.output)
     labels = labels_of(dataset, args.truth)
-    runs = [(args.kind, "")]
+    runs = [(args.kind, args.only)]
     if args.compare:
-        runs = [("early", only) for only in MODALITIES] + [(kind, "") for kind in KINDS]
+        runs = [(args.kind, only) for only in (*MODALITIES, "frame+text")] + [(kind, "") for kind in KINDS]
     for kind, only in runs:
         started = time.perf_counter()
         file = args.out / f"{kind}{f'_{only}' if only else ''}.ckpt"
@@ -265,7 +267,7 @@ def main() -> None:
         table = found.pop("confusion")
         shown = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
         print(f"{kind} {only or 'all'}: {shown}; {time.perf_counter() - started:.0f} s", flush=True)
-        if (kind, only) == (args.kind, ""):
+        if (kind, only) == (args.kind, args.only):
             draw_confusion(table, labels.classes, args.out / "confusion.png")
             export(learner.fusion, str(args.out / "fusion.pt"))
     if torch.distributed.is_initialized():

@@ -102,7 +102,9 @@ def example_inputs(rows: int, ticks: int = 4) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit")
-@pytest.mark.parametrize("kind", ["early", "intermediate", "attention", "memory", "hierarchical", "transformer"])
+@pytest.mark.parametrize(
+    "kind", ["early", "intermediate", "late", "attention", "memory", "hierarchical", "transformer"]
+)
 def test_an_exported_fusion_gives_unit_vectors_and_ignores_what_is_absent(kind: str, tmp_path: Path) -> None:
     models = module("fusion_models")
     torch.manual_seed(0)
