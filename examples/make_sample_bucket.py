@@ -2,6 +2,7 @@
 
     python examples/make_sample_bucket.py  # examples/sample_bucket, 20 files
     python examples/make_sample_bucket.py --out /tmp/more --videos 300 --seed 7  # random ones
+    python examples/make_sample_bucket.py --out /tmp/tasks --videos 120 --tasks  # with labels to learn (sample_tasks.py)
 
 Needs ffmpeg with libx264, libx265, libvpx and libopus, the espeak-ng library, npm once (for the drawings) and
 the PyPI package resvg-py. About 4 minutes on 2 cores; the same command on the same machine gives the same bytes.
@@ -18,6 +19,7 @@ from sample_files import Written, frame_times_s, write_video
 from sample_frames import Scene, draw_frames
 from sample_plan import PLAN
 from sample_speech import speak_all
+from sample_tasks import task_plan, with_bed
 from sample_truth import DRAWN_BY, video_truth, write_truth
 from sample_video import Video, random_plan
 
@@ -65,6 +67,8 @@ def make_video(video: Video, scenes: list[Scene], seed: str, out: Path) -> dict:
     track, rate_hz, told = None, 0, []
     if video.says:
         track, rate_hz, told = speak_all(video.says, video.voice, video.seconds or None)
+        if video.bed:
+            track = with_bed(track, rate_hz, video.bed, seed)
     frames = draw_frames(scenes, times_s, video.width, video.height, seed)
     written = write_video(video, frames, track, rate_hz, path)
     return video_truth(video, scenes, times_s, told, written)
@@ -87,12 +91,14 @@ def main() -> None:
     here = Path(__file__).parent
     parser.add_argument("--out", type=Path, default=here / "sample_bucket", help="folder to write into")
     parser.add_argument("--videos", type=int, help="make this many random MP4 files instead of the planned ones")
+    parser.add_argument("--tasks", action="store_true", help="give these files labels to learn")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other drawings and motion")
     parser.add_argument("--drawings", type=Path, default=Path(".cache/drawings"), help="where npm puts the drawings")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="videos made at once")
     options = parser.parse_args()
     svgs = usable_drawings(options.drawings)
-    plan = PLAN if options.videos is None else random_plan(options.videos, options.seed, sorted(svgs))
+    planned = task_plan if options.tasks else random_plan
+    plan = PLAN if options.videos is None else planned(options.videos, options.seed, sorted(svgs))
     truth = make_bucket(plan, svgs, options.out, options.seed, options.workers)
     total_bytes = sum((options.out / v["file"]).stat().st_size for v in truth["videos"])
     print(f"{options.out}: {len(truth['videos'])} videos, {total_bytes:,} bytes, {len(truth['queries'])} queries")

@@ -75,6 +75,8 @@ def video_truth(
         "says": [_span(" ".join(w.word for w in words), words) for words in whole],
         "words": [vars(w) for words in told for w in words if w.end_ms <= audio_end_ms],
     }
+    if video.labels:
+        entry["labels"] = video.labels
     if file.video_end_s is not None:
         entry |= {"video_end_ms": video_end_ms, "audio_end_ms": audio_end_ms}
     return entry

@@ -6,7 +6,7 @@ Out:  `random_plan`: plain MP4 files of the same kind as those of `sample_plan.p
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Shows = tuple[tuple[str | None, float], ...]
 Says = tuple[tuple[float | None, str], ...]
@@ -20,6 +20,7 @@ class Video:
     `says`: (start in seconds, sentence); None starts `PAUSE_S` after the sentence before.
     `width`, `height`: as shown, in pixels.
     `trait`: "" or what is odd about the file, as `sample_files.py` writes it.
+    `bed`: "" or the music under the voice, as `sample_tasks.py` plays it; `labels` go into the truth as they are.
     """
 
     file: str
@@ -30,6 +31,8 @@ class Video:
     width: int = 640
     height: int = 360
     trait: str = ""
+    bed: str = ""
+    labels: dict = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:

@@ -33,10 +33,9 @@ TOUCHES: dict[str, tuple[str, ...]] = {
     "audio": ("audio_feature",),
     "fusion": (),
 }
-"""The columns that each model fills; everything else is carried over."""
+"""The columns that each model fills; everything else is carried over. Fused embeddings are made anew from whatever changed."""
 
 FUSED = "fused_embedding"
-"""Made of what all models fill: any of them touches it."""
 
 SAME = {"clip": ("tick_pts_ms", "tick_valid"), "whisper": ("tick_sound",), "audio": ("tick_sound",)}
 """Columns that a second look at the same bytes must give again, or the new columns would not belong to the old rows."""
@@ -92,7 +91,7 @@ def merged(old: pa.Table, new: pa.Table, parts: frozenset[str], shape: RowShape)
             columns[name] = tensor_array(picked)
         else:
             columns[name] = _picked(new, name, at, field)
-    return pa.table(columns, schema=schema)
+    return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
 def _picked(new: pa.Table, name: str, at: Sequence[int | None], field: pa.Field) -> pa.Array:

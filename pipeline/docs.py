@@ -13,15 +13,17 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..models.audio import FEATURES
+from ..models.fusion import TIMBRE
 from ..schemas.options import documented, flag
 from ..schemas.tables import RowShape, failures_schema, videos_schema, windows_schema
+from ..transforms.index_kinds import ID_BYTES, KINDS, code_bytes
 from .commands import COMMANDS
 from .options import Options
 
-SHAPE = RowShape(10, 512, len(FEATURES), 384)
+SHAPE = RowShape(10, 512, len(FEATURES), 384, 512 + 384 + len(TIMBRE))
 """The sizes that the README shows: ViT-B/32 and the default grid."""
 
-NAMES = {SHAPE.frame_dim: "D", SHAPE.ticks: "T", SHAPE.audio_dim: "A", SHAPE.text_dim: "E"}
+NAMES = {SHAPE.frame_dim: "D", SHAPE.ticks: "T", SHAPE.audio_dim: "A", SHAPE.text_dim: "E", SHAPE.fused_dim: "F"}
 
 
 COMMAND_OPTIONS = {module.OPTIONS for module in COMMANDS.values()}
@@ -61,7 +63,7 @@ def options(kind: type[Options]) -> str:
         allowed = " or ".join(doc.choices) or (f"{low} to {high}" if low and high else f"from {low}" if low else "")
         default = {"": "", False: "off"}.get(declared.default, str(declared.default))
         star = " Changes what is stored." if doc.changes_data else ""
-        lines.append(f"| `{flag(declared.name)}` | {default} | {allowed} | {doc.text}.{star} |")
+        lines.append(f"| `{doc.flag or flag(declared.name)}` | {default} | {allowed} | {doc.text}.{star} |")
     return "\n".join(lines)
 
 
@@ -72,6 +74,15 @@ def sound_measures() -> str:
     return "\n".join(lines)
 
 
+def index_kinds() -> str:
+    """The table of choices."""
+    lines = ["| kind | bytes a vector of 512 | recall@10 | when |", "|---|---|---|---|"]
+    for row in KINDS:
+        held = code_bytes(row.factory(10**6, 512), 512) + ID_BYTES
+        lines.append(f"| `{row.pattern.replace('{eighth}', 'D/8')}` | {held} | {row.recall:g} | {row.when} |")
+    return "\n".join(lines)
+
+
 def sections() -> dict[str, str]:
     """Every generated section by its name."""
     return {
@@ -79,6 +90,7 @@ def sections() -> dict[str, str]:
         "videos": columns(videos_schema()),
         "failures": columns(failures_schema()),
         "sound": sound_measures(),
+        "index kinds": index_kinds(),
         **{f"{name} options": options(module.OPTIONS) for name, module in COMMANDS.items() if module.OPTIONS},
     }
 

@@ -139,7 +139,7 @@ def _still_true(old: Snapshot, number: int, next_row: int) -> dict[str, Any]:
 def _require_files(storage: Storage, snapshot: Snapshot) -> None:
     for path in files_of(snapshot):
         try:
-            storage.head(f"{path}index.faiss" if path.endswith("/") else path)
+            storage.head(f"{path}index.json" if path.endswith("/") else path)
         except FileNotFoundError as error:
             raise UsageError(
                 f"snapshot {snapshot.number} can't be restored: {path} has been swept; "

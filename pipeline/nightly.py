@@ -21,8 +21,7 @@ from ..schemas.errors import GateError
 from ..schemas.snapshot import Snapshot
 from ..schemas.storage import Storage
 from ..schemas.tables import REMOVED
-from . import compact, extract, progress, remodel, sweep
-from .index import run_index
+from . import compact, extract, index, progress, remodel, sweep
 from .job import Job, check_same
 from .night_plan import Night, find_twins, plan, settle_suspects
 from .options import IndexOptions, KeepOptions, NightlyOptions
@@ -181,7 +180,7 @@ def update_index(storage: Storage, options: IndexOptions) -> dict[str, Any]:
         if current.indexes:
             snapshots.commit_next(storage, without_indexes)
         return {}
-    published, settings = run_index(storage.root, options)
+    published, settings = index.update_index(storage.root, options)
     dataset = Dataset(storage, published)
     if problems := list(check_index(dataset, options.name, published.indexes[options.name])):
         raise GateError(f"the index that was just built is not as promised: {'; '.join(problems)}")

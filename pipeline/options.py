@@ -30,12 +30,14 @@ class Options:
     def add_to(cls, parser: argparse.ArgumentParser) -> None:
         """One flag a field."""
         for declared, doc in documented(cls):
+            name = doc.flag or flag(declared.name)
             shown = f"{doc.text} (default: {'none' if declared.default in ('', None) else declared.default})"
             if declared.default is False:
-                parser.add_argument(flag(declared.name), action="store_true", help=doc.text)
+                parser.add_argument(name, dest=declared.name, action="store_true", help=doc.text)
             else:
                 parser.add_argument(
-                    flag(declared.name),
+                    name,
+                    dest=declared.name,
                     type=type(declared.default),
                     default=declared.default,
                     help=shown,
@@ -134,7 +136,23 @@ class IndexOptions(Options):
         0.95, "publish only from this recall@10 up, for frame and for text queries", low=0, high=1
     )
     queries: int = option(1000, "held-out queries of each kind that recall is measured with", low=1, high=100_000)
-    device: str = option("auto", "where the text queries are encoded: auto, cpu, cuda")
+    memory_mb: int = option(4096, "memory that building may take, in MiB; more vectors do not take more", low=64)
+    search_memory_mb: int = option(
+        65_536, "memory of a machine that searches, in MiB: what auto chooses a kind for", low=1
+    )
+    threads: int = option(0, "threads a worker; 0 is one a core", low=0, high=1024)
+    merge_above: float = option(
+        0.2, "merge the parts when new and removed vectors are more than this share of the base", low=0, high=1
+    )
+    retrain_above: float = option(
+        0.5, "train anew when a larger share of the vectors is newer than the training", low=0, high=1
+    )
+    full: bool = option(False, "build from nothing, though an update would do")
+    rollback: bool = option(False, "make the build before the current one current again, and build nothing")
+    plan: bool = option(False, "say what building would cost, kind by kind, and build nothing")
+    vectors: float = option(0.0, "with --plan: for so many vectors, such as 1e9, in place of OUTPUT's", low=0)
+    dimension: int = option(0, "with --plan --vectors: numbers a vector; 0 is OUTPUT's, or 512", low=0, high=8192)
+    device: str = option("auto", "where text queries are encoded and lists are trained: auto, cpu, cuda")
 
 
 @dataclass(frozen=True)
@@ -193,6 +211,29 @@ class SearchOptions(Options):
     models: str = option("", "models to encode the query with; default: those that made the dataset")
     name: str = option("frames", "index to search")
     device: str = option("auto", "where the query is encoded: auto, cpu, cuda")
+
+
+@dataclass(frozen=True)
+class ExportOptions(Options):
+    """reelbeam export"""
+
+    view: str = option("lists", "kind of view", choices=("lists", "npy", "webdataset", "csv"), flag="--as")
+    version: int = option(0, "snapshot to export; 0 is the current one", low=0)
+
+
+@dataclass(frozen=True)
+class TimelineOptions(Options):
+    """reelbeam timeline"""
+
+    html: str = option("", "write a page to this file")
+    png: str = option("", "write a picture to this file")
+
+
+@dataclass(frozen=True)
+class MapOptions(TimelineOptions):
+    """reelbeam map"""
+
+    frames: int = option(3000, "dots at most: every so many-th frame is taken", low=3, high=100_000)
 
 
 def beam_options(flags: list[str]) -> PipelineOptions:

@@ -49,7 +49,7 @@ def purge(storage: Storage, text: str, options: IndexOptions, sweep_after_s: flo
     run = new_run()
     after = snapshots.commit_next(storage, lambda parent: _without(storage, parent, named, run, rewritten))
     for name in after.indexes:
-        update_index(storage, replace(options, name=name))
+        update_index(storage, replace(options, name=name, full=True))  # a delta would keep the vectors
     current = snapshots.load(storage)
     deleted, named_by_them = delete_snapshots(storage, current, named)
     files = delete_files(storage, named, named_by_them, sweep_after_s)

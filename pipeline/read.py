@@ -43,6 +43,46 @@ def read_table(storage: Storage, path: str, columns: Sequence[str] | None = None
         return pq.read_table(file, columns=columns, memory_map=False)
 
 
+def shard_batches(
+    storage: Storage, shard: ShardInfo, columns: Sequence[str], rows: int = 2048
+) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+    """The rows of one shard that count: their global numbers int64 [n], and the columns asked for."""
+    wanted = [*columns, *(["video_id"] if shard.removed and "video_id" not in columns else [])]
+    removed = pa.array(shard.removed, pa.string())
+    given, at = shard.row_numbers(), 0
+    with stored_file(storage, shard.path) as file, pq.ParquetFile(file, memory_map=True) as parquet:
+        for batch in parquet.iter_batches(rows, columns=wanted):
+            numbers = given[at : at + len(batch)]
+            at += len(batch)
+            if shard.removed:
+                counts = pc.invert(pc.is_in(batch["video_id"], removed))
+                batch, numbers = batch.filter(counts), numbers[counts.to_numpy(zero_copy_only=False)]
+            yield numbers, batch.select(columns)
+
+
+def shard_vectors(storage: Storage, shard: ShardInfo) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The frame embeddings of one shard that count: (ids int64 [n], vectors float32 [n, D]). Ticks without a frame are left out."""
+    for rows, batch in shard_batches(storage, shard, ["frame_embedding", "tick_valid"]):
+        valid = tensor(batch, "tick_valid").astype(bool)
+        ids = rows[:, None] * valid.shape[1] + np.arange(valid.shape[1])
+        yield ids[valid], tensor(batch, "frame_embedding")[valid].astype(np.float32)
+
+
+def shard_ids(storage: Storage, shard: ShardInfo) -> np.ndarray:
+    """The ids of the same frames, int64 [n], read from the small column alone."""
+    found = [np.zeros(0, np.int64)]
+    for rows, batch in shard_batches(storage, shard, ["tick_valid"]):
+        valid = tensor(batch, "tick_valid").astype(bool)
+        found.append((rows[:, None] * valid.shape[1] + np.arange(valid.shape[1]))[valid])
+    return np.concatenate(found)
+
+
+def frame_vectors(dataset: Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All frame embeddings that count, shard by shard."""
+    for shard in dataset.snapshot.shards:
+        yield from shard_vectors(dataset.storage, shard)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """One snapshot, open for reading."""
@@ -65,17 +105,7 @@ class Dataset:
         self, shard: ShardInfo, columns: Sequence[str], rows: int = 2048
     ) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
         """The rows of one shard that count."""
-        wanted = [*columns, *(["video_id"] if shard.removed and "video_id" not in columns else [])]
-        removed = pa.array(shard.removed, pa.string())
-        given, at = shard.row_numbers(), 0
-        with stored_file(self.storage, shard.path) as file, pq.ParquetFile(file, memory_map=True) as parquet:
-            for batch in parquet.iter_batches(rows, columns=wanted):
-                numbers = given[at : at + len(batch)]
-                at += len(batch)
-                if shard.removed:
-                    counts = pc.invert(pc.is_in(batch["video_id"], removed))
-                    batch, numbers = batch.filter(counts), numbers[counts.to_numpy(zero_copy_only=False)]
-                yield numbers, batch.select(columns)
+        yield from shard_batches(self.storage, shard, columns, rows)
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
         """Single rows by global number, those that count. Only the row groups that hold them are read."""

@@ -27,10 +27,10 @@ from ..schemas.options import data_options
 from ..schemas.snapshot import ShardInfo, Snapshot, shard_path, stretches_of
 from ..schemas.tables import tensor_array, validate_windows, videos_schema
 from ..transforms.discover import list_videos
-from ..transforms.fuse import fuser_of, windows_of
+from ..transforms.fuse import fused
 from ..transforms.write_shards import put_table, put_windows, read_receipt
 from . import extract
-from .carry import FUSED, TOUCHES, fresh_rows, merged, same_rows
+from .carry import TOUCHES, fresh_rows, merged, same_rows
 from .compact import gather_failures, live_rows
 from .job import Job
 from .publish import check_written, count, first_snapshot, next_snapshot
@@ -125,7 +125,8 @@ def carry(
         table = merged(old, new, work.parts, shape)
         if work.parts & {"whisper", "text"}:
             table = with_text_embeddings(table, job)
-        table = with_fused_embeddings(table, job)
+        if job.profile.fusion.is_on:
+            table = fused(table, job.profile, job.options.device)
         validate_windows(table, shape)
         for video_id, said in zip(table["video_id"].to_pylist(), table["words"].to_pylist(), strict=True):
             words[video_id] = words.get(video_id, 0) + len(said)
@@ -146,17 +147,6 @@ def with_text_embeddings(table: pa.Table, job: Job) -> pa.Table:
         values[spoken] = found.astype(np.float16)
     place = table.schema.get_field_index("text_embedding")
     return table.set_column(place, table.schema.field(place), tensor_array(values, spoken))
-
-
-def with_fused_embeddings(table: pa.Table, job: Job) -> pa.Table:
-    """The fused embedding of each row, of columns old and new; null where there is nothing to fuse."""
-    models, device = job.profile, job.options.device
-    if not models.fusion.is_on:
-        return table
-    clip = loaded(models.clip, device) if models.fusion.needs_words_in_clip else None
-    found = fuser_of(models.fusion, device)(windows_of(table.combine_chunks(), models.clip.dimension, clip))
-    place = table.schema.get_field_index(FUSED)
-    return table.set_column(place, table.schema.field(place), tensor_array(found.astype(np.float16), found.any(1)))
 
 
 def swap(

@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import faiss
 import numpy as np
 from PIL import Image
 
@@ -14,11 +13,11 @@ from ..models.clip import ClipEncoder, ClipSpec
 from ..models.loaded import loaded
 from ..models.profiles import profile
 from ..schemas.elements import Grid
-from ..schemas.errors import CorruptOutput, ModelMismatch, UsageError
-from ..transforms.build_index import lists_of
-from .index import clip_of
+from ..schemas.errors import ModelMismatch, UsageError
+from .index_queries import clip_of
+from .index_store import open_searcher, read_settings
 from .options import SearchOptions
-from .read import Dataset, stored_file
+from .read import Dataset
 
 GAP_TICKS = 2
 """Hits in one shot that are at most this far apart belong to one moment."""
@@ -68,21 +67,8 @@ class Index:
                 f"reelbeam index {dataset.storage.root}"
             )
         self.dataset = dataset
-        self.settings = json.loads(dataset.storage.get(f"{built.path}/index.json"))
-        with stored_file(dataset.storage, f"{built.path}/index.faiss") as file:
-            try:
-                self.faiss = faiss.read_index(str(file))
-            except RuntimeError as error:
-                raise CorruptOutput(
-                    f"{built.path}/index.faiss is not a FAISS index: {error}; cure: reelbeam index"
-                ) from error
-        if self.faiss.d != self.settings["dimension"] or self.faiss.ntotal != built.vectors:
-            raise CorruptOutput(
-                f"{built.path}: index.faiss holds {self.faiss.ntotal} vectors of {self.faiss.d}, index.json says "
-                f"{built.vectors} of {self.settings['dimension']}; cure: reelbeam index"
-            )
-        if lists := lists_of(self.faiss):
-            lists.nprobe = self.settings["nprobe"] or 1
+        self.settings = read_settings(dataset.storage, built)
+        self.faiss = open_searcher(dataset.storage, self.settings)
 
     @property
     def missing_frames(self) -> int:

@@ -41,13 +41,11 @@ def pin_path(number: int) -> str:
 
 
 def files_of(snapshot: Snapshot) -> Iterator[str]:
-    """Every file that a snapshot names; an index build by its folder, which ends in a slash, and by the files of builds before
-    it that it shares."""
+    """Every file that a snapshot names; an index build by its folder, which ends in a slash, and by what it shares."""
     yield from (shard.path for shard in snapshot.shards)
     yield from (table.path for table in (*snapshot.videos, *snapshot.failures))
-    for built in snapshot.indexes.values():
-        yield f"{built.path}/"
-        yield from built.files
+    yield from (f"{built.path}/" for built in snapshot.indexes.values())
+    yield from (path for built in snapshot.indexes.values() for path in built.files)
 
 
 def named_files(storage: Storage) -> set[str]:

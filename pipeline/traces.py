@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import faiss
 import numpy as np
@@ -17,8 +16,8 @@ import pyarrow.parquet as pq
 from ..schemas import snapshot as snapshots
 from ..schemas.errors import UsageError
 from ..schemas.storage import Storage
-from ..transforms.build_index import lists_of
 from ..transforms.discover import video_id_of
+from .index_store import stored_ids
 from .read import Dataset, stored_file
 
 
@@ -66,25 +65,11 @@ def file_names(storage: Storage, path: str, named: Named) -> bool:
         return any(needle in content for needle in named.needles)
 
 
-def index_ids(index: Any) -> np.ndarray:
-    """All ids that an index holds, int64 [n]."""
-    lists = lists_of(index)
-    if lists is None:
-        return faiss.vector_to_array(faiss.downcast_index(index).id_map)  # type: ignore[attr-defined]
-    held = lists.invlists
-    parts = [
-        faiss.rev_swig_ptr(held.get_ids(at), held.list_size(at)).copy()
-        for at in range(lists.nlist)
-        if held.list_size(at)
-    ]
-    return np.concatenate([np.zeros(0, np.int64), *parts])
-
-
 def stray_ids(storage: Storage, path: str, numbers: np.ndarray) -> int:
-    """How many vectors of a part of an index build belong to no row of these global numbers."""
+    """How many vectors of one part of an index build belong to no row of these global numbers."""
     ticks = json.loads(storage.get(f"{path.rpartition('/')[0]}/index.json"))["ticks"]
     with stored_file(storage, path) as file:
-        ids = index_ids(faiss.read_index(str(file)))
+        ids = stored_ids(faiss.read_index(str(file)))
     return int((~np.isin(ids // ticks, numbers)).sum())
 
 
@@ -102,7 +87,7 @@ def traces(storage: Storage, named: Named) -> Iterator[str]:
     for piece in storage.unfinished():
         yield f"{piece.path}: a write that never ended: nobody can say whose rows it holds"
     for stored in storage.list():
-        if stored.path.endswith(".faiss"):
+        if stored.path.endswith(("/index.faiss", "/delta.faiss")):
             try:
                 stray = stray_ids(storage, stored.path, numbers)
             except FileNotFoundError:

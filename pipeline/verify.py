@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 
-import faiss
 import numpy as np
 import pyarrow.parquet as pq
 
@@ -14,10 +12,10 @@ from ..schemas.errors import CorruptOutput
 from ..schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from ..schemas.storage import file_sha256
 from ..schemas.tables import failures_schema, validate_windows, videos_schema
-from .index import frame_vectors
+from .index_delta import changes
+from .index_store import open_searcher, parts_of, read_settings
 from .publish import count
-from .read import Dataset, stored_file
-from .traces import index_ids
+from .read import Dataset, frame_vectors, stored_file
 
 
 def verify(dataset: Dataset) -> Iterator[str]:
@@ -113,25 +111,26 @@ def _books(dataset: Dataset, rows: Counter[str]) -> Iterator[str]:
 def check_index(dataset: Dataset, name: str, built: IndexInfo) -> Iterator[str]:
     """An index build: its files, its ids, and that each vector stands for a row."""
     try:
-        with stored_file(dataset.storage, f"{built.path}/index.json") as file:
-            if file_sha256(file) != built.settings_sha256:
-                yield f"{built.path}/index.json: its hash is not the promised one"
-                return
-            settings = json.loads(file.read_text())
-        with stored_file(dataset.storage, f"{built.path}/index.faiss") as file:
-            if file_sha256(file) != built.sha256:
-                yield f"{built.path}/index.faiss: its hash is not the promised one"
-                return
-            index = faiss.read_index(str(file))
+        settings = read_settings(dataset.storage, built)
+        for part in parts_of(settings):
+            with stored_file(dataset.storage, part.path) as file:
+                if file_sha256(file) != part.sha256:
+                    yield f"{part.path}: its hash is not the promised one"
+                    return
+        searcher = open_searcher(dataset.storage, settings)
+    except CorruptOutput as error:
+        yield f"index {name}: {error}"
+        return
     except FileNotFoundError as error:
         yield f"index {name}: {error} is missing"
         return
-    ids = index_ids(index)
+    ids = searcher.ids()
     if len(ids) != built.vectors or len(np.unique(ids)) != len(ids):
         yield f"index {name}: holds {len(ids)} ids, {len(np.unique(ids))} different ones, promised {built.vectors}"
     if settings["clip"] != dataset.snapshot.models["clip"]:
         yield f"index {name}: made with CLIP {settings['clip']['weights']}, the rows with {dataset.snapshot.models['clip']['weights']}"
-    if built.rows == dataset.snapshot.next_row and built.snapshot >= dataset.snapshot.rows_changed:
+    change = changes(dataset, settings) if "covers" in settings else None
+    if change is not None and not change.added and not len(change.removed):
         real = np.concatenate([np.zeros(0, np.int64), *(some for some, _ in frame_vectors(dataset))])
         if not np.array_equal(np.sort(ids), np.sort(real)):
             yield f"index {name}: its ids are not those of the frames in the shards"

@@ -22,6 +22,8 @@ class Doc:
     choices: tuple[str, ...] = ()
     changes_data: bool = False
     """Part of the fingerprint: two runs that differ in it store different rows."""
+    flag: str = ""
+    """The flag, where it cannot be made of the field's name."""
 
 
 def option(
@@ -32,9 +34,10 @@ def option(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     changes_data: bool = False,
+    flag: str = "",
 ) -> Any:
     """A dataclass field that documents itself."""
-    return dataclasses.field(default=default, metadata={"doc": Doc(text, low, high, choices, changes_data)})
+    return dataclasses.field(default=default, metadata={"doc": Doc(text, low, high, choices, changes_data, flag)})
 
 
 def documented(options: Any) -> Iterator[tuple[Field, Doc]]:
@@ -57,7 +60,7 @@ def check(options: Any) -> None:
     for declared, doc in documented(options):
         value = getattr(options, declared.name)
         if doc.choices and value not in doc.choices:
-            raise UsageError(f"{flag(declared.name)} {value}: choose one of {', '.join(doc.choices)}")
+            raise UsageError(f"{doc.flag or flag(declared.name)} {value}: choose one of {', '.join(doc.choices)}")
         too_low = doc.low is not None and value < doc.low
         too_high = doc.high is not None and value > doc.high
         if too_low or too_high:

@@ -112,7 +112,7 @@ class IndexInfo:
     rows: int
     """That snapshot's next_row: rows from here on are newer than the index."""
     sha256: str
-    """Of index.faiss."""
+    """Of index.faiss; of the oldest part where a build has several."""
     settings_sha256: str
     """Of index.json."""
     files: tuple[str, ...] = ()

@@ -177,6 +177,17 @@ class Storage:
             raise FileNotFoundError(self.uri(path)) from error
 
     @persistent
+    def get_ranges(self, path: str, starts: Sequence[int], length: int) -> Sequence[bytes]:
+        """Stretches of one object, all of one length. Raises FileNotFoundError."""
+        try:
+            return [
+                bytes(piece)
+                for piece in obstore.get_ranges(self._store, path, starts=starts, lengths=[length] * len(starts))
+            ]
+        except NotFoundError as error:
+            raise FileNotFoundError(self.uri(path)) from error
+
+    @persistent
     def fetch(self, path: str, to: Path) -> None:
         """Copies an object to a local file, in pieces; the file appears whole or not at all."""
         part = to.with_name(to.name + ".part")

@@ -229,7 +229,7 @@ def failures_schema() -> pa.Schema:
 
 
 def tensor(batch: pa.RecordBatch | pa.Table, name: str) -> np.ndarray:
-    """A tensor column as an array [rows, *shape], without a copy where the column is in one piece.
+    """A tensor column as an array [rows, *shape], without a copy where the column is in one piece and has no nulls.
 
     A null row reads as zeros.
     """
@@ -251,7 +251,11 @@ def tensor(batch: pa.RecordBatch | pa.Table, name: str) -> np.ndarray:
         if len(found)
         else np.zeros(0, np.uint8)
     )
-    return values.view(dtype).reshape(len(found), *shape)
+    values = values.view(dtype).reshape(len(found), *shape)
+    if found.null_count:  # Parquet leaves whatever was in memory where a row is null
+        values = values.copy()
+        values[found.is_null().to_numpy(zero_copy_only=False)] = 0
+    return values
 
 
 def tensor_array(values: np.ndarray, valid: np.ndarray | None = None) -> pa.Array:

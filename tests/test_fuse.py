@@ -11,10 +11,10 @@ import torch
 
 from reelbeam.models.audio import FEATURES
 from reelbeam.models.fusion import TIMBRE, FusionSpec
-from reelbeam.schemas.elements import UnitRows
+from reelbeam.models.profiles import PROFILES
 from reelbeam.schemas.errors import MissingWeights, UsageError
-from reelbeam.schemas.tables import RowShape, example_windows, tensor
-from reelbeam.transforms.fuse import TEMPERATURE, Windows, fuse, fuse_rows, fuser_of
+from reelbeam.schemas.tables import example_windows, tensor, tensor_array
+from reelbeam.transforms.fuse import TEMPERATURE, Windows, fuse, fused, fuser_of
 
 T, D, E = 4, 6, 5
 PATTERNS = list(itertools.product([False, True], repeat=3))
@@ -140,12 +140,16 @@ def test_a_learned_fusion_of_other_sizes_is_refused(learned: FusionSpec, tmp_pat
         FusionSpec(str(broken)).load("cpu")
 
 
-def test_a_window_with_nothing_to_fuse_has_no_vector() -> None:
-    shape = RowShape(T, D, len(FEATURES), E, D + E + len(TIMBRE))
-    table = example_windows(4, 1, shape)
-    silent = table.set_column(
-        table.schema.get_field_index("tick_valid"), table.schema.field("tick_valid"), table["tick_sound"]
-    )
-    [rows] = [fuse_rows(UnitRows(None, silent, 0), fuser_of(FusionSpec(), "cpu"), D, None)]  # type: ignore[arg-type]
-    lengths = np.linalg.norm(tensor(rows.table, "fused_embedding").astype(np.float32), axis=1)
-    assert lengths == pytest.approx(1, abs=1e-2)
+def test_a_table_gets_a_vector_a_row_and_null_where_there_is_nothing_to_fuse() -> None:
+    profile = PROFILES["offline"]
+    shape = profile.row_shape(T)
+    table = example_windows(3, 1, shape)
+    nothing = tensor_array(np.zeros((3, T), np.uint8))
+    for name in ("tick_valid", "tick_sound"):
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), nothing)
+    done = fused(table, profile, "cpu")
+    assert done.schema.equals(table.schema)
+    said = [bool(text) for text in table["text"].to_pylist()]
+    assert [row is not None for row in done["fused_embedding"].to_pylist()] == said
+    lengths = np.linalg.norm(tensor(done, "fused_embedding").astype(np.float32), axis=1)
+    assert lengths == pytest.approx(np.float32(said), abs=1e-2)

@@ -9,18 +9,18 @@ import pytest
 
 from reelbeam.pipeline.search import Hit, merge_hits
 from reelbeam.schemas.elements import Grid
+from reelbeam.transforms import build_index
 from reelbeam.transforms.build_index import (
-    Recall,
-    choose_kind,
     exact_search,
     fill,
     index_search,
+    kmeans_on_gpu,
     lists_of,
     new_index,
-    recall,
     sample,
-    tune,
 )
+from reelbeam.transforms.index_kinds import choose_kind
+from reelbeam.transforms.index_recall import Point, Recall, recall, tune, wilson
 
 
 def clustered(count: int, dimension: int = 16, seed: int = 0) -> np.ndarray:
@@ -75,16 +75,21 @@ def test_recall_is_the_share_of_the_exact_best_that_was_found() -> None:
 
 
 def test_nprobe_is_the_smallest_that_clears_the_gate_with_room() -> None:
-    index = new_index("IVF16,Flat", 16, VALUES)
-    seen: list[int] = []
+    def measured(nprobe: int | None) -> Point:
+        return Point(nprobe, {"frames": {10: Recall({1: 0.6, 2: 0.7, 4: 0.8, 8: 0.9}[nprobe or 0], 10)}}, 0.0, 0.0)
 
-    def measure() -> list[Recall]:
-        seen.append(lists_of(index).nprobe)
-        return [Recall(0.5 + 0.1 * len(seen), 10)]
+    best, points = tune(measured, 16, 0.7)
+    assert (best.nprobe, best.worst()) == (8, 0.9)
+    assert [point.nprobe for point in points] == [1, 2, 4, 8]
+    assert tune(measured, 2, 0.7)[0].nprobe == 2, "no more than there are lists"
 
-    nprobe, found = tune(index, measure, 0.7)
-    assert (nprobe, found[0].recall) == (8, pytest.approx(0.9))
-    assert seen == [1, 2, 4, 8]
+
+def test_the_interval_of_a_share_holds_the_truth_nineteen_times_of_twenty() -> None:
+    rng = np.random.default_rng(0)
+    for share in (0.5, 0.9, 0.99):
+        seen = rng.binomial(200, share, 2000) / 200
+        held = [low <= share <= high for low, high in (wilson(one, 200) for one in seen)]
+        assert np.mean(held) > 0.93
 
 
 def test_kinds_grow_with_the_number_of_vectors() -> None:
@@ -124,3 +129,21 @@ def test_a_moment_grows_through_good_hits_in_whatever_order_they_score() -> None
 
 def test_no_more_moments_than_wanted() -> None:
     assert len(merge_hits([hit(0.9 - at / 100, 10 * at) for at in range(20)], 3, Grid())) == 3
+
+
+def test_lists_found_on_a_gpu_are_as_good_as_those_of_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same arithmetic runs on a CPU, through torch; the sum of cosines to the nearest centre is what k-means raises."""
+    found = kmeans_on_gpu(VALUES, 16, 10, "cpu")
+    by_faiss = new_index("IVF16,Flat", 16, VALUES)
+    reference = lists_of(by_faiss).quantizer.reconstruct_n(0, 16)
+    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert (VALUES @ found.T).max(axis=1).mean() > 0.98 * (VALUES @ reference.T).max(axis=1).mean()
+    monkeypatch.setattr(build_index, "kmeans_on_gpu", lambda values, centres, rounds, device: found)
+    for kind in ("IVF16,SQfp16", "PCA8,IVF16,SQ8"):
+        if kind.startswith("PCA"):
+            monkeypatch.setattr(
+                build_index, "kmeans_on_gpu", lambda values, *given: kmeans_on_gpu(values, 16, 10, "cpu")
+            )
+        index = new_index(kind, 16, VALUES, device="cuda")
+        assert index.is_trained
+        assert lists_of(index).quantizer.ntotal == 16

@@ -21,16 +21,7 @@ from reelbeam.transforms.extract_rows import ExtractRows
 from reelbeam.transforms.measure_audio import MeasureAudio
 
 EXTRACT = "ExtractRows/"
-STEPS = (
-    "DecodeUnits",
-    "EmbedFrames",
-    "TranscribeSpeech",
-    "MeasureAudio",
-    "AlignToWindows",
-    "EmbedText",
-    "FuseModalities",
-    "Units",
-)
+STEPS = ("DecodeUnits", "EmbedFrames", "TranscribeSpeech", "MeasureAudio", "AlignToWindows", "EmbedText", "Units")
 
 
 def wave_stages(output: Path) -> list[Stage]:

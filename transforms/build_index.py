@@ -1,4 +1,4 @@
-"""Builds a FAISS index over frame embeddings and measures it. Pure functions over streams of vectors; no Beam yet.
+"""Trains an index, fills it, and searches exactly. Pure functions over streams of vectors.
 
 A vector's id is `row * T + tick`, where row is the window's global number: 64 bits, for life, no side table.
 Vectors have unit length and the metric is the inner product, so a score is a cosine.
@@ -6,66 +6,100 @@ Vectors have unit length and the metric is the inner product, so a score is a co
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
 
+from ..schemas.errors import CorruptOutput
+from .index_kinds import LEAST_TRAINING_A_LIST, TRAINING_A_LIST, list_count, split_refine
+from .index_recall import drop_own
+
 Vectors = Iterator[tuple[np.ndarray, np.ndarray]]
 """Pieces of (ids int64 [n], vectors float32 [n, D])."""
 
-FLAT_UP_TO = 50_000
-"""Vectors below which exact search answers in milliseconds, and nothing else is worth its loss."""
+LEAST_TRAINING = 10_000
+"""Training vectors at least, where there are so many: codebooks need them even when lists do not."""
 
-TRAINING_A_LIST = 64
-"""Training vectors a list: FAISS asks for at least 39 and uses at most 256."""
-
-RECALL_K = 10
-TIE = 1e-5
-"""Scores closer than this are the same: near-duplicate frames of a still scene tie, and any of them is right."""
-
-TARGET_ABOVE_GATE = 0.5
-"""nprobe is tuned halfway between the gate and 1, so that the next night's rows do not fall under it at once."""
+GPU_SCORES = 1 << 28
+"""Scores that a GPU holds at once: 1 GiB."""
 
 
-@dataclass(frozen=True)
-class Recall:
-    """Share of the exact k best that an index finds, over some queries."""
+def training_size(kind: str, total: int, dimension: int, memory_bytes: int) -> int:
+    """Vectors to train with: enough for the lists, and no more than the memory holds.
 
-    recall: float
-    queries: int
-    k: int = RECALL_K
-
-
-def choose_kind(vectors: int) -> str:
-    """A FAISS factory string for so many vectors.
-
-    >>> choose_kind(1000), choose_kind(200_000)
-    ('Flat', 'IVF2048,SQfp16')
+    Raises ValueError when the lists need more than the memory holds.
     """
-    if vectors <= FLAT_UP_TO:
-        return "Flat"
-    lists = 2 ** round(math.log2(4 * math.sqrt(vectors)))
-    return f"IVF{lists},SQfp16"
+    lists = list_count(kind)
+    wanted = min(total, max(LEAST_TRAINING, TRAINING_A_LIST * lists))
+    fits = memory_bytes // (4 * dimension)
+    if wanted > fits and fits < LEAST_TRAINING_A_LIST * lists:
+        raise ValueError(
+            f"{kind} trains with at least {LEAST_TRAINING_A_LIST * lists} vectors, "
+            f"{LEAST_TRAINING_A_LIST * lists * dimension * 4 / 1e6:.0f} MB; {memory_bytes / 1e6:.0f} MB are allowed"
+        )
+    return min(wanted, fits)
 
 
-def new_index(kind: str, dimension: int, training: np.ndarray) -> faiss.Index:
-    """An empty, trained index that keeps our ids. Raises ValueError for a factory string that FAISS does not know."""
+def new_index(kind: str, dimension: int, training: np.ndarray, device: str = "cpu") -> faiss.Index:
+    """An empty, trained index that keeps our ids. Lists are found on a GPU when `device` is one.
+
+    Raises ValueError for a factory string that FAISS does not know, or too few vectors to train with.
+    """
+    base, _ = split_refine(kind)
     try:
-        index = faiss.index_factory(dimension, kind, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.index_factory(dimension, base, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
         raise ValueError(f"FAISS does not know the index {kind!r}: {error}") from error
     if lists := lists_of(index):
-        needed = lists.nlist * 39
+        needed = lists.nlist * LEAST_TRAINING_A_LIST
         if len(training) < lists.nlist:
             raise ValueError(
                 f"{kind} has {lists.nlist} lists, which need {needed} vectors to train; there are {len(training)}"
             )
         lists.cp.seed = 1
-    index.train(training)
+        lists.cp.min_points_per_centroid = 1
+    try:
+        if lists and device.startswith("cuda"):
+            _lists_on_gpu(index, lists, training, device)
+        index.train(training)
+    except RuntimeError as error:
+        raise ValueError(f"{kind} cannot be trained with {len(training)} vectors: {error}") from error
     return index if lists else faiss.IndexIDMap2(index)
+
+
+def _lists_on_gpu(index: Any, lists: faiss.IndexIVF, training: np.ndarray, device: str) -> None:
+    """Finds the centres of the lists by k-means on a GPU; what is left to train (codebooks) stays on the CPU."""
+    steps = index.chain.size() if type(index) is faiss.IndexPreTransform else 0  # type: ignore[attr-defined]
+    for at in range(steps):
+        step = faiss.downcast_VectorTransform(index.chain.at(at))
+        step.train(training)
+        training = step.apply(training)
+    lists.quantizer.add(kmeans_on_gpu(training, lists.nlist, lists.cp.niter, device))
+
+
+def kmeans_on_gpu(values: np.ndarray, centres: int, iterations: int, device: str) -> np.ndarray:
+    """Spherical k-means by torch: float32 [n, D] -> float32 [centres, D], unit length. A centre that lost all its
+    vectors starts again from a random one."""
+    import torch
+
+    draw = torch.Generator().manual_seed(1)
+    data = torch.from_numpy(np.ascontiguousarray(values)).to(device)
+    found = data[torch.randperm(len(data), generator=draw)[:centres].to(device)].clone()
+    step = max(1, GPU_SCORES // centres)
+    for _ in range(iterations):
+        sums, counts = torch.zeros_like(found), torch.zeros(centres, device=device)
+        for at in range(0, len(data), step):
+            some = data[at : at + step]
+            nearest = (some @ found.T).argmax(dim=1)
+            sums.index_add_(0, nearest, some)
+            counts.index_add_(0, nearest, torch.ones(len(some), device=device))
+        lost = counts == 0
+        sums[lost] = data[torch.randint(len(data), (int(lost.sum()),), generator=draw).to(device)]
+        found = torch.nn.functional.normalize(sums, dim=1)
+    return found.cpu().numpy()
 
 
 def lists_of(index: faiss.Index) -> faiss.IndexIVF | None:
@@ -74,6 +108,15 @@ def lists_of(index: faiss.Index) -> faiss.IndexIVF | None:
         return faiss.extract_index_ivf(index)
     except RuntimeError:
         return None
+
+
+def read_index(file: Path, name: str, mapped: bool = False) -> faiss.Index:
+    """A stored index; `mapped` leaves its lists on disk. Raises CorruptOutput for a file that is none."""
+    try:
+        return faiss.read_index(str(file), faiss.IO_FLAG_MMAP if mapped else 0)
+    except (RuntimeError, MemoryError) as error:
+        reason = str(error).strip().splitlines()[-1] if str(error) else type(error).__name__
+        raise CorruptOutput(f"{name} is not a FAISS index: {reason}; cure: reelbeam index --full") from error
 
 
 def fill(index: faiss.Index, vectors: Vectors) -> None:
@@ -85,13 +128,22 @@ def fill(index: faiss.Index, vectors: Vectors) -> None:
 def sample(vectors: Vectors, total: int, wanted: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """`wanted` vectors drawn evenly at random out of `total`, in stream order: (ids, values)."""
     picked = np.sort(np.random.default_rng(seed).choice(total, min(wanted, total), replace=False))
-    ids, values, start = [], [], 0
-    for some_ids, some in vectors:
-        here = picked[np.searchsorted(picked, start) : np.searchsorted(picked, start + len(some_ids))] - start
-        ids.append(some_ids[here])
-        values.append(some[here])
-        start += len(some_ids)
-    return np.concatenate(ids), np.concatenate(values)
+    return take(vectors, [picked])[0]
+
+
+def take(vectors: Vectors, places: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The vectors at several rising lists of places of a stream, read once: (ids, values) of each."""
+    kept = [(np.zeros(len(picked), np.int64), np.zeros((len(picked), 0), np.float32)) for picked in places]
+    start = 0
+    for ids, values in vectors:
+        for at, picked in enumerate(places):
+            if kept[at][1].shape[1] != values.shape[1]:
+                kept[at] = kept[at][0], np.zeros((len(picked), values.shape[1]), np.float32)
+            first, last = np.searchsorted(picked, [start, start + len(ids)])
+            kept[at][0][first:last] = ids[picked[first:last] - start]
+            kept[at][1][first:last] = values[picked[first:last] - start]
+        start += len(ids)
+    return kept
 
 
 def exact_search(
@@ -99,54 +151,33 @@ def exact_search(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k best of all vectors for each query, by brute force in pieces: scores float32 [q, k], ids int64 [q, k].
 
-    `without` int64 [q] is an id a query that does not count: the query's own.
+    `without` int64 [q] is an id a query that does not count: the query's own. Missing results have id -1.
     """
     spare = 0 if without is None else 1
     best = faiss.ResultHeap(len(queries), k + spare, keep_max=True)
     for ids, values in vectors:
-        scores, places = faiss.knn(queries, values, min(k + spare, len(values)), faiss.METRIC_INNER_PRODUCT)
-        best.add_result(scores, ids[places])
+        if len(ids) and len(queries):
+            scores, places = faiss.knn(queries, values, min(k + spare, len(values)), faiss.METRIC_INNER_PRODUCT)
+            best.add_result(scores, ids[places])
     best.finalize()
     return drop_own(best.D, best.I, k, without)
+
+
+def merge_results(parts: list[tuple[np.ndarray, np.ndarray]], queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k best of several results for the same queries. Missing ones have id -1 and come last."""
+    scores = np.concatenate([np.full((queries, 0), -np.inf, np.float32), *(some for some, _ in parts)], axis=1)
+    ids = np.concatenate([np.full((queries, 0), -1, np.int64), *(some for _, some in parts)], axis=1)
+    scores = np.where(ids >= 0, scores, -np.inf)
+    if scores.shape[1] < k:
+        short = ((0, 0), (0, k - scores.shape[1]))
+        scores, ids = np.pad(scores, short, constant_values=-np.inf), np.pad(ids, short, constant_values=-1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
 
 
 def index_search(
     index: faiss.Index, queries: np.ndarray, k: int, without: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same from an index."""
+    """The same as `exact_search` from an index."""
     scores, ids = index.search(queries, k + (0 if without is None else 1))
     return drop_own(scores, ids, k, without)
-
-
-def drop_own(scores: np.ndarray, ids: np.ndarray, k: int, without: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Takes each query's own id out of its results, keeping k."""
-    if without is None:
-        return scores[:, :k], ids[:, :k]
-    own = np.argsort(ids == without[:, None], axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(scores, own, 1), np.take_along_axis(ids, own, 1)
-
-
-def recall(found_scores: np.ndarray, found_ids: np.ndarray, exact_scores: np.ndarray, exact_ids: np.ndarray) -> Recall:
-    """recall@k. A found vector counts when it is among the exact k best, or ties with the last of them."""
-    hits = wanted = 0
-    for scores, ids, true_scores, true_ids in zip(found_scores, found_ids, exact_scores, exact_ids, strict=True):
-        real = true_ids >= 0
-        wanted += int(real.sum())
-        worst = true_scores[real].min() if real.any() else np.inf
-        right = (ids >= 0) & (np.isin(ids, true_ids) | (scores >= worst - TIE))
-        hits += min(int(right.sum()), int(real.sum()))
-    return Recall(hits / wanted if wanted else 1.0, len(found_ids), exact_ids.shape[1])
-
-
-def tune(index: faiss.Index, measure: Callable[[], list[Recall]], gate: float) -> tuple[int | None, list[Recall]]:
-    """The smallest nprobe (a power of two) whose every recall clears the gate with room; None for an index without lists."""
-    lists = lists_of(index)
-    if lists is None:
-        return None, measure()
-    target = gate + (1 - gate) * TARGET_ABOVE_GATE
-    lists.nprobe = 1
-    while True:
-        found = measure()
-        if all(one.recall >= target for one in found) or lists.nprobe >= lists.nlist:
-            return lists.nprobe, found
-        lists.nprobe = min(lists.nprobe * 2, lists.nlist)

@@ -18,7 +18,7 @@ from .fuse import FuseModalities
 from .measure_audio import MeasureAudio
 from .transcribe import TranscribeSpeech, find_speech_spans
 
-EVERY_MODEL = frozenset({"clip", "whisper", "audio", "text", "fusion"})
+EVERY_MODEL = frozenset({"clip", "whisper", "audio", "text"})
 
 
 class ExtractRows(beam.PTransform):
@@ -55,7 +55,7 @@ class ExtractRows(beam.PTransform):
         rows = found | AlignToWindows(grid, models.row_shape(grid.window_ticks))
         if "text" in self.parts:
             rows = rows | EmbedText(models.text, self.device)
-        if "fusion" in self.parts:
+        if self.parts == EVERY_MODEL:
             rows = rows | FuseModalities(models, self.device)
         return rows | "Units" >> beam.FlatMap(list)
 

@@ -125,16 +125,6 @@ def windows_of(table: pa.Table, frame_dim: int, clip: WordEncoder | None) -> Win
     )
 
 
-def fuse_rows(rows: UnitRows, fuser: Fuser, frame_dim: int, clip: WordEncoder | None) -> UnitRows:
-    """The rows of one unit with their fused embeddings."""
-    if not len(rows.table):
-        return rows
-    found = fuser(windows_of(rows.table, frame_dim, clip))
-    place = rows.table.schema.get_field_index("fused_embedding")
-    column = tensor_array(found.astype(np.float16), found.any(1))
-    return replace(rows, table=rows.table.set_column(place, rows.table.schema.field(place), column))
-
-
 def fuser_of(spec: FusionSpec, device: str) -> Fuser:
     """The function of a spec: one of the formulas, or a learned module."""
     if spec.file:
@@ -145,6 +135,16 @@ def fuser_of(spec: FusionSpec, device: str) -> Fuser:
     return lambda windows: fuse(windows, spec)
 
 
+def fused(table: pa.Table, profile: Profile, device: str) -> pa.Table:
+    """A windows table with its fused embeddings."""
+    if not len(table):
+        return table
+    clip = loaded(profile.clip, device) if profile.fusion.needs_words_in_clip else None
+    found = fuser_of(profile.fusion, device)(windows_of(table, profile.clip.dimension, clip))
+    place = table.schema.get_field_index("fused_embedding")
+    return table.set_column(place, table.schema.field(place), tensor_array(found.astype(np.float16), found.any(1)))
+
+
 class _FuseModalities(beam.DoFn):
     def __init__(self, profile: Profile, device: str):
         self.profile, self.device = profile, device
@@ -153,12 +153,9 @@ class _FuseModalities(beam.DoFn):
         self.metrics = StageMetrics("fuse")
 
     def process(self, group: tuple[UnitRows, ...]) -> Iterator[tuple[UnitRows, ...]]:
-        spec = self.profile.fusion
-        clip = loaded(self.profile.clip, self.device) if spec.needs_words_in_clip else None
         with self.metrics.busy():
-            fuser = fuser_of(spec, self.device)
-            fused = tuple(fuse_rows(rows, fuser, self.profile.clip.dimension, clip) for rows in group)
-        yield fused
+            done = tuple(replace(rows, table=fused(rows.table, self.profile, self.device)) for rows in group)
+        yield done
 
 
 class FuseModalities(beam.PTransform):

@@ -77,6 +77,18 @@ def transcribe_group(group: Group, recogniser: Recogniser) -> Group:
     )
 
 
+def video_languages(video_ids: Sequence[str], chunks: Sequence[np.ndarray], recogniser: Recogniser) -> list[str]:
+    """The language of each chunk's video: the one with most probability, summed over the video's LISTENED longest chunks."""
+    order = sorted(range(len(chunks)), key=lambda at: (video_ids[at], -len(chunks[at]), at))
+    judged = [at for _, same in groupby(order, key=lambda at: video_ids[at]) for at in list(same)[:LISTENED]]
+    sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for at, (language, probability) in zip(
+        judged, recogniser.detect_languages([chunks[at] for at in judged]), strict=True
+    ):
+        sums[video_ids[at]][language] += probability
+    return [max(sorted(sums[video_id]), key=lambda name: sums[video_id][name]) for video_id in video_ids]
+
+
 def with_spans(features: UnitFeatures, spans: list[tuple[int, int]]) -> UnitFeatures:
     """A unit with its speech spans, given in samples, on the presentation clock."""
     if features.decoded is None:
@@ -90,18 +102,6 @@ def with_spans(features: UnitFeatures, spans: list[tuple[int, int]]) -> UnitFeat
 def find_speech_spans(group: Group) -> Group:
     """Only where speech is, not what is said."""
     return tuple(with_spans(features, unit_speech(features)[0]) for features in group)
-
-
-def video_languages(video_ids: Sequence[str], chunks: Sequence[np.ndarray], recogniser: Recogniser) -> list[str]:
-    """The language of each chunk's video: the one with most probability, summed over the video's LISTENED longest chunks."""
-    order = sorted(range(len(chunks)), key=lambda at: (video_ids[at], -len(chunks[at]), at))
-    judged = [at for _, same in groupby(order, key=lambda at: video_ids[at]) for at in list(same)[:LISTENED]]
-    sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for at, (language, probability) in zip(
-        judged, recogniser.detect_languages([chunks[at] for at in judged]), strict=True
-    ):
-        sums[video_ids[at]][language] += probability
-    return [max(sorted(sums[video_id]), key=lambda name: sums[video_id][name]) for video_id in video_ids]
 
 
 def passage_of(transcript: Transcript, chunk: Chunk, unit: Unit, samples_start_ms: int) -> Passage:

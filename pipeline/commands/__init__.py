@@ -4,13 +4,43 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import compact, diff, extract, index, nightly, purge, restore, search, snapshots, status, verify
+from . import (
+    compact,
+    diff,
+    export,
+    extract,
+    index,
+    keyframes,
+    knn,
+    map,
+    near_duplicates,
+    nightly,
+    outliers,
+    purge,
+    restore,
+    search,
+    similar,
+    snapshots,
+    status,
+    tag,
+    timeline,
+    verify,
+)
 
 COMMANDS: dict[str, ModuleType] = {
     "extract": extract,
     "index": index,
     "nightly": nightly,
     "search": search,
+    "knn": knn,
+    "similar": similar,
+    "near-duplicates": near_duplicates,
+    "tag": tag,
+    "keyframes": keyframes,
+    "outliers": outliers,
+    "export": export,
+    "timeline": timeline,
+    "map": map,
     "status": status,
     "verify": verify,
     "snapshots": snapshots,

@@ -4,28 +4,44 @@ from __future__ import annotations
 
 import argparse
 
+from ...schemas.errors import UsageError
 from ..options import IndexOptions
-from .base import none_left
 
-HELP = "build a FAISS index over the frames and measure its recall"
+HELP = "bring the FAISS index over the frames up to date, and measure its recall. Beam's own options may follow"
 OPTIONS = IndexOptions
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("output", metavar="OUTPUT", help="a folder or bucket URL")
+    parser.add_argument(
+        "output", metavar="OUTPUT", nargs="?", help="a folder or bucket URL; not needed for --plan --vectors"
+    )
 
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
-    """Builds, measures, publishes, reports."""
-    from ..index import run_index
+    """Builds or updates, measures, publishes, reports; or plans; or rolls back."""
+    options = IndexOptions.from_args(args)
+    if options.plan:
+        from ..index_plan import print_plan
 
-    none_left(rest, "index")
-    published, settings = run_index(args.output, IndexOptions.from_args(args))
-    recall = settings["recall_at_10"]
+        print_plan(args.output, options)
+        return 0
+    if not args.output:
+        raise UsageError("say which OUTPUT to index; only --plan --vectors N goes without")
+    from ..index import rollback, update_index
+
+    if options.rollback:
+        published = rollback(args.output, options.name)
+        print(f"snapshot {published.number}: index {options.name} is {published.indexes[options.name].path} again")
+        return 0
+    published, settings = update_index(args.output, options, rest)
+    print(f"snapshot {published.number}: {settings['why']}")
     print(
-        f"snapshot {published.number}: index {args.name}, {settings['kind']}, {settings['vectors']} frames"
+        f"index {options.name}: {settings['kind']}, {settings['vectors']} frames"
         f"{'' if settings['nprobe'] is None else ', nprobe ' + str(settings['nprobe'])}; recall@10 "
-        f"{recall['frame_queries']['recall']:.4f} ({recall['frame_queries']['queries']} frame queries), "
-        f"{recall['text_queries']['recall']:.4f} ({recall['text_queries']['queries']} text queries)"
+        + ", ".join(
+            f"{one['recall']:.4f} [{one['low']:.4f}, {one['high']:.4f}] ({one['queries']} {kind.replace('_', ' ')})"
+            for kind, one in settings["recall_at_10"].items()
+        )
+        + f"; {settings['recall']['latency_ms']:.2f} ms a query"
     )
     return 0

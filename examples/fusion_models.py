@@ -1,0 +1,237 @@
+"""Six ways to make one vector of what is seen, heard and said in a window. All have one interface:
+
+    forward(frame, frame_valid, audio, text, present) -> float32 [B, F], unit length
+
+    frame        float32 [B, T, D]  unit vectors; zeros where there is no frame
+    frame_valid  bool    [B, T]     whether the tick has a frame
+    audio        float32 [B, T, A]  sound measures as stored; zeros where there is no sound
+    text         float32 [B, E]     sentence embedding; zeros where nothing is said
+    present      bool    [B, 3]     whether frame, audio, text count: a missing one must not matter
+
+`dimension` is F. Each module can be written as TorchScript, which `reelbeam extract --fuse FILE` loads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of the inputs, and of what is inside and comes out."""
+
+    ticks: int
+    frame: int
+    audio: int
+    text: int
+    hidden: int = 64
+    fused: int = 64
+
+
+class Encoders(nn.Module):
+    """Each modality as tokens of one size: frames and sound [B, T, H] with their place in time, text [B, 1, H]."""
+
+    def __init__(self, sizes: Sizes):
+        super().__init__()
+        h = sizes.hidden
+        self.frame = nn.Linear(sizes.frame, h)
+        self.audio = nn.Linear(sizes.audio, h)
+        self.text = nn.Linear(sizes.text, h)
+        self.place = nn.Parameter(torch.randn(sizes.ticks, h) * 0.1)
+        self.frame_time = nn.Conv1d(h, h, 3, padding=1)
+        self.audio_time = nn.Conv1d(h, h, 3, padding=1)
+        self.audio_mean: Tensor
+        self.audio_std: Tensor
+        self.register_buffer("audio_mean", torch.zeros(sizes.audio))
+        self.register_buffer("audio_std", torch.ones(sizes.audio))
+
+    def forward(self, frame: Tensor, frame_valid: Tensor, audio: Tensor, text: Tensor, present: Tensor) -> Tensor:
+        """Tokens [B, 2 T + 1, H]: frames, sound, text; those that do not count are zero."""
+        seen = (frame_valid & present[:, :1]).unsqueeze(-1).to(frame.dtype)
+        heard = present[:, 1:2].unsqueeze(-1).to(frame.dtype)
+        said = present[:, 2:].unsqueeze(-1).to(frame.dtype)
+        # Unit vectors have entries of about 1 / sqrt(size): scaled to about 1.
+        frames = self.frame(frame * frame.size(-1) ** 0.5) + self.place
+        frames = F.gelu(frames + self.frame_time((frames * seen).transpose(1, 2)).transpose(1, 2)) * seen
+        sounds = self.audio((audio - self.audio_mean) / self.audio_std) + self.place
+        sounds = F.gelu(sounds + self.audio_time((sounds * heard).transpose(1, 2)).transpose(1, 2)) * heard
+        words = F.gelu(self.text(text * text.size(-1) ** 0.5)).unsqueeze(1) * said
+        return F.dropout(torch.cat([frames, sounds, words], 1), 0.3, self.training)
+
+
+def token_mask(frame_valid: Tensor, present: Tensor) -> Tensor:
+    """Which of the tokens [B, 2 T + 1] count."""
+    heard = present[:, 1:2].expand(-1, frame_valid.size(1))
+    return torch.cat([frame_valid & present[:, :1], heard, present[:, 2:]], 1)
+
+
+def mean_of(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Mean over tokens [B, N, H] where mask [B, N] is set: [B, H]; zeros where none is."""
+    weight = mask.unsqueeze(-1).to(tokens.dtype)
+    return (tokens * weight).sum(1) / weight.sum(1).clamp(min=1.0)
+
+
+def modalities(tokens: Tensor, mask: Tensor) -> Tensor:
+    """The mean token of each modality: [B, 3, H]."""
+    t = (tokens.size(1) - 1) // 2
+    seen, heard = mean_of(tokens[:, :t], mask[:, :t]), mean_of(tokens[:, t : 2 * t], mask[:, t : 2 * t])
+    return torch.stack([seen, heard, tokens[:, 2 * t]], 1)
+
+
+def two_layers(size_in: int, size_out: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(size_in, hidden), nn.GELU(), nn.Dropout(0.1), nn.Linear(hidden, size_out))
+
+
+class Fusion(nn.Module):
+    """What all have in common: encoders before, a unit vector after."""
+
+    def __init__(self, sizes: Sizes):
+        super().__init__()
+        self.dimension = sizes.fused
+        self.encoders = Encoders(sizes)
+
+    def forward(self, frame: Tensor, frame_valid: Tensor, audio: Tensor, text: Tensor, present: Tensor) -> Tensor:
+        tokens = self.encoders(frame, frame_valid, audio, text, present)
+        return F.normalize(self.fuse(tokens, token_mask(frame_valid, present), present), dim=-1)
+
+    def fuse(self, tokens: Tensor, mask: Tensor, present: Tensor) -> Tensor:
+        """[B, 2 T + 1, H] to [B, F]."""
+        return tokens[:, 0]
+
+
+class Early(Fusion):
+    """Concatenation: the modalities' mean tokens side by side, then two layers."""
+
+    def __init__(self, sizes: Sizes):
+        super().__init__(sizes)
+        self.join = two_layers(3 * sizes.hidden + 3, sizes.fused, 2 * sizes.hidden)
+
+    def fuse(self, tokens: Tensor, mask: Tensor, present: Tensor) -> Tensor:
+        return self.join(torch.cat([modalities(tokens, mask).flatten(1), present.to(tokens.dtype)], 1))
+
+
+class Intermediate(Fusion):
+    """Two layers for each modality alone, then their sum, gated by each other: h_m * sigmoid(W [h_1 h_2 h_3])."""
+
+    def __init__(self, sizes: Sizes):
+        super().__init__(sizes)
+        h = sizes.hidden
+        self.alone = nn.ModuleList([two_layers(h, h, h) for _ in range(3)])
+        self.gate = nn.Linear(3 * h, 3 * h)
+        self.join = nn.Linear(h, sizes.fused)
+
+    def fuse(self, tokens: Tensor, mask: Tensor, present: Tensor) -> Tensor:
+        means = modalities(tokens, mask)
+        deep = torch.stack([layers(means[:, at]) for at, layers in enumerate(self.alone)], 1)
+        deep = deep * present.unsqueeze(-1).to(deep.dtype)
+        gated = deep * torch.sigmoid(self.gate(deep.flatten(1))).reshape(deep.shape)
+        return self.join(gated.sum(1))
+
+
+class Attention(Fusion):
+    """One learned query q looks at all tokens x: sum_i softmax_i(q . K x_i / sqrt(H)) V x_i."""
+
+    def __init__(self, sizes: Sizes):
+        super().__init__(sizes)
+        h = sizes.hidden
+        self.query = nn.Parameter(torch.randn(h))
+        self.keys, self.values = nn.Linear(h, h), nn.Linear(h, h)
+        self.join = two_layers(2 * h, sizes.fused, 2 * h)
+
+    def fuse(self, tokens: Tensor, mask: Tensor, present: Tensor) -> Tensor:
+        scores = (self.keys(tokens) @ self.query) / tokens.size(-1) ** 0.5
+        weights = torch.softmax(scores.masked_fill(~mask, -1e4), 1).unsqueeze(-1)
+        seen = (weights * self.values(tokens)).sum(1)
+        return self.join(torch.cat([seen, modalities(tokens, mask).sum(1)], 1))
+
+
+class Memory(Fusion):
+    """A memory that is written tick by tick: a GRU over frame and sound of each tick, which starts from the text."""
+
+    def __init__(self, sizes: Sizes):
+        super().__init__(sizes)
+        h = sizes.hidden
+        self.start = nn.Linear(h, h)
+        self.cell = nn.GRUCell(2 * h, h)
+        self.join = two_layers(2 * h, sizes.fused, h)
+
+    def fuse(self, tokens: Tensor, mask: Tensor, present: Tensor) -> Tensor:
+        t = (tokens.size(1) - 1) // 2
+        memory = torch.tanh(self.start(tokens[:, 2 * t]))
+        for tick in range(t):
+            memory = self.cell(torch.cat([tokens[:, tick], tokens[:, t + tick]], 1), memory)
+        return self.join(torch.cat([memory, modalities(tokens, mask).sum(1)], 1))
+
+
+class Hierarchical(Fusion):
+    """Pairs first, then the three pairs: each level two layers over a concatenation."""
+
+    def __init__(self, sizes: Sizes):
+        super().__init__(sizes)
+        h = sizes.hidden
+        self.pair = two_layers(2 * h, h, h)
+        self.join = two_layers(3 * h + 3, sizes.fused, 2 * h)
+
+    def fuse(self, tokens: Tensor, mask: Tensor, present: Tensor) -> Tensor:
+        m = modalities(tokens, mask)
+        seen_heard = self.pair(torch.cat([m[:, 0], m[:, 1]], 1))
+        seen_said = self.pair(torch.cat([m[:, 0], m[:, 2]], 1))
+        heard_said = self.pair(torch.cat([m[:, 1], m[:, 2]], 1))
+        return self.join(torch.cat([seen_heard, seen_said, heard_said, present.to(tokens.dtype)], 1))
+
+
+class Transformer(Fusion):
+    """Cross-modal: a summary token and all tokens look at each other, in two layers of four heads."""
+
+    def __init__(self, sizes: Sizes):
+        super().__init__(sizes)
+        h = sizes.hidden
+        self.summary = nn.Parameter(torch.randn(h) * 0.1)
+        self.kind = nn.Parameter(torch.randn(3, h) * 0.1)
+        self.layers = nn.ModuleList([Layer(h) for _ in range(2)])
+        self.join = nn.Linear(2 * h, sizes.fused)
+
+    def fuse(self, tokens: Tensor, mask: Tensor, present: Tensor) -> Tensor:
+        batch, t = tokens.size(0), (tokens.size(1) - 1) // 2
+        kinds = torch.cat([self.kind[:1].expand(t, -1), self.kind[1:2].expand(t, -1), self.kind[2:]], 0)
+        x = torch.cat([self.summary.expand(batch, 1, -1), tokens + kinds], 1)
+        counts = torch.cat([torch.ones_like(mask[:, :1]), mask], 1)
+        for layer in self.layers:
+            x = layer(x, counts)
+        return self.join(torch.cat([x[:, 0], modalities(tokens, mask).sum(1)], 1))
+
+
+class Layer(nn.Module):
+    """x + attention(norm(x)), then x + two layers(norm(x)). Four heads."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.before, self.after = nn.LayerNorm(size), nn.LayerNorm(size)
+        self.qkv, self.out = nn.Linear(size, 3 * size), nn.Linear(size, size)
+        self.deep = two_layers(size, size, 2 * size)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        batch, n, size = x.shape
+        qkv = self.qkv(self.before(x)).reshape(batch, n, 3, 4, size // 4).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], mask[:, None, None, :])
+        x = x + self.out(seen.transpose(1, 2).reshape(batch, n, size))
+        return x + self.deep(self.after(x))
+
+
+KINDS: dict[str, type[Fusion]] = {
+    "early": Early,
+    "intermediate": Intermediate,
+    "attention": Attention,
+    "memory": Memory,
+    "hierarchical": Hierarchical,
+    "transformer": Transformer,
+}
+
+
+def export(fusion: Fusion, file: str) -> None:
+    """Writes the module as TorchScript with `dimension`, as `reelbeam extract --fuse` reads it."""
+    torch.jit.script(fusion.eval()).save(file)

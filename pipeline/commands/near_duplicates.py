@@ -1,0 +1,31 @@
+"""reelbeam near-duplicates OUTPUT"""
+
+from __future__ import annotations
+
+import argparse
+
+from ..retrieve_options import NearDuplicatesOptions
+from .base import none_left
+from .tables import show
+
+HELP = "spans that repeat, within and across videos"
+OPTIONS = NearDuplicatesOptions
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", metavar="OUTPUT", help="a folder or bucket URL")
+
+
+def run(args: argparse.Namespace, rest: list[str]) -> int:
+    """Finds and shows them."""
+    from ..open_index import open_index
+    from ..retrieve import near_duplicates
+
+    none_left(rest, "near-duplicates")
+    options = NearDuplicatesOptions.from_args(args)
+    found, threshold, clarity = near_duplicates(open_index(args.output, options.name), options.threshold, options.least)
+    title = f"{len(found)} pairs at cosine {threshold:.4f} and above" + (
+        "" if options.threshold else f", chosen with clarity {clarity:.2f}"
+    )
+    show(found, options, title, {"threshold": threshold, "clarity": clarity})
+    return 0

@@ -1,0 +1,30 @@
+"""reelbeam tag OUTPUT LABELS.txt"""
+
+from __future__ import annotations
+
+import argparse
+
+from ..retrieve_options import TagOptions
+from .base import none_left
+from .tables import show
+
+HELP = "the labels that fit each window best, out of a list"
+OPTIONS = TagOptions
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", metavar="OUTPUT", help="a folder or bucket URL")
+    parser.add_argument("labels", metavar="LABELS.txt", help="one label a line")
+
+
+def run(args: argparse.Namespace, rest: list[str]) -> int:
+    """Labels every window."""
+    from ..describe import read_labels, tag
+    from ..read import Dataset
+
+    none_left(rest, "tag")
+    options = TagOptions.from_args(args)
+    labels = read_labels(args.labels)
+    found = tag(Dataset.open(args.output), labels, options.device, options.top)
+    show(found, options, f"{len(labels)} labels")
+    return 0

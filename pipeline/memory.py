@@ -1,0 +1,67 @@
+"""Memory for batches: used again once nobody holds it, because fresh pages cost more than what is copied into them."""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+
+import numpy as np
+
+_OURS_ALONE = 3
+"""References to an array that only Recycled knows: in its list, as a loop's variable, as getrefcount's argument."""
+
+
+class Recycled:
+    """Arrays of any shape from a few pieces of memory, which are lent again when no array or tensor uses them any more."""
+
+    def __init__(self) -> None:
+        self._pieces: list[np.ndarray] = []
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__init__()  # type: ignore[misc]  # another process has memory of its own
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Like numpy.empty. Arrays of objects are always new."""
+        if dtype.hasobject:
+            return np.empty(shape, dtype)
+        count = math.prod(shape)
+        size = count * dtype.itemsize
+        with self._lock:
+            for piece in self._pieces:
+                if sys.getrefcount(piece) <= _OURS_ALONE and size <= len(piece) <= 2 * size + 64:
+                    break
+            else:
+                piece = np.empty(size + size // 4, np.uint8)
+                self._drop_unused()
+                self._pieces.append(piece)
+            return piece[:size].view(dtype).reshape(shape)
+
+    def _drop_unused(self) -> None:
+        """Forgets pieces that are free and did not fit."""
+        free = [at for at, piece in enumerate(self._pieces) if sys.getrefcount(piece) <= _OURS_ALONE]
+        for at in reversed(free[MOST_FREE:]):
+            del self._pieces[at]
+
+
+MOST_FREE = 16
+"""Free pieces kept for later: a few a column."""
+
+
+class Owner:
+    """Lends memory that Arrow has allocated for us to NumPy as writable: torch warns of tensors that are not."""
+
+    def __init__(self, values: np.ndarray):
+        self.values = values
+        lent = dict(values.__array_interface__)
+        lent["data"] = (lent["data"][0], False)
+        self.__array_interface__ = lent
+
+
+def writable(values: np.ndarray) -> np.ndarray:
+    """The same memory, marked writable. Only for arrays whose memory is nobody else's."""
+    return values if values.flags.writeable else np.asarray(Owner(values))

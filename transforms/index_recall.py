@@ -1,0 +1,162 @@
+"""Recall of an index: what share of the exact k best it finds, how sure that is, and what nprobe it takes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+RECALL_AT = (1, 10, 100)
+RECALL_K = 10
+"""The k that nprobe is tuned for and that the gate asks for."""
+
+TIE = 1e-5
+"""Scores closer than this are the same: near-duplicate frames of a still scene tie, and any of them is right."""
+
+TARGET_ABOVE_GATE = 0.5
+"""nprobe is tuned halfway between the gate and 1, so that the next night's rows do not fall under it at once."""
+
+CONFIDENCE_Z = 1.96
+"""Standard deviations of a 95% interval."""
+
+LATENCY_QUERIES = 50
+"""Queries that are asked one by one to time them."""
+
+Search = Callable[[np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
+"""(queries float32 [q, D], k, nprobe) -> scores float32 [q, k], ids int64 [q, k]."""
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Share of the exact k best that an index finds, over some queries, with its 95% interval."""
+
+    recall: float
+    queries: int
+    k: int = RECALL_K
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's, over queries: hits of one query hang together, and no share varies more than a yes or no."""
+        return wilson(self.recall, self.queries)
+
+    def to_json(self) -> dict[str, float | int]:
+        low, high = self.interval
+        return {"recall": self.recall, "low": low, "high": high, "queries": self.queries, "k": self.k}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Queries and their exact answers. `own` is the id of the query itself, which does not count; -1 for none."""
+
+    name: str
+    vectors: np.ndarray
+    own: np.ndarray
+    scores: np.ndarray
+    ids: np.ndarray
+
+    @property
+    def queries(self) -> int:
+        return len(self.vectors)
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one nprobe gives: recall by the name of the queries and by k, and milliseconds a query."""
+
+    nprobe: int | None
+    recalls: dict[str, dict[int, Recall]]
+    latency_ms: float
+    """Median of single queries."""
+    batch_ms: float
+    """A query, when all are asked at once."""
+
+    def worst(self, k: int = RECALL_K) -> float:
+        return min(found[k].recall for found in self.recalls.values())
+
+    def to_json(self) -> dict[str, object]:
+        recalls = {
+            name: {str(k): recall.to_json() for k, recall in found.items()} for name, found in self.recalls.items()
+        }
+        return {"nprobe": self.nprobe, "latency_ms": self.latency_ms, "batch_ms": self.batch_ms, **recalls}
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share seen in `count` trials.
+
+    Source: E. B. Wilson, Journal of the American Statistical Association 22 (1927), 209-212.
+
+    >>> [round(bound, 3) for bound in wilson(1.0, 100)], [round(bound, 3) for bound in wilson(0.5, 100)]
+    ([0.963, 1.0], [0.404, 0.596])
+    """
+    if not count:
+        return 0.0, 1.0
+    z2 = CONFIDENCE_Z**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = CONFIDENCE_Z / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))  # rounding may cross the share
+
+
+def drop_own(scores: np.ndarray, ids: np.ndarray, k: int, without: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Takes each query's own id out of its results, keeping k."""
+    if without is None:
+        return scores[:, :k], ids[:, :k]
+    own = np.argsort(ids == without[:, None], axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, own, 1), np.take_along_axis(ids, own, 1)
+
+
+def recall(found_scores: np.ndarray, found_ids: np.ndarray, exact_scores: np.ndarray, exact_ids: np.ndarray) -> Recall:
+    """recall@k. A found vector counts when it is among the exact k best, or ties with the last of them."""
+    hits = wanted = 0
+    for scores, ids, true_scores, true_ids in zip(found_scores, found_ids, exact_scores, exact_ids, strict=True):
+        real = true_ids >= 0
+        wanted += int(real.sum())
+        worst = true_scores[real].min() if real.any() else np.inf
+        right = (ids >= 0) & (np.isin(ids, true_ids) | (scores >= worst - TIE))
+        hits += min(int(right.sum()), int(real.sum()))
+    return Recall(hits / wanted if wanted else 1.0, len(found_ids), exact_ids.shape[1])
+
+
+def recalls(truth: Truth, found_scores: np.ndarray, found_ids: np.ndarray) -> dict[int, Recall]:
+    """recall@1, 10 and 100 of the results for a truth's queries."""
+    return {k: recall(found_scores[:, :k], found_ids[:, :k], truth.scores[:, :k], truth.ids[:, :k]) for k in RECALL_AT}
+
+
+def measure(search: Search, truths: list[Truth], nprobe: int | None) -> Point:
+    """Recall and latency at one nprobe (None for an index without lists)."""
+    found, seconds, singles = {}, 0.0, []
+    for truth in truths:
+        started = time.perf_counter()
+        scores, ids = search(truth.vectors, max(RECALL_AT) + 1, nprobe or 1)
+        seconds += time.perf_counter() - started
+        found[truth.name] = recalls(truth, *drop_own(scores, ids, max(RECALL_AT), truth.own))
+        for at in range(min(LATENCY_QUERIES, truth.queries)):
+            started = time.perf_counter()
+            search(truth.vectors[at : at + 1], RECALL_K, nprobe or 1)
+            singles.append(1000 * (time.perf_counter() - started))
+    queries = sum(truth.queries for truth in truths)
+    return Point(nprobe, found, float(np.median(singles)) if singles else 0.0, 1000 * seconds / max(1, queries))
+
+
+def target_of(gate: float) -> float:
+    """The recall that nprobe is tuned to, so that the gate holds with room.
+
+    >>> target_of(0.9)
+    0.95
+    """
+    return gate + (1 - gate) * TARGET_ABOVE_GATE
+
+
+def tune(measured: Callable[[int | None], Point], lists: int, gate: float, first: int = 1) -> tuple[Point, list[Point]]:
+    """The smallest nprobe (a power of two) whose every recall@10 clears the gate with room, and all that was measured."""
+    if not lists:
+        point = measured(None)
+        return point, [point]
+    points, nprobe = [], min(first, lists)
+    while True:
+        points.append(measured(nprobe))
+        if points[-1].worst() >= target_of(gate) or nprobe >= lists:
+            return points[-1], points
+        nprobe = min(nprobe * 2, lists)
