@@ -20,6 +20,7 @@ from ..schemas.elements import Group, Probe, Video
 from ..schemas.errors import Failure, UsageError
 from ..schemas.tables import RowShape
 from ..transforms.decode import DecodeLimits
+from ..transforms.decode_command import NO_CUTS
 from ..transforms.discover import MEDIA_SUFFIXES, PlanUnits, ProbeVideos, list_videos, plan_units, probe_video
 from ..transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of
 from ..transforms.stage import Stage
@@ -153,7 +154,9 @@ def build_wave(
     grid = options.grid
     shape = job.profile.row_shape(grid.window_ticks)
     limits = DecodeLimits(
-        options.shot_threshold, timeout_s=options.decode_timeout_s, nvdec=options.decode_on == "nvdec"
+        options.shot_threshold if parts == EVERY_MODEL else NO_CUTS,  # known shots are carried over
+        timeout_s=options.decode_timeout_s,
+        nvdec=options.decode_on == "nvdec",
     )
     group_ms = int(GROUP_TICKS * 1000 / grid.tick_hz)
     probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos()

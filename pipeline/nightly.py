@@ -24,7 +24,7 @@ from ..schemas.tables import REMOVED
 from . import compact, extract, index, progress, remodel, sweep
 from .job import Job, check_same
 from .night_plan import Night, find_twins, plan, settle_suspects
-from .options import IndexOptions, KeepOptions, NightlyOptions
+from .options import IndexOptions, NightlyOptions
 from .publish import publish
 from .read import Dataset
 from .rows import renamed, rows_of, write_wave
@@ -104,10 +104,16 @@ def run(location: str, job: Job, options: NightlyOptions) -> NightReport:
     with report.timed("twins"):
         for at in range(0, len(doubles), job.options.wave_videos):
             copy_twins(job, doubles[at : at + job.options.wave_videos], night, report)
-    with report.timed("index"):
-        report.index = update_index(job.storage, options.part(IndexOptions))
-    with report.timed("tidy"):
-        tidy(job.storage, report, options, job.options.shard_mb * 1_000_000)
+    if snapshots.numbers(job.storage):
+        shard_bytes = job.options.shard_mb * 1_000_000
+        with report.timed("compact"):  # before the index, which remembers the shards that it was built from
+            made = compact.compact(job.storage, report.run, shard_bytes, options.compact_from, options.removed_share)
+            report.compacted = made is not None
+        with report.timed("index"):
+            report.index = update_index(job.storage, options.part(IndexOptions))
+        with report.timed("sweep"):
+            swept = sweep.sweep(job.storage, options.keep_snapshots, options.sweep_after_h * 3600)
+            report.swept = {name: value for name, value in asdict(swept).items() if value}
     current = snapshots.latest(job.storage)
     report.snapshot_after = current.number if current else None
     if report.changed:
@@ -193,13 +199,3 @@ def without_indexes(parent: Snapshot | None) -> Snapshot:
     if parent.counts["frames"]:
         return parent
     return replace(parent, number=parent.number + 1, parent=parent.number, created_at=snapshots.now(), indexes={})
-
-
-def tidy(storage: Storage, report: NightReport, options: KeepOptions, shard_bytes: int) -> None:
-    """Compacts what is due, lets old snapshots go, and sweeps."""
-    if not snapshots.numbers(storage):
-        return
-    compacted = compact.compact(storage, report.run, shard_bytes, options.compact_from, options.removed_share)
-    report.compacted = compacted is not None
-    swept = sweep.sweep(storage, options.keep_snapshots, options.sweep_after_h * 3600)
-    report.swept = {name: value for name, value in asdict(swept).items() if value}

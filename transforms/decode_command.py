@@ -11,6 +11,9 @@ import ffmpeg
 from ..schemas.elements import SAMPLE_RATE_HZ, Grid, Probe, Unit
 from .ffmpeg import guarded_input
 
+NO_CUTS = 1.0
+"""A shot threshold that no scene score is above: cuts are not looked for, which saves a pass over every frame."""
+
 SHOT_PIXELS = (64, 36)
 """Shots are found on small pictures of every frame: 3% of the decode time, and noise is averaged out. In colour: grey
 misses cuts between scenes of like brightness (20 of 73 in the sample bucket at a threshold of 0.3)."""
@@ -98,9 +101,10 @@ def decode_command(
         last_pts = math.ceil((plan.video_end_s + probe.zero_s) / probe.time_base)
         context_pts = math.ceil((plan.video_start_s - 2 + probe.zero_s) / probe.time_base)
         pictures = media[str(probe.video_stream)].filter("trim", start_pts=context_pts, end_pts=last_pts)
-        pictures = pictures.filter_multi_output("split")
+        finds_cuts = shot_threshold < NO_CUTS
+        both = pictures.filter_multi_output("split") if finds_cuts else None
         this, previous = (tick_expression(probe, grid, name) for name in ("pts", "prev_selected_pts"))
-        frames = pictures.stream(0).filter(
+        frames = (both.stream(0) if both else pictures).filter(
             "select", f"gte(pts,{first_pts})*if(isnan(prev_selected_pts),1,gt({this},{previous}))"
         )
         frames = (
@@ -108,18 +112,17 @@ def decode_command(
             .filter("metadata", mode="add", key="tick", value="1")
             .filter("metadata", mode="print", key="tick", file="pipe:{pipe1}", direct=1)
         )
-        width, height = SHOT_PIXELS
-        cuts = (
-            pictures.stream(1)
-            .filter("scale", width, height, flags="fast_bilinear")
-            .filter("format", "rgb24")
-            .filter("select", f"gt(scene,{shot_threshold})")
-            .filter("metadata", mode="print", key="lavfi.scene_score", file="pipe:{pipe2}", direct=1)
-        )
-        outputs += [
-            ffmpeg.output(frames, "pipe:{pipe0}", format="rawvideo", fps_mode="passthrough"),
-            ffmpeg.output(cuts, "-", format="null", fps_mode="passthrough"),
-        ]
+        outputs.append(ffmpeg.output(frames, "pipe:{pipe0}", format="rawvideo", fps_mode="passthrough"))
+        if both:
+            width, height = SHOT_PIXELS
+            cuts = (
+                both.stream(1)
+                .filter("scale", width, height, flags="fast_bilinear")
+                .filter("format", "rgb24")
+                .filter("select", f"gt(scene,{shot_threshold})")
+                .filter("metadata", mode="print", key="lavfi.scene_score", file="pipe:{pipe2}", direct=1)
+            )
+            outputs.append(ffmpeg.output(cuts, "-", format="null", fps_mode="passthrough"))
     if probe.audio_stream is not None:
         start, end = (float(at + probe.zero_s) for at in (plan.sound_start_s, plan.sound_end_s))
         # a graph of its own: where the picture's size changes, ffmpeg starts the pictures' graph anew, and only that one
