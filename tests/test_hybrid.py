@@ -1,0 +1,101 @@
+"""Search in speech and in fused embeddings is exact; lists join by rank; a phrase is found where it was said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from reelbeam.pipeline.hybrid import fused_ranks, nearest_rows, phrase_moments
+from reelbeam.pipeline.search import Moment
+from reelbeam.schemas.errors import UsageError
+from reelbeam.schemas.tables import RowShape, example_windows, tensor
+
+SHAPE = RowShape(4, 8, 5, 6, 7)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Stands for a dataset: one table in pieces."""
+
+    table: pa.Table
+    piece: int = 7
+
+    def batches(self, columns: Sequence[str]) -> Any:
+        for start in range(0, len(self.table), self.piece):
+            part = self.table.slice(start, self.piece).select(columns).combine_chunks()
+            yield np.arange(start, start + len(part)), part.to_batches()[0]
+
+
+@pytest.mark.parametrize("column", ["text_embedding", "fused_embedding"])
+def test_the_nearest_windows_are_those_of_brute_force(column: str) -> None:
+    table = example_windows(60, 5, SHAPE)
+    vectors = tensor(table, column).astype(np.float32)
+    query = np.random.default_rng(1).normal(size=vectors.shape[1]).astype(np.float32)
+    query /= np.linalg.norm(query)
+    there = table[column].is_valid().to_numpy()
+    scores = np.where(there, vectors @ query, -np.inf)
+    best = np.argsort(-scores, kind="stable")[:9]
+    found = nearest_rows(Rows(table), column, query, 9)  # type: ignore[arg-type]
+    keys = list(zip(table["video_id"].to_pylist(), table["start_ms"].to_pylist(), strict=True))
+    assert [(one.video_id, one.start_ms) for one in found] == [keys[at] for at in best]
+    assert [one.score for one in found] == pytest.approx(scores[best], abs=1e-3)
+
+
+def moment(video: str, at_ms: int, score: float = 0.5) -> Moment:
+    return Moment(f"/{video}", video, at_ms, at_ms + 1000, at_ms, score, "")
+
+
+def test_what_two_lists_find_wins_over_what_one_finds_as_high() -> None:
+    frames = [moment("a", 1000), moment("b", 2000), moment("a", 3000)]
+    speech = [moment("c", 0), moment("b", 9000)]
+    joined = fused_ranks([frames, speech], 5, 10_000)
+    assert [(one.video_id, one.best_ms) for one in joined] == [("a", 1000), ("b", 2000), ("c", 0)]
+    assert [one.score for one in joined] == pytest.approx([1.0, 1.0, 1.0])
+    assert fused_ranks([frames, []], 1, 10_000)[0].video_id == "a"
+
+
+def spoken(windows: Sequence[tuple[str, int, str]]) -> Rows:
+    """Windows of (video, number, what is said), a word each 100 ms."""
+    table = example_windows(len(windows), 1, SHAPE)
+    said = [
+        [
+            {"word": word, "start_ms": 10_000 * at + 100 * n, "end_ms": 10_000 * at + 100 * n + 90, "probability": 1.0}
+            for n, word in enumerate(text.split())
+        ]
+        for _, at, text in windows
+    ]
+    columns = {
+        "video_id": [video for video, _, _ in windows],
+        "window": [at for _, at, _ in windows],
+        "text": [text for _, _, text in windows],
+        "words": said,
+    }
+    for name, values in columns.items():
+        place = table.schema.get_field_index(name)
+        field = table.schema.field(name)
+        table = table.set_column(place, field, pa.array(values, field.type))
+    return Rows(table, 2)
+
+
+def test_a_phrase_is_found_whatever_its_case_and_punctuation_also_across_windows() -> None:
+    rows = spoken(
+        [
+            ("a", 0, "We came to the Old"),
+            ("a", 1, "bridge, and crossed it."),
+            ("b", 0, "The bridge is old"),
+            ("b", 2, "old bridge"),
+            ("c", 3, "An old"),
+            ("d", 4, "bridge"),
+        ]
+    )
+    found = phrase_moments(rows, "old bridge", 10)  # type: ignore[arg-type]
+    assert [(one.video_id, one.start_ms, one.end_ms) for one in found] == [("a", 400, 10_090), ("b", 20_000, 20_190)]
+    assert phrase_moments(rows, "old bridge", 1)[0].video_id == "a"  # type: ignore[arg-type]
+    assert phrase_moments(rows, "bridge old", 5) == []  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no word"):
+        phrase_moments(rows, "...", 5)  # type: ignore[arg-type]
