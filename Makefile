@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SAMPLES := examples/sample_bucket
 OUT := demo_output/features
 
-.PHONY: demo test test-slow lint types bench bench-gpu clean setup system
+.PHONY: demo test test-slow test-long lint types bench bench-gpu clean setup system
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.done
@@ -29,11 +29,15 @@ demo: setup
 
 test: setup
 	@./deploy/system_packages.sh espeak-ng
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow and not long'
 
 test-slow: setup
 	@./deploy/system_packages.sh espeak-ng
 	$(BIN)/python -m pytest -m slow -s
+
+test-long: setup
+	@./deploy/system_packages.sh espeak-ng
+	$(BIN)/python -m pytest -m long -s
 
 lint: setup
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
     python -m benchmarks.end_to_end [--rounds 3] [--words] [--gate]
 
-Every run is a fresh process with a fresh output; `reelbeam` is two, extract and index. Ratios are taken within a round,
+Every run is a fresh process with a fresh output. Ratios are taken within a round,
 so that a machine that is busy for minutes slows both sides; the median over rounds is what counts. Whole wall time is
 compared: interpreter, imports and loading of models included.
 """
@@ -113,21 +113,20 @@ def naive(batch: int, words: bool = False) -> Run:
 
 
 def reelbeam() -> Run:
-    """`reelbeam extract` and `reelbeam index`, once each."""
+    """`reelbeam nightly`, once: what is extracted, indexed and verified by one process."""
     output = fresh(WORK / "reelbeam_output")
-    command = ["-m", "benchmarks.reelbeam_run"]
-    extract = measure.run([*command, "extract", str(media.FOLDER), str(output), "--models", str(weights.MODELS_FILE)])
-    index = measure.run([*command, "index", str(output)])
-    took, built, counted = extract.report["seconds"], index.report["seconds"], extract.report["stages"]
+    flags = ["--models", str(weights.MODELS_FILE), "--fuse", "none"]  # the naive script has nothing like it
+    night = measure.run(["-m", "benchmarks.reelbeam_run", "nightly", str(media.FOLDER), str(output), *flags])
+    took, counted = night.report["seconds"], night.report["stages"]
 
     def of(stage: str, counter: str = "busy_ms") -> float:
         return counted.get(stage, {}).get(counter, 0) / 1000
 
     return run_of(
-        [extract, index],
+        [night],
         {
-            "start": took["start"] + built["start"],
-            "load models": took["prepare"] + took["wait_for_models"] + built["wait_for_models"],
+            "start": took["start"],
+            "load models": took["prepare"] + took["wait_for_models"],
             "plan": took["plan"] + of("probe"),
             "decode": of("decode", "wait_ms"),
             "CLIP": of("embed_frames"),
@@ -135,7 +134,7 @@ def reelbeam() -> Run:
             "sound": of("measure_audio"),
             "text": of("embed_text"),
             "rows and files": of("align") + of("write_shards") + took["publish"],
-            "index": built["run"] - built["wait_for_models"],
+            "index": took["index"],
         },
     )
 

@@ -45,12 +45,16 @@ def main() -> int:
     from reelbeam.pipeline import cli
 
     command = sys.argv[1]
-    if command == "extract":
+    if command in ("extract", "nightly"):
         from reelbeam.models import profiles
-        from reelbeam.pipeline import extract, job
+        from reelbeam.pipeline import extract, index, index_queries, job, nightly
         from reelbeam.transforms import embed_frames, embed_text, measure_audio, transcribe
 
         watch(job, "prepare", "prepare")
+        if command == "nightly":
+            watch(nightly, "plan", "plan")
+            watch(nightly, "update_index", "index")
+            watch(index_queries, "loaded", "index_waits_for_models")
         for phase in ("plan", "run", "publish"):
             watch(extract, phase, phase)
         for module in (embed_frames, transcribe, measure_audio, embed_text):

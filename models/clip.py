@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 WORTH_BF16 = 20_000_000
 """Visual parameters above which bfloat16 pays on a CPU that has it; a small network is bound by memory, not by GEMM."""
 
-SHAPE_STEP = 8
-"""Batches are padded to a multiple of this: each new shape costs a CPU kernel its first, slow call."""
+CPU_BATCH = 8
+"""On a CPU every batch has exactly this size, padded: one shape, so that an embedding never depends on what else is in the
+batch, to the last bit, and a run that was killed stores what an undisturbed one does. Larger batches are 6% faster."""
 
 
 @dataclass(frozen=True)
@@ -163,16 +164,15 @@ class ClipEncoder:
 
         parts = []
         with torch.inference_mode():
-            for start in range(0, len(frames), self.spec.batch_size):
-                batch = frames[start : start + self.spec.batch_size]
-                padded = -(-len(batch) // SHAPE_STEP) * SHAPE_STEP
-                if padded > len(batch):
-                    batch = np.concatenate([batch, np.zeros((padded - len(batch), *batch.shape[1:]), np.uint8)])
+            size = CPU_BATCH if self.device == "cpu" else self.spec.batch_size
+            for start in range(0, len(frames), size):
+                batch = frames[start : start + size]
+                count = len(batch)
+                if count < size:
+                    batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.uint8)])
                 pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device).permute(0, 3, 1, 2)
                 found = self.model.encode_image(self._prepare(pixels)).float()
-                parts.append(
-                    torch.nn.functional.normalize(found, dim=-1)[: min(self.spec.batch_size, len(frames) - start)]
-                )
+                parts.append(torch.nn.functional.normalize(found, dim=-1)[:count])
         return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, self.spec.dimension), np.float32)
 
     def _prepare(self, pixels: torch.Tensor) -> torch.Tensor:

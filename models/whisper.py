@@ -31,6 +31,7 @@ from .whisper_engines import (
     Engine,
     OpenaiEngine,
     TimedWord,
+    padded_frames,
     weights_sha256,
 )
 
@@ -173,14 +174,15 @@ class Transcriber:
 
 
 def plan_batches(lengths: Sequence[int], languages: Sequence[str], size: int) -> list[tuple[str, list[int]]]:
-    """Batches of indices, each of one language, longest chunks first, ties in the given order.
+    """Batches of indices, each of one language and one padded length, longest chunks first, ties in the given order.
 
     >>> plan_batches([5, 9, 7, 9], ["en", "en", "de", "en"], 2)
     [('de', [2]), ('en', [1, 3]), ('en', [0])]
     """
+    padded = [padded_frames(length // HOP) for length in lengths]
     order = sorted(range(len(lengths)), key=lambda index: (languages[index], -lengths[index], index))
     batches = []
-    for language, same in groupby(order, key=lambda index: languages[index]):
+    for (language, _), same in groupby(order, key=lambda index: (languages[index], padded[index])):
         indices = list(same)
         batches += [(language, indices[first : first + size]) for first in range(0, len(indices), size)]
     return batches

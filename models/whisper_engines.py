@@ -26,9 +26,9 @@ CHUNK_SAMPLES = 30 * SAMPLE_RATE_HZ
 HOP = 160
 """Samples to a mel frame."""
 QUIET_FRAMES = 200
-"""Silence after the longest chunk of a batch, 2 s: with less, last words are lost."""
-FRAME_STEP = 200
-"""Few lengths, so that few kernels are set up."""
+"""Silence after a chunk, 2 s: with less, last words are lost."""
+FRAME_STEP = 1000
+"""10, 20 or 30 s. Only chunks of one such length share a batch: what one reads does not depend on a longer neighbour."""
 
 
 def compression_ratio(text: str) -> float:
@@ -38,10 +38,10 @@ def compression_ratio(text: str) -> float:
 
 
 def padded_frames(longest: int) -> int:
-    """Mel frames that a batch is padded to: Whisper was trained on 30 s, but less silence costs less and reads the same.
+    """Mel frames that a chunk is padded to: Whisper was trained on 30 s, but less silence costs less and reads the same.
 
-    >>> padded_frames(310), padded_frames(2950)
-    (600, 3000)
+    >>> padded_frames(310), padded_frames(1100), padded_frames(2950)
+    (1000, 2000, 3000)
     """
     return min(CHUNK_SAMPLES // HOP, -(-(longest + QUIET_FRAMES) // FRAME_STEP) * FRAME_STEP)
 

@@ -148,7 +148,7 @@ def talking(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., 
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_night_killed_at_25_random_moments_is_made_whole_by_the_next(talking: Path, tmp_path: Path) -> None:
     calm = World(talking, tmp_path / "calm")
     started = time.monotonic()
@@ -173,7 +173,7 @@ def test_a_night_killed_at_25_random_moments_is_made_whole_by_the_next(talking: 
         shutil.rmtree(world.output)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_nights_at_once_do_all_the_work_once_ten_times(talking: Path, tmp_path: Path) -> None:
     wanted = None
     for round_ in range(int(os.environ.get("REELBEAM_PAIRS", "10"))):

@@ -302,7 +302,7 @@ def test_an_index_of_another_model_is_built_anew(made: MadeDataset) -> None:
     assert index_delta.decide(dataset, {**settings, "dimension": 8}, change, options())[0] == "full"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_through_a_hundred_nights_recall_holds_and_ids_keep_their_meaning(tmp_path: Path) -> None:
     made = MadeDataset(tmp_path / "features", 16)
     made.add([WORLD.draw(4000, seed=1)])

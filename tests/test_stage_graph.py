@@ -21,7 +21,16 @@ from reelbeam.transforms.extract_rows import ExtractRows
 from reelbeam.transforms.measure_audio import MeasureAudio
 
 EXTRACT = "ExtractRows/"
-STEPS = ("DecodeUnits", "EmbedFrames", "TranscribeSpeech", "MeasureAudio", "AlignToWindows", "EmbedText", "Units")
+STEPS = (
+    "DecodeUnits",
+    "EmbedFrames",
+    "TranscribeSpeech",
+    "MeasureAudio",
+    "AlignToWindows",
+    "EmbedText",
+    "FuseModalities",
+    "Units",
+)
 
 
 def wave_stages(output: Path) -> list[Stage]:
