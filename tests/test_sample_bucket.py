@@ -16,9 +16,10 @@ from conftest import REPOSITORY, frame_times
 from reelbeam.models.profiles import OFFLINE_WHISPER
 from reelbeam.models.weights import resolve
 from reelbeam.pipeline.cli import main
+from reelbeam.pipeline.hybrid import search_in
 from reelbeam.pipeline.options import SearchOptions
 from reelbeam.pipeline.read import Dataset
-from reelbeam.pipeline.search import Index, query_vector
+from reelbeam.pipeline.search import Index, Moment, query_vector
 from reelbeam.schemas.tables import tensor
 from reelbeam.transforms.probe import probe_file
 
@@ -70,6 +71,28 @@ def test_the_top_moment_is_right_for_nine_of_ten_queries(made: Path) -> None:
             wrong.append(query["text"])
     print(f"{len(queries) - len(wrong)} of {len(queries)} queries right; wrong: {wrong}")
     assert len(wrong) <= 0.1 * len(queries), wrong
+
+
+def is_right(moment: Moment, query: dict[str, Any]) -> bool:
+    return any(
+        Path(moment.uri).name == true["file"] and moment.start_ms < true["end_ms"] and moment.end_ms > true["start_ms"]
+        for true in query["moments"]
+    )
+
+
+def test_hybrid_search_beats_each_single_one_on_mixed_queries(made: Path) -> None:
+    index = Index(Dataset.open(str(made)))
+    first, five, reciprocal = ({} for _ in range(3))
+    for where in ("frames", "speech", "fused", "all"):
+        ranks = []
+        for query in TRUTH["queries"]:
+            moments = search_in(index, where, query["text"], 10, "", "cpu")
+            ranks.append(next((rank for rank, moment in enumerate(moments, 1) if is_right(moment, query)), np.inf))
+        found = np.array(ranks)
+        first[where], five[where], reciprocal[where] = (found == 1).mean(), (found <= 5).mean(), (1 / found).mean()
+        print(f"{where}: right at 1 {first[where]:.2f}, at 5 {five[where]:.2f}, MRR {reciprocal[where]:.2f}")
+    for measure in (first, five, reciprocal):
+        assert measure["all"] == max(measure.values())
 
 
 @pytest.mark.parametrize("name", [name for name, video in VIDEOS.items() if video["shows"] and video["expect"] == "ok"])

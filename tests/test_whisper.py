@@ -6,7 +6,7 @@ import json
 import pickle
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +32,7 @@ from reelbeam.models.whisper import (
 )
 from reelbeam.schemas.elements import SAMPLE_RATE_HZ
 from reelbeam.schemas.errors import MissingWeights, UsageError
+from reelbeam.transforms.transcribe import video_languages
 
 MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
 RECORDINGS = {
@@ -358,3 +359,22 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
 def test_quantized_folders_are_refused() -> None:
     with pytest.raises(MissingWeights, match="float16"):
         ct2_weights.openai_state({"encoder/layer_0/ffn/linear_0/weight_scale": np.ones(1, np.float32)})
+
+
+class Polyglot:
+    """Stands for a model of several languages: the first sample of a chunk says which, the second how sure it is."""
+
+    must_detect = True
+
+    def detect_languages(self, chunks: Sequence[np.ndarray]) -> list[tuple[str, float]]:
+        return [(("en", "de")[int(chunk[0])], float(chunk[1])) for chunk in chunks]
+
+
+def heard(language: int, probability: float, seconds: int) -> np.ndarray:
+    return np.array([language, probability] + [0] * seconds, np.float32)
+
+
+def test_a_video_is_heard_in_the_language_that_its_longest_chunks_speak() -> None:
+    chunks = [heard(0, 0.9, 1), heard(1, 0.6, 20), heard(1, 0.5, 19), heard(0, 0.8, 18), heard(0, 0.9, 5)]
+    assert video_languages(["a"] * 5, chunks, Polyglot()) == ["de"] * 5  # the two short ones are not asked
+    assert video_languages(["a", "b", "b", "a", "a"], chunks, Polyglot()) == ["en", "de", "de", "en", "en"]
