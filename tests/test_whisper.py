@@ -232,7 +232,11 @@ def test_real_recordings_are_heard_word_for_word(engine: str) -> None:
 def test_words_and_order_do_not_depend_on_who_else_is_in_the_batch(engine: str) -> None:
     chunks = [spoken(SENTENCES[1]), spoken(SENTENCES[0])]
     together, again = model(engine).transcribe(chunks), model(engine).transcribe(chunks)
-    assert together == again
+    if engine == "faster-whisper":
+        assert together == again
+    for one, two in zip(together, again, strict=True):  # MKL may share its sums out otherwise on a busy machine
+        assert [word.word for word in one.words] == [word.word for word in two.words]
+        assert one.avg_logprob == pytest.approx(two.avg_logprob, abs=1e-3)
     assert together[0].text != together[1].text
     [alone] = model(engine).transcribe(chunks[:1])
     assert alone.text == together[0].text
