@@ -5,12 +5,10 @@ crash costs one wave and a rerun continues where the last commit stands.
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
@@ -126,7 +124,7 @@ def run(planned: Plan, job: Job) -> Report:
 
 def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
     """One Beam pipeline over some videos. What it writes is invisible until it is published."""
-    run = new_run()
+    run = snapshots.new_run()
     build = beam.Pipeline(runner=job.runner, options=job.beam)
     build_wave(build, videos, job, run)
     build.run().wait_until_finish()
@@ -139,11 +137,6 @@ def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
         read_table(job.storage, videos_info.path).to_pylist(),
         read_table(job.storage, failures_info.path).to_pylist() if failures_info else [],
     )
-
-
-def new_run() -> str:
-    """A name for a run: its time, and chance."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
 def build_wave(

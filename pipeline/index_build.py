@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +37,7 @@ from .index_queries import PROMPTS, TRUTH_K, Queries
 from .index_store import Searcher, array_bytes, local_copies, open_searcher, publish, put_scratch, scratch
 from .job import LOCAL_RUNNER
 from .options import IndexOptions, cores
+from .progress import beside
 from .read import Dataset, frame_vectors, shard_ids, shard_vectors
 
 log = logging.getLogger("reelbeam")
@@ -103,20 +102,15 @@ class Build:
 @contextmanager
 def progress(stage: str, total: int) -> Iterator[None]:
     """A log line now and then while the in-process runner works."""
-    before, over = metrics.totals().get(stage, {}).get("vectors", 0), threading.Event()
+    before = metrics.totals().get(stage, {}).get("vectors", 0)
 
-    def lines() -> None:
+    def lines(over: threading.Event) -> None:
         while not over.wait(PROGRESS_EVERY_S):
             done = metrics.totals().get(stage, {}).get("vectors", 0) - before
             log.info("index: %s, %d of %d vectors", stage.replace("_", " "), done, total)
 
-    thread = threading.Thread(target=lines, daemon=True)
-    thread.start()
-    try:
+    with beside(lines):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def count_vectors(dataset: Dataset, known: dict[str, int] | None = None) -> dict[str, int]:
@@ -440,7 +434,7 @@ def put_side_files(
 
 def new_folder(name: str) -> str:
     """A build's folder: by time and chance, so that two builders never meet."""
-    return f"indexes/{name}/{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    return f"indexes/{name}/{snapshots.new_run()}"
 
 
 def clear(storage: Storage, work: str) -> None:

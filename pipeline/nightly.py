@@ -73,7 +73,7 @@ class NightReport:
 
 def run(location: str, job: Job, options: NightlyOptions) -> NightReport:
     """The whole night. What was committed before an error stays, and the next run goes on from there."""
-    report = NightReport(extract.new_run(), location, snapshots.now())
+    report = NightReport(snapshots.new_run(), location, snapshots.now())
     now_ms = int(time.time() * 1000)
     current = snapshots.latest(job.storage)
     report.snapshot_before = report.snapshot_after = current.number if current else None
@@ -139,7 +139,7 @@ def keep_books(job: Job, night: Night, touched: Sequence[Video], now_ms: int) ->
         *({**books[video.video_id], "etag": video.etag, "missing_since_ms": 0} for video in touched),
     ]
     if rows:
-        wave = write_wave(job.storage, extract.new_run(), rows)
+        wave = write_wave(job.storage, snapshots.new_run(), rows)
         kept = frozenset(row["video_id"] for row in rows if row["status"] != REMOVED)
         published = publish(job, replace(wave, planned=books, kept=kept), gated=False)
         log.info("snapshot %d: the books of %d videos", published.number, len(rows))
@@ -148,7 +148,7 @@ def keep_books(job: Job, night: Night, touched: Sequence[Video], now_ms: int) ->
 def copy_twins(job: Job, doubles: Sequence[tuple[Video, str]], night: Night, report: NightReport) -> None:
     """Commits rows for videos whose bytes another video has: copied from its rows, not extracted again."""
     dataset = Dataset(job.storage, snapshots.load(job.storage))
-    books, run = dataset.videos, extract.new_run()
+    books, run = dataset.videos, snapshots.new_run()
     standing = dataset.standing_failures()
     rows, entries, failures = [], [], []
     held: dict[str, pa.Table | None] = {}

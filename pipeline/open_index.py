@@ -147,13 +147,7 @@ class Frames:
         scores, ids = self.nearest(query[None], k * HITS_A_MOMENT, Filter(**wanted))
         rows = self._rows(ids[0])
         hits = [
-            Hit(
-                float(score),
-                rows[at // self.ticks]["window"] * self.ticks + at % self.ticks,
-                int(rows[at // self.ticks]["shot"][at % self.ticks]),
-                rows[at // self.ticks],
-                at % self.ticks,
-            )
+            Hit.at(score, at % self.ticks, rows[at // self.ticks], self.ticks)
             for score, at in zip(scores[0].tolist(), ids[0].tolist(), strict=True)
             if at >= 0
         ]

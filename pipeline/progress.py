@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -47,6 +47,19 @@ def describe(totals: dict[str, dict[str, int]], videos: int, media_done_ms: int,
 
 
 @contextmanager
+def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Runs `work` on a thread of its own until the context ends; the event tells it so."""
+    over = threading.Event()
+    thread = threading.Thread(target=work, args=[over], daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextmanager
 def shown(videos: int, runner: str) -> Iterator[None]:
     """Shows progress until the context ends. Counters of other runners are not in this process: they show their own."""
     if runner != LOCAL_RUNNER:
@@ -55,7 +68,6 @@ def shown(videos: int, runner: str) -> Iterator[None]:
         return
     before = metrics.totals()
     started = time.monotonic()
-    over = threading.Event()
 
     def line() -> str:
         now = {
@@ -64,19 +76,14 @@ def shown(videos: int, runner: str) -> Iterator[None]:
         }
         return describe(now, videos, now.get("decode", {}).get("media_ms", 0), time.monotonic() - started)
 
-    def live() -> None:
+    def live(over: threading.Event) -> None:
         with Live(Text(""), console=Console(stderr=True), refresh_per_second=2, transient=True) as view:
             while not over.wait(0.5):
                 view.update(Text(line()))
 
-    def plain() -> None:
+    def plain(over: threading.Event) -> None:
         while not over.wait(PLAIN_EVERY_S):
             log.info("%s", line())
 
-    thread = threading.Thread(target=live if sys.stderr.isatty() else plain, daemon=True)
-    thread.start()
-    try:
+    with beside(live if sys.stderr.isatty() else plain):
         yield
-    finally:
-        over.set()
-        thread.join()

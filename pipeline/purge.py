@@ -13,7 +13,6 @@ from ..schemas.errors import GateError, UsageError
 from ..schemas.snapshot import ShardInfo, Snapshot, shard_path
 from ..schemas.storage import Storage
 from .compact import Rewrite, compacted, gather, rewrite, swapped
-from .extract import new_run
 from .nightly import update_index
 from .options import IndexOptions
 from .publish import count
@@ -46,7 +45,7 @@ def purge(storage: Storage, text: str, options: IndexOptions, sweep_after_s: flo
     if not any(True for _ in traces(storage, named)):
         raise UsageError(f"{storage.root} holds nothing of {text}; it is gone, or was never there")
     rewritten: dict[ShardInfo, Rewrite] = {}
-    run = new_run()
+    run = snapshots.new_run()
     after = snapshots.commit_next(storage, lambda parent: _without(storage, parent, named, run, rewritten))
     for name in after.indexes:
         update_index(storage, replace(options, name=name, full=True))  # a delta would keep the vectors

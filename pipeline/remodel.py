@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -25,8 +24,9 @@ from ..schemas.elements import Video
 from ..schemas.errors import CommitConflict, CorruptOutput
 from ..schemas.options import data_options
 from ..schemas.snapshot import ShardInfo, Snapshot, shard_path, stretches_of
-from ..schemas.tables import tensor_array, validate_windows, videos_schema
+from ..schemas.tables import tensor_array, validate_windows, videos_schema, with_column
 from ..transforms.discover import list_videos
+from ..transforms.embed_text import text_vectors
 from ..transforms.fuse import fused
 from ..transforms.write_shards import put_table, put_windows, read_receipt
 from . import extract
@@ -139,14 +139,11 @@ def carry(
 
 def with_text_embeddings(table: pa.Table, job: Job) -> pa.Table:
     """The sentence embedding of each row's text, null where nothing is said."""
-    texts = table["text"].to_pylist()
-    spoken = np.array([bool(text) for text in texts], bool)
-    values = np.zeros((len(texts), job.profile.text.dimension), np.float16)
-    if spoken.any():
-        found = loaded(job.profile.text, job.options.device).encode([text for text in texts if text])
-        values[spoken] = found.astype(np.float16)
-    place = table.schema.get_field_index("text_embedding")
-    return table.set_column(place, table.schema.field(place), tensor_array(values, spoken))
+    spec, device = job.profile.text, job.options.device
+    values, spoken = text_vectors(
+        table["text"].to_pylist(), lambda said: loaded(spec, device).encode(said), spec.dimension
+    )
+    return with_column(table, "text_embedding", tensor_array(values, spoken))
 
 
 def swap(

@@ -54,6 +54,11 @@ class Hit:
     row: dict[str, Any]
     column: int
 
+    @classmethod
+    def at(cls, score: float, place: int, row: dict[str, Any], ticks: int) -> Hit:
+        """The hit of an id, of which `place` is the tick within its row."""
+        return cls(score, row["window"] * ticks + place, int(row["shot"][place]), row, place)
+
 
 class Index:
     """An index and the dataset that its ids point into."""
@@ -105,8 +110,7 @@ class Index:
             row = rows.get(found // ticks)
             if row is None:  # it was removed after the index was built
                 continue
-            column = found % ticks
-            hits.append(Hit(score, row["window"] * ticks + column, int(row["shot"][column]), row, column))
+            hits.append(Hit.at(score, found % ticks, row, ticks))
         return merge_hits(hits, k, self.dataset.snapshot.grid)
 
 

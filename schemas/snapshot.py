@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -276,3 +277,8 @@ def commit_next(storage: Storage, make: Callable[[Snapshot | None], Snapshot]) -
 def now() -> str:
     """This instant, as a snapshot writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_run() -> str:
+    """A name for a run: its time, and chance."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"

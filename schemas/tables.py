@@ -268,6 +268,12 @@ def tensor_array(values: np.ndarray, valid: np.ndarray | None = None) -> pa.Arra
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(values), [bits, pa.py_buffer(values)])
 
 
+def with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    """The same table with other values in one of its columns."""
+    place = table.schema.get_field_index(name)
+    return table.set_column(place, table.schema.field(place), values)
+
+
 def validate_windows(table: pa.Table, shape: RowShape) -> None:
     """Raises CorruptOutput when rows break what the format promises: schema, order, spans, unit lengths, statuses."""
     if not table.schema.equals(windows_schema(shape)):

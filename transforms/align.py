@@ -54,6 +54,7 @@ def align(features: UnitFeatures, grid: Grid, shape: RowShape) -> UnitRows:
     spoken = [_spoken(features, windows[at], grid, bool(heard[at])) for at in kept]
     spans = [grid.window_ms(windows[at]) for at in kept]
     reason = next((f"{FAILED}: {failure.message}" for failure in features.failures), ABSENT)
+    schema = windows_schema(shape)
     columns = {
         "video_id": [unit.video.video_id] * len(kept),
         "uri": [unit.video.uri] * len(kept),
@@ -63,14 +64,13 @@ def align(features: UnitFeatures, grid: Grid, shape: RowShape) -> UnitRows:
         **{name: tensor_array(values[kept]) for name, values in {**frames, **sound}.items()},
         **{name: [row[name] for row in spoken] for name in (spoken[0] if spoken else ())},
         **{
-            name: pa.nulls(len(kept), windows_schema(shape).field(name).type)
+            name: pa.nulls(len(kept), schema.field(name).type)
             for name in ("text_embedding", "fused_embedding")
-            if name in windows_schema(shape).names
+            if name in schema.names
         },
         "frame_status": _statuses(frames["tick_valid"][kept], unit.probe.video_stream is not None, reason),
         "audio_status": _statuses(sound["tick_sound"][kept], unit.probe.audio_stream is not None, reason),
     }
-    schema = windows_schema(shape)
     table = (
         pa.table({name: columns[name] for name in schema.names}, schema=schema) if len(kept) else schema.empty_table()
     )

@@ -7,7 +7,7 @@ Bad: nothing of the input's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,7 +17,7 @@ import numpy as np
 from ..models.loaded import loaded, preload
 from ..models.text import TextSpec
 from ..schemas.elements import UnitRows
-from ..schemas.tables import tensor_array
+from ..schemas.tables import tensor_array, with_column
 from .metrics import StageMetrics
 
 
@@ -27,21 +27,29 @@ class SentenceEncoder(Protocol):
     def encode(self, texts: Sequence[str]) -> np.ndarray: ...
 
 
+def text_vectors(
+    texts: Sequence[str], encode: Callable[[list[str]], np.ndarray], dimension: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors float16 [n, E] of texts, and where there is one, bool [n]; `encode` sees no empty text, and is not called for none."""
+    spoken = np.array([bool(text) for text in texts], bool)
+    values = np.zeros((len(texts), dimension), np.float16)
+    if spoken.any():
+        values[spoken] = encode([text for text in texts if text]).astype(np.float16)
+    return values, spoken
+
+
 def embed_text(group: tuple[UnitRows, ...], encoder: SentenceEncoder) -> tuple[UnitRows, ...]:
     """Embeds the texts of all units of a group in one batch."""
     texts = [text for rows in group for text in rows.table["text"].to_pylist()]
-    spoken = np.array([bool(text) for text in texts], bool)
-    if not spoken.any():
+    if not any(texts):
         return group
-    found = encoder.encode([text for text in texts if text])
-    values = np.zeros((len(texts), found.shape[1]), np.float16)
-    values[spoken] = found.astype(np.float16)
+    dimension = group[0].table.schema.field("text_embedding").type.byte_width // 2
+    values, spoken = text_vectors(texts, encoder.encode, dimension)
     done, at = [], 0
     for rows in group:
         span = slice(at, at := at + len(rows.table))
-        place = rows.table.schema.get_field_index("text_embedding")
         column = tensor_array(values[span], spoken[span])
-        done.append(replace(rows, table=rows.table.set_column(place, rows.table.schema.field(place), column)))
+        done.append(replace(rows, table=with_column(rows.table, "text_embedding", column)))
     return tuple(done)
 
 

@@ -35,7 +35,7 @@ from ..models.fusion import ATTENTION, CONCAT, MEAN, TIMBRE, FusionSpec
 from ..models.loaded import loaded
 from ..models.profiles import Profile
 from ..schemas.elements import UnitRows
-from ..schemas.tables import tensor, tensor_array
+from ..schemas.tables import tensor, tensor_array, with_column
 from .metrics import StageMetrics
 
 TEMPERATURE = 0.1
@@ -141,8 +141,7 @@ def fused(table: pa.Table, profile: Profile, device: str) -> pa.Table:
         return table
     clip = loaded(profile.clip, device) if profile.fusion.needs_words_in_clip else None
     found = fuser_of(profile.fusion, device)(windows_of(table, profile.clip.dimension, clip))
-    place = table.schema.get_field_index("fused_embedding")
-    return table.set_column(place, table.schema.field(place), tensor_array(found.astype(np.float16), found.any(1)))
+    return with_column(table, "fused_embedding", tensor_array(found.astype(np.float16), found.any(1)))
 
 
 class _FuseModalities(beam.DoFn):

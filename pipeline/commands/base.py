@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from ...schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from ..drawing import Mark
+    from ..options import TimelineOptions
+    from ..read import Dataset
 
 
 def none_left(flags: list[str], command: str) -> None:
     """Raises UsageError for an option that nobody knows."""
     if flags:
         raise UsageError(f"unknown option {flags[0]}; see reelbeam {command} --help")
+
+
+def draw(output: str, options: TimelineOptions, make: Callable[[Dataset], tuple[list[Mark], str]]) -> int:
+    """Writes the page or the picture that `make` gives of OUTPUT, or both. Raises UsageError when neither is asked for."""
+    from ..drawing import write
+    from ..read import Dataset
+
+    if not (options.html or options.png):
+        raise UsageError("say where to: --html FILE, --png FILE, or both")
+    marks, title = make(Dataset.open(output))
+    write(marks, title, options.html, options.png)
+    print(f"{title}: {' and '.join(filter(None, (options.html, options.png)))}")
+    return 0

@@ -18,8 +18,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Compacts what is due, then sweeps."""
+    from ...schemas.snapshot import new_run
     from .. import compact, sweep
-    from ..extract import new_run
 
     none_left(rest, "compact")
     options, storage = KeepOptions.from_args(args), Storage.at(args.output)
