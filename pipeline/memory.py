@@ -50,18 +50,3 @@ class Recycled:
 
 MOST_FREE = 16
 """Free pieces kept for later: a few a column."""
-
-
-class Owner:
-    """Lends memory that Arrow has allocated for us to NumPy as writable: torch warns of tensors that are not."""
-
-    def __init__(self, values: np.ndarray):
-        self.values = values
-        lent = dict(values.__array_interface__)
-        lent["data"] = (lent["data"][0], False)
-        self.__array_interface__ = lent
-
-
-def writable(values: np.ndarray) -> np.ndarray:
-    """The same memory, marked writable. Only for arrays whose memory is nobody else's."""
-    return values if values.flags.writeable else np.asarray(Owner(values))

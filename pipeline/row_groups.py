@@ -23,6 +23,7 @@ from ..schemas.errors import CorruptOutput, UsageError
 from ..schemas.snapshot import ShardInfo
 from ..schemas.storage import Storage, file_sha256
 from ..schemas.tables import tensor
+from .pages import MappedFile
 from .read import Dataset
 
 Columns = dict[str, np.ndarray]
@@ -100,14 +101,13 @@ class ShardFiles:
             )
         unchecked.replace(copy)
 
-    def open(self, shard: int) -> pq.ParquetFile:
+    def open(self, shard: int) -> MappedFile:
         """A shard's file, mapped into memory, for this thread alone. The last MOST_OPEN stay open."""
-        opened: dict[int, pq.ParquetFile] = vars(self._threads).setdefault("opened", {})
+        opened: dict[int, MappedFile] = vars(self._threads).setdefault("opened", {})
         if shard not in opened:
             while len(opened) >= MOST_OPEN:
                 del opened[next(iter(opened))]
-            # With pre_buffer pages are decoded straight from the mapped file, without a copy between.
-            opened[shard] = pq.ParquetFile(self.path(shard), memory_map=True, pre_buffer=True)
+            opened[shard] = MappedFile.open(self.path(shard))
         return opened[shard]
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ def groups_of(dataset: Dataset, files: ShardFiles, where: Filters = (), sequence
     Raises UsageError for a condition on a column that does not exist.
     """
     for at, shard in enumerate(dataset.snapshot.shards):
-        file = files.open(at)
+        file = files.open(at).parquet
         sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
         starts = None
         if shard.removed or where or sequence > 1:
@@ -165,34 +165,31 @@ def sequence_starts(video: np.ndarray, window: np.ndarray, sequence: int) -> np.
     return np.flatnonzero((video[:last] == video[ends]) & (window[ends] - window[:last] == sequence - 1))
 
 
-def chunks_of(
-    file: pq.ParquetFile, group: Group, columns: Sequence[str], sequence: int, rows: int
-) -> Iterator[tuple[int, Columns]]:
-    """The rows of a group, and of later ones that its sequences reach into, at most `rows` at a time: the first one's
+def parts_of(file: MappedFile, group: Group, columns: Sequence[str], sequence: int) -> Iterator[tuple[int, Columns]]:
+    """The rows of a group, and of later ones that its sequences reach into, one row group at a time: the first one's
     place, counted from the group's first row, and name -> array [rows, ...].
 
-    Tensors and numbers are views of what Parquet read. Where a column may be null, `NAME_present` bool [rows] says where
-    it is not, and the value is 0. Text and lists are Python objects.
+    Tensors are views of the file or of what Parquet decoded, for reading only. Where a column may be null, `NAME_present`
+    bool [rows] says where it is not, and the value is 0. Text and lists are Python objects.
     """
     reach = group.rows
     if group.starts is not None and len(group.starts):
         reach = max(reach, int(group.starts[-1]) + sequence)
-    wanted, read = [group.number], group.rows
-    while read < reach:
-        wanted.append(wanted[-1] + 1)
-        read += file.metadata.row_group(wanted[-1]).num_rows
-    if not columns:
-        yield 0, {"row": np.arange(group.first_row, group.first_row + read)}
-        return
-    at = 0
-    for batch in file.iter_batches(rows, wanted, list(columns), use_threads=False):
-        yield at, arrays(pa.Table.from_batches([batch]), group.first_row + at)
-        at += len(batch)
+    number, place = group.number, 0
+    while place < reach:
+        count = file.parquet.metadata.row_group(number).num_rows
+        found = file.mapped(number, columns)
+        rest = [name for name in columns if name not in found]
+        if rest:
+            found |= arrays(file.parquet.read_row_group(number, rest, use_threads=False))
+        first = group.first_row + place
+        yield place, found | {"row": np.arange(first, first + count)}
+        number, place = number + 1, place + count
 
 
-def arrays(table: pa.Table, first_row: int) -> Columns:
-    """The columns of rows that follow each other, and `row`, their global numbers."""
-    found = {"row": np.arange(first_row, first_row + len(table))}
+def arrays(table: pa.Table) -> Columns:
+    """Columns as arrays [rows, ...]."""
+    found = {}
     for field in table.schema:
         found[field.name] = as_array(table, field.name)
         if field.nullable:

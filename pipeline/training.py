@@ -15,9 +15,9 @@ enough to go on with another number of ranks and workers, because the order depe
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,17 +25,14 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ..schemas.errors import UsageError
-from .memory import Recycled, writable
+from .batches import Batch, ahead, as_batch, cut, is_run, joined, picked, spans
+from .memory import Recycled
 from .order import Block, Order, Share
 from .read import Dataset
-from .row_groups import Columns, Filters, Group, ShardFiles, chunks_of, groups_of, snapshot_key
+from .row_groups import Columns, Filters, Group, ShardFiles, groups_of, parts_of, snapshot_key
 
 READERS = 2
 """Threads of one process that read, each a block ahead of what is being used."""
-CHUNK_ROWS = 256
-"""Rows read at once before they are dealt out: few enough to stay in the processor's cache."""
-
-Batch = dict[str, Any]
 
 
 class WindowDataset(IterableDataset[Batch]):
@@ -74,11 +71,9 @@ class WindowDataset(IterableDataset[Batch]):
         self.counts = np.array([group.samples for group in self.groups], np.int64)
         if not self.counts.sum():
             raise UsageError(f"{dataset.storage.root}: snapshot {dataset.snapshot.number} has no such samples")
-        unknown = set(self.columns) - set(self.files.open(0).schema_arrow.names)
+        unknown = set(self.columns) - set(known := self.files.open(0).columns)
         if unknown:
-            raise UsageError(
-                f"no column {sorted(unknown)[0]!r}; there are {', '.join(self.files.open(0).schema_arrow.names)}"
-            )
+            raise UsageError(f"no column {sorted(unknown)[0]!r}; there are {', '.join(known)}")
         self.identity = {"snapshot": snapshot_key(dataset), "seed": shuffle, "samples": int(self.counts.sum())}
         self.files.close()  # worker processes open their own
         # [epoch, position], shared with worker processes that outlive an epoch.
@@ -140,33 +135,33 @@ class WindowDataset(IterableDataset[Batch]):
         steps = list(share.steps(order.total, first, self.drop_last))
         place = {**self.identity, "epoch": epoch}
         alone = share.workers == 1
-        parts = self._read_ahead(order, steps)
-        for (_, _, after), columns in zip(steps, assembled(steps, parts, self.memory), strict=True):
+        for (_, _, after), columns in zip(steps, self._batches(order, steps), strict=True):
             # Of several workers, this one goes on after the next steps of all others: a state of its own alone.
             reached = {"position": after} if alone else {"position": after + (share.workers - 1) * share.step}
             self._reached = {**place, **reached, **({} if alone else {"reader": self._reader()})}
             yield as_batch(columns) | {"state": {**place, "position": after}}
 
-    def _read_ahead(self, order: Order, steps: list[tuple[int, int, int]]) -> Iterator[tuple[int, Columns]]:
-        """What the steps need, block after block: how many samples, and their columns."""
+    def _batches(self, order: Order, steps: list[tuple[int, int, int]]) -> Iterator[Columns]:
+        """What each step reads; the pool's threads are ahead of it by a few blocks."""
+        with ThreadPoolExecutor(READERS, "reelbeam-read") as pool:
+            parts = ahead(pool, self._reads(order, steps), READERS)
+            batches = (partial(joined, pieces, self.memory) for pieces in cut(steps, parts))
+            if order.seed is None:  # every batch is copied from the files; the pool does that as well
+                yield from ahead(pool, batches, READERS)
+            else:  # nearly every batch is a view
+                for batch in batches:
+                    yield batch()
+
+    def _reads(self, order: Order, steps: list[tuple[int, int, int]]) -> Iterator[Callable[[], tuple[int, Columns]]]:
+        """The reads that the steps need, block after block."""
         if not steps:
             return
         lows, highs = (np.array([step[side] for step in steps]) for side in (0, 1))
-        waiting: deque[Future[tuple[int, Columns]]] = deque()
-        with ThreadPoolExecutor(READERS, "reelbeam-read") as pool:
-            try:
-                for block in order.blocks(steps[0][0]):
-                    here = slice(np.searchsorted(highs, block.start, "right"), np.searchsorted(lows, block.stop))
-                    positions = spans(lows[here], highs[here], block.start, block.stop)
-                    if len(positions):
-                        waiting.append(pool.submit(self._read, order, block, positions))
-                    if len(waiting) > READERS:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+        for block in order.blocks(steps[0][0]):
+            here = slice(np.searchsorted(highs, block.start, "right"), np.searchsorted(lows, block.stop))
+            positions = spans(lows[here], highs[here], block.start, block.stop)
+            if len(positions):
+                yield partial(self._read, order, block, positions)
 
     def _read(self, order: Order, block: Block, positions: np.ndarray) -> tuple[int, Columns]:
         """The samples at some positions of a block, in their order: name -> [n, ...]."""
@@ -179,24 +174,23 @@ class WindowDataset(IterableDataset[Batch]):
                 continue
             group, file = self.groups[number], self.files.open(self.groups[number].shard)
             starts = places[into] if group.starts is None else group.starts[places[into]]
-            if len(into) == len(positions) and length == 1 and is_run(starts):
-                [(_, read)] = chunks_of(file, group, self.columns, length, group.rows)
-                return len(positions), {
-                    name: values[starts[0] : starts[0] + len(starts)] for name, values in read.items()
-                }
-            # Row r of the group goes to place t of the block: sorted by row, to be dealt out chunk by chunk.
+            # Row r of the group goes to place t of the block. Sorted by row: reading in order and writing at random
+            # takes two thirds of the time of the opposite.
             rows = (starts[:, None] + np.arange(length)).ravel()
             to = (into[:, None] * length + np.arange(length)).ravel()
-            by_row = np.argsort(rows, kind="stable")
-            rows, to = rows[by_row], to[by_row]
-            for first, read in chunks_of(file, group, self.columns, length, CHUNK_ROWS):
-                count = len(read["row"])
-                low, high = np.searchsorted(rows, [first, first + count])
-                whole = high - low == count and length == 1
+            if not is_run(rows):
+                by_row = np.argsort(rows, kind="stable")
+                rows, to = rows[by_row], to[by_row]
+            for first, read in parts_of(file, group, self.columns, length):
+                low, high = np.searchsorted(rows, [first, first + len(read["row"])])
+                here, there = picked(rows[low:high] - first), picked(to[low:high])
+                if high - low == len(positions) * length and isinstance(here, slice) and isinstance(there, slice):
+                    found = {name: values[here] for name, values in read.items()}  # copied when it is cut into batches
+                    break
                 for name, values in read.items():
                     if name not in found:
                         found[name] = self.memory.empty((len(positions) * length, *values.shape[1:]), values.dtype)
-                    found[name][to[low:high]] = values if whole else values[rows[low:high] - first]
+                    found[name][there] = values[here]
         if length > 1:
             found = {name: values.reshape(-1, length, *values.shape[1:]) for name, values in found.items()}
         return len(positions), found
@@ -207,61 +201,3 @@ def _world() -> tuple[int, int]:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def is_run(starts: np.ndarray) -> bool:
-    """Whether numbers follow each other.
-
-    >>> is_run(np.array([4, 5, 6])), is_run(np.array([4, 6]))
-    (True, False)
-    """
-    return bool((np.diff(starts) == 1).all())
-
-
-def spans(lows: np.ndarray, highs: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """All numbers of the spans [low, high), rising, that lie in [start, stop): int64.
-
-    >>> spans(np.array([0, 8]), np.array([4, 12]), 2, 10).tolist()
-    [2, 3, 8, 9]
-    """
-    lows, highs = np.maximum(lows, start), np.minimum(highs, stop)
-    kept = highs > lows
-    lows, highs = lows[kept], highs[kept]
-    lengths = highs - lows
-    shift = np.repeat(lows - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths) if len(lengths) else 0
-    return np.arange(lengths.sum()) + shift
-
-
-def assembled(
-    steps: list[tuple[int, int, int]], parts: Iterator[tuple[int, Columns]], memory: Recycled
-) -> Iterator[Columns]:
-    """Cuts what was read into batches. A batch within one block is a view; one across blocks is copied together."""
-    columns: Columns = {}
-    left = at = 0
-    for start, stop, _ in steps:
-        pieces, missing = [], stop - start
-        while missing:
-            if not left:
-                (left, columns), at = next(parts), 0
-            taken = min(left, missing)
-            pieces.append({name: values[at : at + taken] for name, values in columns.items()})
-            left, at, missing = left - taken, at + taken, missing - taken
-        yield pieces[0] if len(pieces) == 1 else joined(pieces, memory)
-
-
-def joined(pieces: list[Columns], memory: Recycled) -> Columns:
-    """The rows of several pieces as one."""
-    found = {}
-    for name, first in pieces[0].items():
-        rows = sum(len(piece[name]) for piece in pieces)
-        into = memory.empty((rows, *first.shape[1:]), first.dtype)
-        found[name] = np.concatenate([piece[name] for piece in pieces], out=into)
-    return found
-
-
-def as_batch(columns: Columns) -> Batch:
-    """Tensors over the arrays' own memory; arrays of objects as lists."""
-    return {
-        name: values.tolist() if values.dtype == object else torch.from_numpy(writable(values))
-        for name, values in columns.items()
-    }

@@ -66,6 +66,7 @@ def write_windows(table: pa.Table, file: Path) -> None:
         table,
         file,
         row_group_size=max(1, ROW_GROUP_BYTES // row_bytes),
+        data_page_size=2 * ROW_GROUP_BYTES,  # a tensor column is one page a row group: `pipeline/pages.py` maps it
         use_dictionary=["video_id", "uri", "language"],
         compression={**dict.fromkeys(plain, "NONE"), **dict.fromkeys(leaves, "ZSTD")},
         write_statistics=["video_id", "window", "start_ms", "end_ms"],
