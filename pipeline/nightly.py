@@ -110,7 +110,7 @@ def run(location: str, job: Job, options: NightlyOptions) -> NightReport:
             made = compact.compact(job.storage, report.run, shard_bytes, options.compact_from, options.removed_share)
             report.compacted = made is not None
         with report.timed("index"):
-            report.index = update_index(job.storage, options.part(IndexOptions))
+            report.index = update_index(job.storage, options.part(IndexOptions), report.compacted)
         with report.timed("sweep"):
             swept = sweep.sweep(job.storage, options.keep_snapshots, options.sweep_after_h * 3600)
             report.swept = {name: value for name, value in asdict(swept).items() if value}
@@ -173,20 +173,25 @@ def copy_twins(job: Job, doubles: Sequence[tuple[Video, str]], night: Night, rep
     note(report, done)
 
 
-def update_index(storage: Storage, options: IndexOptions) -> dict[str, Any]:
-    """Brings the index up to the current snapshot, when a row came, went or changed since it was built.
+def update_index(storage: Storage, options: IndexOptions, compacted: bool = False) -> dict[str, Any]:
+    """Brings the index up to the current snapshot, when a row came, went or changed since it was built, and when rows that
+    no longer count have just left their shards.
 
     The one place that calls the index build. A dataset without any frame has no index.
     """
     current = snapshots.latest(storage)
     built = current.indexes.get(options.name) if current else None
-    if current is None or (built and built.rows == current.next_row and built.snapshot >= current.rows_changed):
+    if current is None:
+        return {}
+    if built and built.rows == current.next_row and built.snapshot >= current.rows_changed and not compacted:
         return {}
     if not current.counts["frames"]:
         if current.indexes:
             snapshots.commit_next(storage, without_indexes)
         return {}
     published, settings = index.update_index(storage.root, options)
+    if published.indexes[options.name] == built:
+        return {}
     dataset = Dataset(storage, published)
     if problems := list(check_index(dataset, options.name, published.indexes[options.name])):
         raise GateError(f"the index that was just built is not as promised: {'; '.join(problems)}")
