@@ -1,4 +1,4 @@
-"""An Airflow DAG: reelbeam nightly as one task, which fails for good where only a person can help.
+"""An Airflow 3 DAG: reelbeam nightly as one task, which fails for good where only a person can help.
 
 Put it into Airflow's dags folder; the worker needs the `reelbeam` command, ffmpeg and the bucket's credentials.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import subprocess
 from datetime import datetime, timedelta
 
-from airflow.decorators import dag, task
-from airflow.exceptions import AirflowException, AirflowFailException
+from airflow.sdk import dag, task
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 INPUT = "s3://videos"
 OUTPUT = "s3://features"

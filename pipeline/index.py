@@ -80,13 +80,22 @@ def rollback(output: str, name: str) -> Snapshot:
     path = current.path
     for number in reversed(snapshots.numbers(storage)):
         earlier = snapshots.load(storage, number).indexes.get(name)
-        if earlier is not None and earlier.snapshot <= current.snapshot and earlier.path < path:
+        if earlier is not None and earlier.snapshot < current.snapshot and _second(earlier.path) <= _second(path):
             read_settings(storage, earlier)
             missing = [file for file in earlier.files if not _is_there(storage, file)]
             if missing:
                 raise UsageError(f"{earlier.path} was swept: {missing[0]} is gone; cure: reelbeam index --full")
             return commit_index(storage, name, earlier)
     raise UsageError(f"{path} is the oldest build of {name!r} that the snapshots know: there is none before it")
+
+
+def _second(path: str) -> str:
+    """When a build began, by the name of its folder: two in one second differ by chance alone.
+
+    >>> _second("indexes/frames/20261121T141157-96a18e")
+    'indexes/frames/20261121T141157'
+    """
+    return path.rpartition("-")[0]
 
 
 def _is_there(storage: Any, path: str) -> bool:

@@ -41,7 +41,7 @@ from .index_build import (
 from .index_queries import TRUTH_K, Queries
 from .index_store import parts_of, publish, read_removed
 from .options import IndexOptions
-from .read import Dataset, shard_batches, shard_vectors
+from .read import Dataset, are_held, shard_batches, shard_vectors
 
 MOST_DELTAS = 16
 """Parts that a search looks through before they are merged."""
@@ -95,7 +95,7 @@ def changes(dataset: Dataset, settings: dict[str, Any]) -> Change:
     for key, shard in now.items():
         if key in before:
             continue
-        rows = np.concatenate([np.zeros(0, np.int64), *(some for some, _ in shard_batches(dataset.storage, shard, []))])
+        rows = _rows_of(dataset, shard)
         again = np.isin(rows, left)
         if again.all() and len(rows):  # rewritten by compaction: the same rows under the same numbers
             found_again.append(rows)
@@ -116,6 +116,20 @@ def changes(dataset: Dataset, settings: dict[str, Any]) -> Change:
             known[now[key].path] = before[key]["vectors"]
     removed = np.unique(np.concatenate([np.zeros(0, np.int64), *gone]))
     return Change(tuple(added), removed, count_vectors(dataset, known), reused)
+
+
+def _rows_of(dataset: Dataset, shard: ShardInfo) -> np.ndarray:
+    """Numbers int64 of the rows of a shard that count; its file is read only where some do not."""
+    if not shard.removed:
+        return shard.row_numbers()
+    return np.concatenate([np.zeros(0, np.int64), *(some for some, _ in shard_batches(dataset.storage, shard, []))])
+
+
+def erased(dataset: Dataset, settings: dict[str, Any], change: Change) -> int:
+    """How many vectors that the parts may hold belong to rows that no shard holds any more: what has left the shards must
+    leave the index too, and not only its answers."""
+    removed = np.union1d(read_removed(dataset.storage, settings), change.removed)
+    return int((~are_held(dataset.snapshot.shards, removed // dataset.snapshot.shape.ticks)).sum())
 
 
 def _numbers(runs: Sequence[Sequence[int]]) -> np.ndarray:
@@ -144,7 +158,8 @@ def decide(dataset: Dataset, settings: dict[str, Any], change: Change, options: 
         return "full", f"--index {options.index} is asked for, and the index is {kind}"
     if change.reused_ids:
         return "full", "rows of the index were written again under the same numbers"
-    if not change.added and not len(change.removed):
+    gone_for_good = erased(dataset, settings, change)
+    if not change.added and not len(change.removed) and not gone_for_good:
         return "none", f"nothing has changed since snapshot {settings['snapshot']}"
     if not change.total:
         return "full", "no vector of the index counts any more"
@@ -166,6 +181,11 @@ def decide(dataset: Dataset, settings: dict[str, Any], change: Change, options: 
     gone = settings.get("removed", {}).get("ids", 0) + len(change.removed)
     if held + gone > options.merge_above * base["vectors"] or len(settings["parts"]) > MOST_DELTAS:
         return "merge", f"{len(settings['parts'])} parts, {held} vectors beside the base and {gone} removed: merged"
+    if gone_for_good:
+        return (
+            "merge",
+            f"{gone_for_good} ids are of rows that have left their shards: the lists are copied without them",
+        )
     return "delta", f"{change.new_vectors} vectors are new, {len(change.removed)} ids went"
 
 

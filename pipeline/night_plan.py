@@ -87,7 +87,9 @@ def hash_of(video: Video) -> str | None:
 
 
 def find_twins(todo: list[Video], night: Night) -> tuple[list[Video], list[tuple[Video, str]]]:
-    """Videos to extract, and those whose bytes another video has: (video, the other's id)."""
+    """Videos to extract, and those whose bytes another video has: (video, the other's id). The other one may be gone from
+    INPUT, as after a renaming: its rows are still there.
+    """
     if not todo:
         return [], []
     books, sizes = [], {}
@@ -100,7 +102,7 @@ def find_twins(todo: list[Video], night: Night) -> tuple[list[Video], list[tuple
         sha256: video_id
         for video_id, _, sha256, status, etag in books
         if status == OK and video_id not in mine
-        if (here := night.listed.get(video_id)) is not None and here.etag == etag
+        if (here := night.listed.get(video_id)) is None or here.etag == etag
     }
     hashes = {video.video_id: hash_of(video) for video in may_be_twins(todo, sizes)}
     return twins(todo, {video_id: found for video_id, found in hashes.items() if found}, holders)

@@ -8,12 +8,10 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
-
-import pyarrow as pa
 
 from ..schemas import snapshot as snapshots
 from ..schemas.elements import Video
@@ -27,7 +25,7 @@ from .night_plan import Night, find_twins, plan, settle_suspects
 from .options import IndexOptions, NightlyOptions
 from .publish import publish
 from .read import Dataset
-from .rows import renamed, rows_of, write_wave
+from .rows import renamed, rows_of, shard_of, write_wave
 from .verify import check_index
 
 log = logging.getLogger("reelbeam")
@@ -44,7 +42,8 @@ class NightReport:
     snapshot_after: int | None = None
     listed: int = 0
     found: dict[str, int] = field(default_factory=dict)
-    """Videos by what had become of them: new, changed, touched, retried, twins, removed, missing, back, unchanged."""
+    """Videos by what had become of them: new, changed, touched, retried, removed, missing, back, unchanged; of the new and the
+    changed ones, twins have the bytes of another video, and renamed ones those of a removed one."""
     statuses: dict[str, int] = field(default_factory=dict)
     """Videos that were worked on, by how they ended."""
     windows: int = 0
@@ -87,30 +86,34 @@ def run(location: str, job: Job, options: NightlyOptions) -> NightReport:
         night = plan(location, job, options, now_ms)
         todo, touched = settle_suspects(night)
         todo, doubles = find_twins(todo, night)
+        leaving = set(night.changes.removed)
+        moved = [double for double in doubles if double[1] in leaving]
     found = night.changes
     report.listed = len(night.listed)
     report.found = {
         **{name: len(getattr(found, name)) for name in ("new", "changed", "retried", "removed", "missing", "back")},
         "changed": len(found.changed) + len(found.suspects) - len(touched),
         "touched": len(touched),
-        "twins": len(doubles),
+        "twins": len(doubles) - len(moved),
+        "renamed": len(moved),
         "unchanged": found.unchanged + len(found.waiting),
     }
+    with report.timed("twins"):  # before the old names go, and their rows with them
+        copy_twins(job, moved, night, report)
     with report.timed("books"):
         keep_books(job, night, touched, now_ms)
     if todo:
         with report.timed("extract"), progress.shown(len(todo), job.runner):
             note(report, extract.run(extract.Plan(len(night.listed), todo, report.snapshot_before, night.books), job))
     with report.timed("twins"):
-        for at in range(0, len(doubles), job.options.wave_videos):
-            copy_twins(job, doubles[at : at + job.options.wave_videos], night, report)
+        copy_twins(job, [double for double in doubles if double[1] not in leaving], night, report)
     if snapshots.numbers(job.storage):
         shard_bytes = job.options.shard_mb * 1_000_000
         with report.timed("compact"):  # before the index, which remembers the shards that it was built from
             made = compact.compact(job.storage, report.run, shard_bytes, options.compact_from, options.removed_share)
             report.compacted = made is not None
         with report.timed("index"):
-            report.index = update_index(job.storage, options.part(IndexOptions))
+            report.index = update_index(job.storage, options.part(IndexOptions), report.compacted)
         with report.timed("sweep"):
             swept = sweep.sweep(job.storage, options.keep_snapshots, options.sweep_after_h * 3600)
             report.swept = {name: value for name, value in asdict(swept).items() if value}
@@ -146,24 +149,40 @@ def keep_books(job: Job, night: Night, touched: Sequence[Video], now_ms: int) ->
 
 
 def copy_twins(job: Job, doubles: Sequence[tuple[Video, str]], night: Night, report: NightReport) -> None:
-    """Commits rows for videos whose bytes another video has: copied from its rows, not extracted again."""
+    """Commits rows for videos whose bytes another video has: copied from its rows, not extracted again. Wave by wave, so
+    that videos of one shard share a wave: a renamed folder reads each shard about once."""
+    if not doubles:
+        return
+    homes = shard_of(Dataset(job.storage, snapshots.load(job.storage)), {other for _, other in doubles})
+    ordered = sorted(doubles, key=lambda double: (homes.get(double[1], ""), double[0].uri))
+    for at in range(0, len(ordered), job.options.wave_videos):
+        copy_wave(job, ordered[at : at + job.options.wave_videos], homes, night, report)
+
+
+def copy_wave(
+    job: Job, doubles: Sequence[tuple[Video, str]], homes: Mapping[str, str], night: Night, report: NightReport
+) -> None:
+    """One commit of copies. `homes` are the shards that held the others' rows before the first one."""
     dataset = Dataset(job.storage, snapshots.load(job.storage))
     books, run = dataset.videos, snapshots.new_run()
     standing = dataset.standing_failures()
+    wanted = {other for _, other in doubles if other in books and books[other]["windows"]}
+    removed = {shard.path: shard.removed for shard in dataset.snapshot.shards}
+    there = {one: homes[one] for one in wanted & homes.keys() if one not in removed.get(homes[one], (one,))}
+    held = rows_of(dataset, there | shard_of(dataset, wanted - there.keys()))
     rows, entries, failures = [], [], []
-    held: dict[str, pa.Table | None] = {}
     for video, other in doubles:
         if other not in books:  # another run has removed it meanwhile; the next night sees this one as new
             log.warning("%s: its twin has gone, left for the next run", video.uri)
             continue
         named = {"video_id": video.video_id, "uri": video.uri}
         own = {name: getattr(video, name) for name in ("title", "description", "size_bytes", "etag")}
-        entries.append({**books[other], **named, **own, "attempts": video.attempts + 1, "run": run})
+        entries.append(
+            {**books[other], **named, **own, "attempts": video.attempts + 1, "run": run, "missing_since_ms": 0}
+        )
         failures += [{**row, **named, "run": run} for row in standing if row["video_id"] == other]
-        if other not in held:
-            held[other] = rows_of(dataset, [other])
-        if (found := held[other]) is not None:
-            rows.append(renamed(found, video.video_id, video.uri))
+        if other in held:
+            rows.append(renamed(held[other], video.video_id, video.uri))
     if not entries:
         return
     wave = write_wave(job.storage, run, entries, rows, failures)
@@ -173,20 +192,25 @@ def copy_twins(job: Job, doubles: Sequence[tuple[Video, str]], night: Night, rep
     note(report, done)
 
 
-def update_index(storage: Storage, options: IndexOptions) -> dict[str, Any]:
-    """Brings the index up to the current snapshot, when a row came, went or changed since it was built.
+def update_index(storage: Storage, options: IndexOptions, compacted: bool = False) -> dict[str, Any]:
+    """Brings the index up to the current snapshot, when a row came, went or changed since it was built, and when rows that
+    no longer count have just left their shards.
 
     The one place that calls the index build. A dataset without any frame has no index.
     """
     current = snapshots.latest(storage)
     built = current.indexes.get(options.name) if current else None
-    if current is None or (built and built.rows == current.next_row and built.snapshot >= current.rows_changed):
+    if current is None:
+        return {}
+    if built and built.rows == current.next_row and built.snapshot >= current.rows_changed and not compacted:
         return {}
     if not current.counts["frames"]:
         if current.indexes:
             snapshots.commit_next(storage, without_indexes)
         return {}
     published, settings = index.update_index(storage.root, options)
+    if published.indexes[options.name] == built:
+        return {}
     dataset = Dataset(storage, published)
     if problems := list(check_index(dataset, options.name, published.indexes[options.name])):
         raise GateError(f"the index that was just built is not as promised: {'; '.join(problems)}")

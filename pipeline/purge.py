@@ -17,8 +17,9 @@ from .nightly import update_index
 from .options import IndexOptions
 from .publish import count
 from .read import Dataset, read_table
+from .said import Search, look_for, sentences_of
 from .sweep import FOLDERS, files_of, named_files, pin_path, pins
-from .traces import Named, file_names, known_as, traces
+from .traces import Named, known_as, traces, why_held
 
 log = logging.getLogger("reelbeam")
 
@@ -32,18 +33,21 @@ class Purged:
     snapshot: int
     snapshots_deleted: tuple[int, ...]
     files_deleted: int
+    said: Search
+    """What was looked for, of what it says."""
 
 
 def purge(storage: Storage, text: str, options: IndexOptions, sweep_after_s: float) -> Purged:
-    """Purges a video by uri or id. Each step can be repeated: after a crash, purge again.
+    """Purges a video by uri or id, and looks for what is left of it. Each step can be repeated: after a crash, purge again.
 
     Raises UsageError when OUTPUT never heard of the video, GateError when a file younger than `sweep_after_s`, which a
-    running job may yet commit, still names it.
+    running job may yet commit, still names it, or when a file that is not ours does.
     """
     before = snapshots.load(storage)
     named = known_as(Dataset(storage, before), text)
     if not any(True for _ in traces(storage, named)):
         raise UsageError(f"{storage.root} holds nothing of {text}; it is gone, or was never there")
+    sentences = sentences_of(storage, named.video_id)
     rewritten: dict[ShardInfo, Rewrite] = {}
     run = snapshots.new_run()
     after = snapshots.commit_next(storage, lambda parent: _without(storage, parent, named, run, rewritten))
@@ -55,7 +59,14 @@ def purge(storage: Storage, text: str, options: IndexOptions, sweep_after_s: flo
     rows = sum(
         shard.rows - (done.made.rows if done.made else 0) - shard.removed_rows for shard, done in rewritten.items()
     )
-    return Purged(named, rows, current.number, tuple(deleted), files)
+    said = look_for(storage, sentences, named.video_id)
+    if left := [*traces(storage, named), *said.places]:
+        raise GateError(
+            f"{len(left)} traces are left of {named.uri or named.video_id}. {left[0]}. All else is purged. Cure: "
+            f"reelbeam compact {storage.root} --sweep-after-h 0 for files that no snapshot names, when no job runs; by hand for "
+            f"files that are not Reelbeam's. Then: reelbeam verify {storage.root} --gone {named.video_id}"
+        )
+    return Purged(named, rows, current.number, tuple(deleted), files, said)
 
 
 def _without(
@@ -68,7 +79,7 @@ def _without(
         if shard not in rewritten:
             path = shard_path(run, len(rewritten), len(rewritten) + 1)
             rewritten[shard] = rewrite(storage, [shard], path, {named.video_id})
-    in_books = any(file_names(storage, info.path, named) for info in (*parent.videos, *parent.failures))
+    in_books = any(why_held(storage, info.path, named) for info in (*parent.videos, *parent.failures))
     if not holding and not in_books:
         return parent
     videos, failures = gather(storage, parent, run, {named.video_id})
@@ -100,8 +111,8 @@ def delete_snapshots(storage: Storage, current: Snapshot, named: Named) -> tuple
         path = snapshots.snapshot_path(number)
         others = set(files_of(old)) - clean
         for other in others - set(holds):
-            holds[other] = other.endswith("/") or _file_names(storage, other, named)
-        if any(holds[other] for other in others) or _file_names(storage, path, named):
+            holds[other] = other.endswith("/") or _may_hold(storage, other, named)
+        if any(holds[other] for other in others) or _may_hold(storage, path, named):
             if number in pinned:
                 log.warning("snapshot %d was pinned and held the video: it is deleted all the same", number)
                 storage.delete(pin_path(number))
@@ -111,9 +122,9 @@ def delete_snapshots(storage: Storage, current: Snapshot, named: Named) -> tuple
     return gone, files - named_files(storage)
 
 
-def _file_names(storage: Storage, path: str, named: Named) -> bool:
+def _may_hold(storage: Storage, path: str, named: Named) -> bool:
     try:
-        return file_names(storage, path, named)
+        return bool(why_held(storage, path, named))
     except FileNotFoundError:  # swept since it was listed
         return False
 
@@ -131,7 +142,7 @@ def delete_files(storage: Storage, named: Named, ours: set[str], after_s: float)
         if {stored.path, f"{folder}/"} & left:
             continue
         if not {stored.path, f"{folder}/"} & ours:
-            if not stored.path.startswith("indexes/") and not _file_names(storage, stored.path, named):
+            if not stored.path.startswith("indexes/") and not _may_hold(storage, stored.path, named):
                 continue
             # the notes of a run are of no use once it has committed
             notes = name.endswith(".report.json") or (folder == "runs" and name.removesuffix(".json") in committed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,6 +58,22 @@ def shard_batches(
                 counts = pc.invert(pc.is_in(batch["video_id"], removed))
                 batch, numbers = batch.filter(counts), numbers[counts.to_numpy(zero_copy_only=False)]
             yield numbers, batch.select(columns)
+
+
+def are_held(shards: Iterable[ShardInfo], numbers: np.ndarray) -> np.ndarray:
+    """Which global row numbers int64 [n] some shard's file still holds, whether the row counts or not: bool [n].
+
+    >>> shard = ShardInfo("p", 3, 0, "", ("a", 0), ("b", 0), 7, stretches=((7, 1), (20, 2)))
+    >>> are_held([shard], np.array([6, 7, 8, 21, 22])).tolist()
+    [False, True, False, True, False]
+    """
+    runs = np.array(sorted(run for shard in shards for run in shard.runs), np.int64).reshape(-1, 2)
+    if not len(runs):
+        return np.zeros(len(numbers), bool)
+    ends = np.maximum.accumulate(runs.sum(axis=1))  # stretches of shards of several snapshots may overlap
+    at = np.searchsorted(runs[:, 0], numbers, "right") - 1
+    found: np.ndarray = (at >= 0) & (numbers < ends[at])
+    return found
 
 
 def shard_vectors(storage: Storage, shard: ShardInfo) -> Iterator[tuple[np.ndarray, np.ndarray]]:

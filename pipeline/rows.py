@@ -16,18 +16,26 @@ from .publish import WaveRows
 from .read import Dataset, read_table
 
 
-def rows_of(dataset: Dataset, video_ids: Iterable[str]) -> pa.Table | None:
-    """All rows of some videos that count, sorted; None when they have none. Reads only shards that may hold them."""
-    wanted, found = set(video_ids), []
+def shard_of(dataset: Dataset, video_ids: Iterable[str]) -> dict[str, str]:
+    """The path of the shard that holds each video's rows that count; without the videos that have none."""
+    wanted = set(video_ids)
+    found: dict[str, str] = {}
     for shard in dataset.snapshot.shards:
-        here = {video_id for video_id in wanted if shard.first_key[0] <= video_id <= shard.last_key[0]} - set(
-            shard.removed
-        )
-        if here:
-            table = read_table(dataset.storage, shard.path)
-            found.append(table.filter(pc.is_in(table["video_id"], pa.array(sorted(here)))))
-    held = [table for table in found if len(table)]
-    return pa.concat_tables(held).sort_by([("video_id", "ascending"), ("window", "ascending")]) if held else None
+        here = {video_id for video_id in wanted if shard.first_key[0] <= video_id <= shard.last_key[0]}
+        if here := here - set(shard.removed):
+            held = set(pc.unique(read_table(dataset.storage, shard.path, ["video_id"])["video_id"]).to_pylist())
+            found.update(dict.fromkeys(here & held, shard.path))
+    return found
+
+
+def rows_of(dataset: Dataset, homes: Mapping[str, str]) -> dict[str, pa.Table]:
+    """All rows of some videos, by video; `homes` are the shards that hold them. Each shard is read once."""
+    found = {}
+    for path in sorted(set(homes.values())):
+        table = read_table(dataset.storage, path)
+        for video_id in (video_id for video_id, home in homes.items() if home == path):
+            found[video_id] = table.filter(pc.equal(table["video_id"], video_id))
+    return found
 
 
 def renamed(rows: pa.Table, video_id: str, uri: str) -> pa.Table:

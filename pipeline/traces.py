@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import faiss
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ..schemas import snapshot as snapshots
 from ..schemas.errors import UsageError
+from ..schemas.snapshot import ShardInfo
 from ..schemas.storage import Storage
 from ..transforms.discover import video_id_of
+from ..transforms.fill_index import raw_name
+from .index_queries import Queries
 from .index_store import stored_ids
-from .read import Dataset, stored_file
+from .read import Dataset, are_held, stored_file
+from .stored_texts import parquet_names, spelt, stands_in
+from .sweep import files_of
+
+VECTORS = ("/index.faiss", "/delta.faiss", "/queries.npz", ".f16")
+"""Files of an index build that hold vectors of frames."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,8 @@ class Named:
         return cls(text) if re.fullmatch(r"[0-9a-f]{16}", text) else cls(video_id_of(text), text)
 
     @property
-    def needles(self) -> list[bytes]:
-        return [text.encode() for text in (self.video_id, self.uri) if text]
+    def names(self) -> list[str]:
+        return [text for text in (self.video_id, self.uri) if text]
 
 
 def known_as(dataset: Dataset, text: str) -> Named:
@@ -51,26 +56,33 @@ def known_as(dataset: Dataset, text: str) -> Named:
     return Named(named.video_id, uris[-1] if uris else "")
 
 
-def file_names(storage: Storage, path: str, named: Named) -> bool:
-    """Whether a stored file names a video: in its bytes, or in the compressed columns of a Parquet file."""
+def why_held(storage: Storage, path: str, named: Named) -> str:
+    """Why a stored file may hold a video: its name in its bytes, or in the compressed texts of a Parquet file. Else empty."""
+    names = f"names {named.uri or named.video_id}"
     with stored_file(storage, path) as file:
-        if path.endswith(".parquet"):
-            parquet = pq.ParquetFile(file, memory_map=True)
-            texts = [field.name for field in parquet.schema_arrow if pa.types.is_string(field.type)]
-            wanted = [text.decode() for text in named.needles]
-            for batch in parquet.iter_batches(columns=texts):
-                if any(pc.any(pc.match_substring(batch[name], text)).as_py() for name in texts for text in wanted):
-                    return True
-        content = file.read_bytes()
-        return any(needle in content for needle in named.needles)
+        if not path.endswith(".parquet"):
+            content = file.read_bytes()
+            return names if any(stands_in(content, form) for name in named.names for form in spelt(name)) else ""
+        try:
+            if any(parquet_names(file, name) for name in named.names):
+                return names
+        except pa.ArrowInvalid as error:
+            return f"cannot be read, nobody can say whose rows it holds: {error}"
+        return names if named.video_id.encode() in file.read_bytes() else ""
 
 
-def stray_ids(storage: Storage, path: str, numbers: np.ndarray) -> int:
-    """How many vectors of one part of an index build belong to no row of these global numbers."""
-    ticks = json.loads(storage.get(f"{path.rpartition('/')[0]}/index.json"))["ticks"]
-    with stored_file(storage, path) as file:
-        ids = stored_ids(faiss.read_index(str(file)))
-    return int((~np.isin(ids // ticks, numbers)).sum())
+def stray_vectors(storage: Storage, path: str, shards: Sequence[ShardInfo], ticks: int) -> int:
+    """How many vectors of one file of an index build belong to no row that one of these shards holds."""
+    if path.endswith(".f16"):  # of one shard, whose name it has
+        raw = {raw_name(shard) for shard in shards}
+        return 0 if path.rpartition("/")[2] in raw else storage.head(path).size_bytes
+    if path.endswith(".npz"):
+        own = Queries.from_bytes(storage.get(path)).own
+        ids = own[own >= 0]
+    else:
+        with stored_file(storage, path) as file:
+            ids = stored_ids(faiss.read_index(str(file)))
+    return int((~are_held(shards, ids // ticks)).sum())
 
 
 def traces(storage: Storage, named: Named) -> Iterator[str]:
@@ -82,18 +94,20 @@ def traces(storage: Storage, named: Named) -> Iterator[str]:
     known = snapshots.load_all(storage)
     if not known:
         raise UsageError(f"{storage.root} holds no snapshot: there is nothing to prove")
-    shards = {shard.path: shard for one in known.values() for shard in one.shards}
-    numbers = np.concatenate([np.zeros(0, np.int64), *(shard.row_numbers() for shard in shards.values())])
+    shards = list({shard.path: shard for one in known.values() for shard in one.shards}.values())
+    kept = {path for one in known.values() for path in files_of(one)}
+    ticks = next(iter(known.values())).shape.ticks
     for piece in storage.unfinished():
         yield f"{piece.path}: a write that never ended: nobody can say whose rows it holds"
     for stored in storage.list():
-        if stored.path.endswith(("/index.faiss", "/delta.faiss")):
-            try:
-                stray = stray_ids(storage, stored.path, numbers)
-            except FileNotFoundError:
-                yield f"{stored.path}: a part of a build: nobody can say whose vectors it holds"
-                continue
-            if stray:
-                yield f"{stored.path}: holds {stray} vectors of rows that no snapshot holds any more"
-        elif file_names(storage, stored.path, named):
-            yield f"{stored.path}: names {named.uri or named.video_id}"
+        folder = f"{stored.path.rpartition('/')[0]}/"
+        try:
+            if stored.path.startswith("indexes/") and not {stored.path, folder} & kept:
+                yield f"{stored.path}: of an index build that no snapshot names: nobody can say whose vectors it holds"
+            elif stored.path.startswith("indexes/") and stored.path.endswith(VECTORS):
+                if stray := stray_vectors(storage, stored.path, shards, ticks):
+                    yield f"{stored.path}: holds {stray} vectors of rows that no snapshot holds any more"
+            elif why := why_held(storage, stored.path, named):
+                yield f"{stored.path}: {why}"
+        except FileNotFoundError:  # swept meanwhile
+            continue

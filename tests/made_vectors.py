@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from reelbeam.pipeline.compact import rewrite, swapped
 from reelbeam.pipeline.publish import without
 from reelbeam.pipeline.read import Dataset
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.elements import Grid
-from reelbeam.schemas.snapshot import ShardInfo, Snapshot
+from reelbeam.schemas.snapshot import ShardInfo, Snapshot, shard_path
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import RowShape, tensor_array, windows_schema
 from reelbeam.transforms.write_shards import put_table, write_windows
@@ -129,6 +130,22 @@ class MadeDataset:
         def less(parent: Snapshot | None) -> Snapshot:
             assert parent is not None
             shards = tuple(without(self.storage, parent.shards, video_ids))
+            return replace(parent, number=parent.number + 1, parent=parent.number, shards=shards)
+
+        snapshots.commit_next(self.storage, less)
+
+    def tidy(self) -> None:
+        """One snapshot in which the rows that no longer count have left their shards, as after a night's compaction."""
+        self.runs += 1
+        due = [shard for shard in snapshots.load(self.storage).shards if shard.removed]
+        done = [
+            rewrite(self.storage, [shard], shard_path(f"tidy-{self.runs:04d}", number, len(due)))
+            for number, shard in enumerate(due)
+        ]
+
+        def less(parent: Snapshot | None) -> Snapshot:
+            assert parent is not None
+            shards = tuple(swapped(parent.shards, done))
             return replace(parent, number=parent.number + 1, parent=parent.number, shards=shards)
 
         snapshots.commit_next(self.storage, less)

@@ -15,6 +15,7 @@ class World:
 
     def __init__(self, bucket: Path, output: Path):
         self.bucket, self.output = bucket, output
+        self._reports = set(self._all_reports())
 
     def night(self, *flags: str) -> int:
         return main(["nightly", str(self.bucket), str(self.output), *OFFLINE, *flags])
@@ -30,6 +31,13 @@ class World:
     def files(self) -> dict[Path, int]:
         """Every file of OUTPUT with its mtime."""
         return {file: file.stat().st_mtime_ns for file in Path(self.output).rglob("*") if file.is_file()}
+
+    def _all_reports(self) -> list[Path]:
+        return sorted(Path(self.output).glob("runs/*.report.json"))
+
+    def new_reports(self) -> list[Path]:
+        """The reports of the nights since this world was opened."""
+        return [report for report in self._all_reports() if report not in self._reports]
 
     def content(self) -> dict[tuple[str, int], tuple[object, ...]]:
         """What each row says and shows, by uri and window."""

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -148,29 +149,47 @@ def talking(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., 
     return folder
 
 
+def seen_files(process: subprocess.Popen[bytes], world: World, most: int = 10**9) -> set[Path]:
+    """The files that a night has written, until they are so many or it ends."""
+    seen: set[Path] = set()
+    while process.poll() is None and len(seen) < most:
+        seen |= {file for file in world.output.rglob("*") if "#" not in file.name and file.is_file()}
+        time.sleep(0.002)
+    return seen
+
+
+def last_write(world: World) -> str:
+    """Where a night was when it died: the folder that it wrote to last."""
+    files = [file for file in world.output.rglob("*") if file.is_file()]
+    last = max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
+    return last.relative_to(world.output).parts[0] if last else "nothing written"
+
+
 @pytest.mark.long
 def test_a_night_killed_at_25_random_moments_is_made_whole_by_the_next(talking: Path, tmp_path: Path) -> None:
-    calm = World(talking, tmp_path / "calm")
-    started = time.monotonic()
-    assert start(calm, *BUSY).wait(300) == 0
-    whole_s = time.monotonic() - started
-    wanted, chance = calm.content(), random.Random(5)
+    calm, chance = World(talking, tmp_path / "calm"), random.Random(5)
+    writes = len(seen_files(start(calm, *BUSY), calm))
+    wanted, moments = calm.content(), Counter[str]()
     assert any(said for said, *_ in wanted.values())
-    for kill in range(int(os.environ.get("REELBEAM_KILLS", "25"))):
-        world = World(talking, tmp_path / f"out{kill}")
-        moment_s = whole_s * chance.uniform(0.2, 1.0)  # the first fifth only imports
-        process = start(world, *BUSY)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(moment_s)
+    assert calm.verified()
+    while sum(moments.values()) < int(os.environ.get("REELBEAM_KILLS", "25")):
+        world = World(talking, tmp_path / f"out{time.monotonic_ns()}")
+        process, moment = start(world, *BUSY), chance.randrange(writes)
+        seen_files(process, world, moment)
+        time.sleep(chance.uniform(0, 1))
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        left = sorted(path.name for path in Path(world.output).glob("snapshots/*.json"))
-        print(f"kill {kill} at {moment_s:.1f} of {whole_s:.1f} s: exit {process.returncode}, snapshots {left}")
+        if process.wait() == -signal.SIGKILL:  # else it was faster: no kill
+            moments[last_write(world)] += 1
+        left = [int(path.stem) for path in sorted(world.output.glob("snapshots/*.json"))]
+        print(
+            f"killed after {moment} of {writes} writes, last {last_write(world)}: {process.returncode}, snapshots {left}"
+        )
         assert world.night(*BUSY) == 0
-        assert world.content() == wanted, f"kill {kill} at {moment_s:.1f} s"
+        assert world.content() == wanted
         assert world.verified()
         shutil.rmtree(world.output)
+    print(f"kills by where the night wrote last: {dict(moments)}")
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from reelbeam.pipeline.index_queries import Queries
 from reelbeam.pipeline.index_store import open_searcher, read_settings
 from reelbeam.pipeline.options import IndexOptions
 from reelbeam.pipeline.read import Dataset, frame_vectors
+from reelbeam.pipeline.sweep import sweep
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.errors import CorruptOutput, GateError, UsageError
 from reelbeam.schemas.snapshot import Snapshot
@@ -182,16 +184,17 @@ def test_the_stored_answers_stay_exact_through_many_nights(made: MadeDataset) ->
 
 
 @pytest.mark.parametrize("kind", [KIND, "IVF32,PQ8x4,Refine(SQfp16)"])
-def test_compaction_leaves_ids_as_they_are_and_needs_no_new_build(made: MadeDataset, kind: str) -> None:
+@pytest.mark.parametrize("removed", [0, 30])
+def test_compaction_leaves_ids_as_they_are_and_needs_no_new_build(made: MadeDataset, kind: str, removed: int) -> None:
     chosen = options(index=kind, min_recall=0.5)
     run_index(made.root, chosen, encode=encode)
-    made.remove(set(made.videos()[:30]))
+    made.remove(set(made.videos()[:removed]))
     before = all_vectors(made)
     snapshots.commit_next(made.storage, lambda parent: rewritten(made, parent))
     assert sorted(all_vectors(made)[0].tolist()) == sorted(before[0].tolist())
     made.add([WORLD.draw(200, seed=50)])
     _, settings = update_index(made.root, chosen, encode=encode)
-    assert settings["why"].startswith("delta: 200 vectors are new")
+    assert settings["why"].startswith("merge: " if removed else "delta: 200 vectors are new")
     ids, values = all_vectors(made)
     searcher = opened(made)
     assert sorted(searcher.ids().tolist()) == sorted(ids.tolist())
@@ -204,6 +207,38 @@ def test_compaction_leaves_ids_as_they_are_and_needs_no_new_build(made: MadeData
     check_everywhere(made)
     _, settings = update_index(made.root, chosen, encode=encode)
     assert "nothing has changed" in settings["why"]
+
+
+@pytest.mark.parametrize("kind", [KIND, "IVF32,SQ8,Refine(SQfp16)"])
+@pytest.mark.parametrize("compacted_later", [False, True])
+def test_vectors_of_rows_that_left_their_shards_are_in_no_file_of_the_index(
+    made: MadeDataset, kind: str, compacted_later: bool
+) -> None:
+    chosen = options(index=kind)
+    run_index(made.root, chosen, encode=encode)
+    gone = set(made.videos()[10:20])
+    ids, values = all_vectors(made)
+    made.remove(gone)
+    gone_values = values[~np.isin(ids, all_vectors(made)[0])]
+    assert len(gone_values) > 100
+    if compacted_later:  # listed as removed in the build between
+        update_index(made.root, chosen, encode=encode)
+    snapshots.commit_next(made.storage, lambda parent: rewritten(made, parent))
+    assert found_in_files(made, gone_values), "the old build holds them"
+    _, settings = update_index(made.root, chosen, encode=encode)
+    assert "left their shards" in settings["why"]
+    sweep(made.storage, 1, 0, now_s=time.time() + 10)
+    assert found_in_files(made, values[np.isin(ids, all_vectors(made)[0])]), "those that stay are found like this"
+    assert found_in_files(made, gone_values) == []
+    again, _ = update_index(made.root, chosen, encode=encode)
+    assert again.number == Dataset.open(made.root).snapshot.number, "there is nothing left to do"
+
+
+def found_in_files(made: MadeDataset, values: np.ndarray) -> list[str]:
+    """The files of indexes in which the bytes of some vector lie, as float16 or as float32."""
+    wanted = [kind.tobytes() for value in values for kind in (value.astype(np.float16), value)]
+    files = [(stored.path, made.storage.get(stored.path)) for stored in made.storage.list("indexes")]
+    return [path for path, content in files if any(one in content for one in wanted)]
 
 
 def rewritten(made: MadeDataset, parent: Snapshot | None) -> Snapshot:

@@ -113,6 +113,24 @@ def test_only_the_changed_and_the_new_video_are_extracted(
     assert world.verified()
 
 
+@pytest.mark.parametrize("grace_days", ["0", "2"])
+def test_a_renamed_video_is_not_extracted_again(world: World, seen: list[str], grace_days: str) -> None:
+    before = world.content()
+    (world.bucket / "a.mp4").rename(world.bucket / "moved.mp4")
+    assert world.night("--grace-days", grace_days) == 0
+    assert seen == []
+    names = {"moved.mp4", "b.mp4", "c.mp4", "twin.mp4"}
+    assert world.names() == (names if grace_days == "0" else {*names, "a.mp4"})
+    old, new = (str(world.bucket / name) for name in ("a.mp4", "moved.mp4"))
+    assert [row for key, row in world.content().items() if key[0] == new] == [
+        row for key, row in before.items() if key[0] == old
+    ]
+    assert world.verified()
+    [report] = [json.loads(file.read_text()) for file in world.new_reports()]
+    found = report["found"]
+    assert (found["new"], found["renamed"], found["twins"]) == (1, *((1, 0) if grace_days == "0" else (0, 1)))
+
+
 def test_a_removed_video_leaves_readers_books_index_and_after_the_sweep_every_file(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

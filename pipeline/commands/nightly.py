@@ -41,7 +41,10 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         if night.dataset and not options.remodel:
             check_same(night.dataset.snapshot, job)
         found = {name: len(value) for name, value in vars(night.changes).items() if isinstance(value, list)}
-        print(f"would do: {', '.join(f'{count} {name}' for name, count in found.items())}. Nothing was done")
+        due = ", ".join(f"{count} {name}" for name, count in found.items() if count) or "nothing"
+        print(
+            f"{len(night.listed)} videos listed; would do: {due}; {night.changes.unchanged} unchanged. Nothing was done"
+        )
         return 0
     report = nightly.run(args.input, job, options)
     print(json.dumps(asdict(report), indent=1) if args.json else describe(report))
@@ -53,7 +56,8 @@ def describe(report: NightReport) -> str:
     if not report.changed:
         return f"nothing to do: all {report.listed} videos are as in snapshot {report.snapshot_after}"
     found = ", ".join(f"{count} {name}" for name, count in report.found.items() if count)
-    lines = [f"snapshot {report.snapshot_before} -> {report.snapshot_after}: {report.listed} videos listed; {found}"]
+    before = "none" if report.snapshot_before is None else report.snapshot_before
+    lines = [f"snapshot {before} -> {report.snapshot_after}: {report.listed} videos listed; {found}"]
     if report.remodelled:
         lines.append(f"remodelled: {json.dumps(report.remodelled)}")
     if report.statuses:

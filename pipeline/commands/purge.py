@@ -27,6 +27,10 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     gone = f", with the snapshots {', '.join(map(str, done.snapshots_deleted))}" if done.snapshots_deleted else ""
     print(
         f"snapshot {done.snapshot}: {done.named.uri or done.named.video_id} is gone: {done.rows} rows, "
-        f"{done.files_deleted} files{gone}. Prove it with: reelbeam verify {args.output} --gone {args.video}"
+        f"{done.files_deleted} files{gone}. No file names it, and none holds one of its {done.said.sentences} longest sentences"
+        f"{', but for' if done.said.shared else ''}"
     )
+    for uri in done.said.shared:
+        print(f"  {uri}, which says the same")
+    print(f"Prove it at any time with: reelbeam verify {args.output} --gone {args.video}")
     return 0

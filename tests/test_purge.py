@@ -1,0 +1,145 @@
+"""After a purge nothing below OUTPUT holds a video's name, its rows, its vectors or its words."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from conftest import REPOSITORY
+from nights import World
+
+from reelbeam.pipeline.cli import main
+from reelbeam.pipeline.said import look_for, sentences_of
+from reelbeam.schemas import snapshot as snapshots
+from reelbeam.transforms.discover import video_id_of
+
+SAMPLES = REPOSITORY / "examples" / "sample_bucket"
+AT_ONCE = ("--sweep-after-h", "0")
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two that speak, one of them under two names and one name the beginning of another; and one that is no video."""
+    folder = tmp_path_factory.mktemp("bucket")
+    shutil.copy(SAMPLES / "desk.mp4", folder / "talk.mp4")
+    shutil.copy(SAMPLES / "desk.mp4", folder / "twin.mp4")
+    shutil.copy(SAMPLES / "picnic.mkv", folder / "talk.mp4.mkv")
+    (folder / "café.mp4").write_text("no video")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, bucket: Path) -> Path:
+    output = tmp_path_factory.mktemp("first") / "features"
+    assert World(bucket, output).night() == 0
+    return output
+
+
+@pytest.fixture
+def world(bucket: Path, first: Path, tmp_path: Path) -> World:
+    """An OUTPUT to change at will."""
+    shutil.copytree(first, tmp_path / "out")
+    return World(bucket, tmp_path / "out")
+
+
+def all_texts(output: Path) -> str:
+    """Every byte below OUTPUT as it lies, and every value of every Parquet column out of its compression."""
+    found = []
+    for file in sorted(output.rglob("*")):
+        if file.is_file():
+            found.append(file.read_bytes().decode("latin-1"))
+            if file.suffix == ".parquet":
+                table = pq.read_table(file)
+                small = [field.name for field in table.schema if not pa.types.is_fixed_size_binary(field.type)]
+                found.append(repr(table.select(small).to_pylist()))
+    return "\n".join(found)
+
+
+def test_neither_uri_nor_id_nor_words_are_anywhere_after_a_purge(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = str(world.bucket / "talk.mp4.mkv")
+    table = pq.read_table(world.output / "windows", columns=["uri", "text", "words"])
+    said = [text for text in table.filter(pc.equal(table["uri"], gone))["text"].to_pylist() if text]
+    assert said
+    before = all_texts(world.output)
+    assert all(text in before for text in (gone, video_id_of(gone), *said))
+    assert main(["purge", str(world.output), gone, *AT_ONCE]) == 0
+    after = all_texts(world.output)
+    assert [text for text in (gone, video_id_of(gone), *said) if text in after] == []
+    shown = capsys.readouterr().out
+    assert "longest sentences\n" in shown, shown
+    assert " 0 longest" not in shown
+    assert world.verified()
+
+
+def test_a_twin_keeps_its_words_and_purge_says_whose_they_are(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    gone, twin = str(world.bucket / "talk.mp4"), str(world.bucket / "twin.mp4")
+    assert main(["purge", str(world.output), gone, *AT_ONCE]) == 0
+    assert f"{twin}, which says the same" in capsys.readouterr().out
+    assert {uri for uri, _ in world.content()} == {twin, str(world.bucket / "talk.mp4.mkv")}
+    assert main(["verify", str(world.output), "--gone", gone]) == 0, "talk.mp4.mkv is another video"
+
+
+@pytest.mark.parametrize("kept", ["words", "text"])
+def test_a_file_with_words_alone_is_found(kept: str, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = str(world.bucket / "talk.mp4.mkv")
+    table = pq.read_table(world.output / "windows", columns=["uri", kept])
+    orphan = world.output / "windows" / "20200101T000000-abcdef" / "windows-00000-of-00001.parquet"
+    orphan.parent.mkdir()
+    pq.write_table(table.filter(pc.equal(table["uri"], gone)).select([kept]), orphan, compression="zstd")
+    assert main(["purge", str(world.output), gone]) == 3
+    shown = capsys.readouterr().err
+    assert "holds what the video says" in shown
+    assert main(["compact", str(world.output), *AT_ONCE]) == 0
+    assert not orphan.exists()
+
+
+def test_a_file_of_somebody_else_below_output_is_reported_and_left(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = str(world.bucket / "talk.mp4.mkv")
+    notes = world.output / "notes.txt"
+    notes.write_text(f"look at {gone}, please")
+    assert main(["purge", str(world.output), gone, *AT_ONCE]) == 3
+    assert "notes.txt: names" in capsys.readouterr().err
+    assert notes.exists()
+    assert gone not in {row["uri"] for row in world.data.videos.values()}
+    assert main(["verify", str(world.output), "--gone", gone]) == 4
+    notes.unlink()
+    assert main(["verify", str(world.output), "--gone", gone]) == 0
+
+
+def test_a_half_written_table_is_no_proof(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = str(world.bucket / "talk.mp4")
+    assert main(["purge", str(world.output), gone, *AT_ONCE]) == 0
+    whole = next((world.output / "windows").rglob("*.parquet")).read_bytes()
+    (world.output / "videos" / "half.parquet").write_bytes(whole[:-100])
+    assert main(["verify", str(world.output), "--gone", gone]) == 4
+    assert "cannot be read, nobody can say whose rows it holds" in capsys.readouterr().out
+
+
+def test_a_failure_and_the_report_that_names_it_go_too(world: World) -> None:
+    gone = str(world.bucket / "café.mp4")
+    [report] = (world.output / "runs").glob("*.report.json")
+    assert "caf\\u00e9.mp4" in report.read_text()
+    assert main(["verify", str(world.output), "--gone", gone]) == 4
+    assert main(["purge", str(world.output), gone, *AT_ONCE]) == 0
+    assert main(["verify", str(world.output), "--gone", gone]) == 0
+    assert not report.exists()
+    assert world.data.snapshot.counts["failed"] == 0
+    assert world.verified()
+
+
+def test_what_a_video_of_an_older_snapshot_says_counts_as_a_trace_when_the_books_know_it_no_more(world: World) -> None:
+    storage, talk, twin = world.data.storage, str(world.bucket / "talk.mp4"), str(world.bucket / "twin.mp4")
+    sentences = sentences_of(storage, video_id_of(talk))
+    assert look_for(storage, sentences, video_id_of(talk)).shared == (twin,)
+    assert main(["purge", str(world.output), twin, *AT_ONCE]) == 0
+    found = look_for(storage, sentences, video_id_of(twin))
+    assert (found.shared, found.places) == ((talk,), ())
+    assert len(snapshots.numbers(storage)) >= 1
