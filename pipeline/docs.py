@@ -87,7 +87,7 @@ def sections() -> dict[str, str]:
     """Every generated section by its name."""
     return {
         "windows": columns(windows_schema(SHAPE)),
-        "videos": columns(videos_schema()),
+        "videos": columns(videos_schema(SHAPE.text_dim)),
         "failures": columns(failures_schema()),
         "sound": sound_measures(),
         "index kinds": index_kinds(),

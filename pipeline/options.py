@@ -207,8 +207,8 @@ class SearchOptions(Options):
     image: str = option("", "search with a picture instead of words")
     search_in: str = option(
         "frames",
-        "what is searched; all joins the three by rank",
-        choices=("frames", "speech", "fused", "all"),
+        "what is searched: pictures, what is said, both as one vector, or titles and descriptions; all joins them by rank",
+        choices=("frames", "speech", "fused", "titles", "all"),
         flag="--in",
     )
     phrase: bool = option(False, "find exactly these words in a row, as they were said")

@@ -29,8 +29,9 @@ class Video:
     size_bytes: int
     etag: str
     """The store's etag; on a local disk `mtime_ns-size`. Two listings with the same etag saw the same bytes."""
-    title: str = ""
-    description: str = ""
+    title: str | None = None
+    """None where the listing has no titles: what is known stays."""
+    description: str | None = None
     attempts: int = 0
     """How many earlier runs have tried it."""
 

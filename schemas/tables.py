@@ -18,7 +18,9 @@ import pyarrow.compute as pc
 from .elements import Grid
 from .errors import CorruptOutput
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+OLDEST_SCHEMA_VERSION = 1
+"""Datasets from this version on open: every column added since then may be null, and reads as null where it is not stored."""
 
 OK, ABSENT, FAILED = "ok", "absent", "failed"
 """Statuses of a modality; `failed` is followed by `: ` and the reason. Of a video: ok, partial (some of it is lost,
@@ -170,14 +172,18 @@ def windows_schema(shape: RowShape) -> pa.Schema:
     )
 
 
-def videos_schema() -> pa.Schema:
+TITLE_EMBEDDINGS = {"title": "title_embedding", "description": "description_embedding"}
+"""The texts of a video, and the columns of their embeddings."""
+
+
+def videos_schema(text_dim: int) -> pa.Schema:
     """One row is one video as one run saw it. The newest row of a video counts."""
     return pa.schema(
         [
             column("video_id", pa.string(), "id of the video for life"),
             column("uri", pa.string(), "where it lies"),
-            column("title", pa.string(), "as the input list gave it"),
-            column("description", pa.string(), "as the input list gave it"),
+            column("title", pa.string(), "as the input list gave it; empty where it gave none"),
+            column("description", pa.string(), "as the input list gave it; empty where it gave none"),
             column("size_bytes", pa.int64(), "size of the object", "bytes"),
             column(
                 "etag",
@@ -204,6 +210,17 @@ def videos_schema() -> pa.Schema:
                 pa.int64(),
                 "when it was first not listed any more, since 1970; 0: it is there",
                 "ms",
+            ),
+            *(
+                tensor_column(
+                    name,
+                    "float16",
+                    (text_dim,),
+                    f"sentence embedding of {text}, unit length; null without one",
+                    "",
+                    True,
+                )
+                for text, name in TITLE_EMBEDDINGS.items()
             ),
         ],
         {"reelbeam_schema": str(SCHEMA_VERSION)},
@@ -272,6 +289,14 @@ def with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
     """The same table with other values in one of its columns."""
     place = table.schema.get_field_index(name)
     return table.set_column(place, table.schema.field(place), values)
+
+
+def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A stored table with the columns of `schema`: those that may be null are null where an older version lacks them."""
+    missing = [field for field in schema if field.name not in table.schema.names and field.nullable]
+    for field in missing:
+        table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table.select(schema.names) if missing else table
 
 
 def validate_windows(table: pa.Table, shape: RowShape) -> None:

@@ -30,11 +30,12 @@ def video(name: str, etag: str = "e", size: int = 5) -> Video:
 
 def book(name: str, etag: str = "e", size: int = 5, **other: object) -> dict[str, object]:
     facts = {"content_sha256": "h", "status": "ok", "attempts": 1, "run": "19700401T000000-a", "missing_since_ms": 0}
+    facts |= {"title": "", "description": "", "title_embedding": None, "description_embedding": None}
     return {"video_id": name, "etag": etag, "size_bytes": size, **facts, **other}
 
 
 def books(*rows: dict[str, object]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows)) if rows else pa.Table.from_pylist([book("x")]).slice(0, 0)
+    return pa.Table.from_pylist([*rows, book("x")]).slice(0, len(rows))
 
 
 def found(
