@@ -62,7 +62,9 @@ def chosen(options: ExtractOptions) -> Profile:
     models = profile(options.models)
     if options.fuse:
         models = replace(models, fusion=replace(models.fusion, how=options.fuse))
-    spoken = {name: getattr(options, name) for name in ("language", "task") if getattr(options, name)}
+    spoken = {
+        name: getattr(options, name) for name in ("language", "task", "audio_embedding") if getattr(options, name)
+    }
     return replace(models, whisper=replace(models.whisper, **spoken)) if spoken else models
 
 

@@ -75,6 +75,7 @@ class ExtractOptions(Options):
     task: str = option(
         "", "transcribe, or translate into English; empty: as the models say", choices=("", "transcribe", "translate")
     )
+    audio_embedding: bool = option(False, "store audio_embedding: what Whisper's encoder heard in each window")
     still_difference: float = option(
         0.0,
         "a frame that differs from an embedded one before it by at most this mean of 255 shares its embedding; "

@@ -40,6 +40,8 @@ class RowShape:
     text_dim: int
     fused_dim: int = 0
     """0: no fused embedding is stored."""
+    audio_embedding_dim: int = 0
+    """0: no states of the speech model are stored."""
 
     @classmethod
     def from_json(cls, fields: dict[str, int]) -> RowShape:
@@ -151,6 +153,20 @@ def windows_schema(shape: RowShape) -> pa.Schema:
                 "sentence embedding of text, unit length; null without words",
                 "",
                 True,
+            ),
+            *(
+                [
+                    tensor_column(
+                        "audio_embedding",
+                        "float16",
+                        (shape.audio_embedding_dim,),
+                        "mean state of Whisper's encoder over the speech here, unit length, with --audio-embedding; null without speech",
+                        "",
+                        True,
+                    )
+                ]
+                if shape.audio_embedding_dim
+                else []
             ),
             *(
                 [
@@ -338,6 +354,7 @@ def example_windows(rows: int, seed: int, shape: RowShape = RowShape(4, 8, 5, 6)
     words = [[{"word": "hello", "start_ms": 100, "end_ms": 400, "probability": 0.9}] if here else [] for here in said]
     texts = rng.normal(size=(rows, shape.text_dim))
     fused = rng.normal(size=(rows, shape.fused_dim)) / math.sqrt(shape.fused_dim or 1)
+    voices = rng.normal(size=(rows, shape.audio_embedding_dim)) / math.sqrt(shape.audio_embedding_dim or 1)
     return pa.table(
         {
             "video_id": [f"{at // 2:016x}" for at in range(rows)],
@@ -364,6 +381,7 @@ def example_windows(rows: int, seed: int, shape: RowShape = RowShape(4, 8, 5, 6)
             "text_embedding": tensor_array(
                 (texts / np.linalg.norm(texts, axis=1, keepdims=True)).astype(np.float16), said
             ),
+            **({"audio_embedding": tensor_array(voices.astype(np.float16), said)} if shape.audio_embedding_dim else {}),
             **({"fused_embedding": tensor_array(fused.astype(np.float16))} if shape.fused_dim else {}),
             **{f"{modality}_status": [OK] * rows for modality in ("frame", "audio")},
             **{f"{modality}_status": [OK if here else ABSENT for here in said] for modality in ("speech", "text")},
