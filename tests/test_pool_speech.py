@@ -122,7 +122,7 @@ def test_the_states_are_those_of_the_one_pass_of_the_engine_s_own_encoder(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_was_padded_counts_for_nothing(engine: str) -> None:
-    """The same speech alone, and in a batch beside longer speech: engines that pad to the batch's longest pad it otherwise."""
+    """Three seconds are padded to 10 or 30 s, and the encoder hears that too."""
     said = sound_of("desk.mp4")
     chunk = pack_chunks(find_speech(said))[0].cut(said)
     short = chunk[: 3 * SAMPLE_RATE_HZ]
