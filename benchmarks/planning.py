@@ -19,8 +19,11 @@ import pyarrow as pa
 
 from reelbeam.pipeline.changes import COMPARED, Policy, compare
 from reelbeam.schemas.elements import Video
-from reelbeam.schemas.tables import videos_schema
+from reelbeam.schemas.tables import TITLE_EMBEDDINGS, videos_schema
 from reelbeam.transforms.discover import video_id_of
+
+TEXT_DIM = 384
+"""Of all-MiniLM-L6-v2."""
 
 
 def listing(objects: int) -> list[Video]:
@@ -31,7 +34,8 @@ def listing(objects: int) -> list[Video]:
 
 def books_of(videos: list[Video]) -> pa.Table:
     """The columns of the books that planning reads, as they are after these videos were extracted."""
-    schema = pa.schema([videos_schema().field(name) for name in COMPARED])
+    schema = videos_schema(TEXT_DIM)
+    schema = pa.schema([schema.field(name) for name in (*COMPARED, *TITLE_EMBEDDINGS.values())])
     count = len(videos)
     columns = {
         "video_id": [video.video_id for video in videos],
@@ -42,6 +46,8 @@ def books_of(videos: list[Video]) -> pa.Table:
         "attempts": [1] * count,
         "run": ["20260101T000000-abcdef"] * count,
         "missing_since_ms": [0] * count,
+        **dict.fromkeys(TITLE_EMBEDDINGS, [""] * count),
+        **{name: pa.nulls(count, schema.field(name).type) for name in TITLE_EMBEDDINGS.values()},
     }
     return pa.table(columns, schema=schema)
 

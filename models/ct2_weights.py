@@ -58,6 +58,26 @@ def read_variables(file: Path) -> dict[str, np.ndarray]:
     return variables
 
 
+def encoder_width(file: Path) -> int:
+    """Numbers in a state of the encoder, from the shape of its last norm; the weights themselves are skipped.
+
+    Raises MissingWeights when the file is cut short or holds no Whisper encoder.
+    """
+    with open(file, "rb") as stream:
+        try:
+            _number(stream, "I")
+            _string(stream)
+            _number(stream, "I")
+            for _ in range(_number(stream, "I")):
+                name, shape, _ = _declared(stream)
+                if name == "encoder/layer_norm/gamma":
+                    return shape[0]
+                stream.seek(_number(stream, "I"), 1)
+        except (struct.error, UnicodeDecodeError) as error:
+            raise MissingWeights(f"{file}: is not a whole CTranslate2 model ({error}); cure: fetch it again") from error
+    raise MissingWeights(f"{file}: holds no encoder/layer_norm; cure: name a Whisper model")
+
+
 def openai_state(variables: Mapping[str, np.ndarray]) -> tuple[dict[str, int], dict[str, np.ndarray]]:
     """Dimensions and state dict of openai-whisper, from CTranslate2's variables. Dtypes stay as they are stored.
 
@@ -127,10 +147,13 @@ def _string(stream: BinaryIO) -> str:
     return stream.read(_number(stream, "H"))[:-1].decode()  # its length counts the closing zero
 
 
+def _declared(stream: BinaryIO) -> tuple[str, list[int], int]:
+    """Name, shape and number type of the variable that follows."""
+    return _string(stream), [_number(stream, "I") for _ in range(_number(stream, "B"))], _number(stream, "B")
+
+
 def _variable(stream: BinaryIO, file: Path) -> tuple[str, np.ndarray]:
-    name = _string(stream)
-    shape = [_number(stream, "I") for _ in range(_number(stream, "B"))]
-    dtype = _number(stream, "B")
+    name, shape, dtype = _declared(stream)
     if dtype not in DTYPES:
         raise MissingWeights(f"{file}: {name} has the number type {dtype}, unknown here; cure: use a float16 folder")
     raw = stream.read(_number(stream, "I"))

@@ -40,7 +40,8 @@ class Profile:
 
     def row_shape(self, ticks: int) -> RowShape:
         frame_dim, text_dim = self.clip.dimension, self.text.dimension
-        return RowShape(ticks, frame_dim, len(FEATURES), text_dim, self.fusion.dimension(frame_dim, text_dim))
+        fused_dim = self.fusion.dimension(frame_dim, text_dim)
+        return RowShape(ticks, frame_dim, len(FEATURES), text_dim, fused_dim, self.whisper.audio_embedding_dim)
 
 
 PROFILES = {

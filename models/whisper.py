@@ -15,7 +15,7 @@ openai-whisper `decoding.py`, `timing.py`; faster-whisper `transcribe.py` (Batch
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -31,6 +31,7 @@ from .whisper_engines import (
     Engine,
     OpenaiEngine,
     TimedWord,
+    encoder_width,
     padded_frames,
     weights_sha256,
 )
@@ -58,6 +59,8 @@ class Transcript:
     avg_logprob: float
     no_speech_prob: float
     compression_ratio: float
+    pooled: np.ndarray | None = field(default=None, compare=False, repr=False)
+    """float32 [k, W]: weighted sums of the encoder's states, where they were asked for."""
 
     @property
     def text(self) -> str:
@@ -83,6 +86,8 @@ class WhisperSpec:
     batch_size: int = 8
     compute_type: str = "auto"
     """auto: int8 (faster-whisper) or float32 (openai-whisper) on a CPU, float16 on a GPU."""
+    audio_embedding: bool = False
+    """Whether what the encoder heard is stored too, as `audio_embedding`."""
 
     def __post_init__(self) -> None:
         for name, value, allowed in (("engine", self.engine, ENGINES), ("task", self.task, TASKS)):
@@ -93,8 +98,16 @@ class WhisperSpec:
                 raise UsageError(f"whisper {name} {number} is out of range: 1 to {most}")
 
     def identity(self) -> dict[str, Any]:
-        """All that decides what words come out. Raises MissingWeights; a hub name may be downloaded to be hashed."""
-        return {"model": "whisper", **asdict(self), "weights_sha256": weights_sha256(self)}
+        """All that decides what is stored. Raises MissingWeights; a hub name may be downloaded to be hashed."""
+        fields = asdict(self)
+        if not self.audio_embedding:  # datasets from before there was a choice have no such field
+            del fields["audio_embedding"]
+        return {"model": "whisper", **fields, "weights_sha256": weights_sha256(self)}
+
+    @property
+    def audio_embedding_dim(self) -> int:
+        """Numbers in an `audio_embedding`; 0 where none is stored. Raises MissingWeights."""
+        return encoder_width(self) if self.audio_embedding else 0
 
     def load(self, device: str) -> Transcriber:
         """The model on "cpu" or "cuda" (or "cuda:1"). Raises MissingWeights."""
@@ -124,9 +137,14 @@ class Transcriber:
         return [found for batch in batches for found in self.engine.languages(self.engine.encode(batch))]
 
     def transcribe(
-        self, chunks: Sequence[np.ndarray], languages: Sequence[str | None] | None = None
+        self,
+        chunks: Sequence[np.ndarray],
+        languages: Sequence[str | None] | None = None,
+        pools: Sequence[np.ndarray] | None = None,
     ) -> list[Transcript]:
-        """One transcript a chunk, in order. `languages` says what is spoken where that is known.
+        """One transcript a chunk, in order. `languages` says what is spoken where that is known, `pools` (float32 [k, n] a chunk)
+        how much each of the encoder's first n states counts in k sums of them: `Transcript.pooled`, from the pass that the words
+        come from.
 
         A chunk's language is the spec's, else the given one, else detected (costs an encoder pass more: detect once a
         video with `detect_languages`, and pass it). Raises ValueError for a chunk that is empty or longer than 30 s.
@@ -137,7 +155,8 @@ class Transcriber:
         spoken = self._languages(chunks, languages)
         transcripts: dict[int, Transcript] = {}
         for language, batch in plan_batches([len(chunk) for chunk in chunks], spoken, self.spec.batch_size):
-            for index, transcript in zip(batch, self._batch([chunks[i] for i in batch], language), strict=True):
+            wanted = [pools[index] for index in batch] if pools is not None else None
+            for index, transcript in zip(batch, self._batch([chunks[i] for i in batch], language, wanted), strict=True):
                 transcripts[index] = transcript
         return [transcripts[index] for index in range(len(chunks))]
 
@@ -149,8 +168,12 @@ class Transcriber:
         found = iter(self.detect_languages([chunks[index] for index in unknown]))
         return [language or next(found)[0] for language in known]
 
-    def _batch(self, chunks: list[np.ndarray], language: str) -> list[Transcript]:
+    def _batch(self, chunks: list[np.ndarray], language: str, pools: list[np.ndarray] | None) -> list[Transcript]:
         heard = self.engine.encode(chunks)
+        pooled: list[np.ndarray | None] = [None] * len(chunks)
+        if pools is not None:
+            states = self.engine.states(heard)
+            pooled = [pool @ found[: pool.shape[1]] for pool, found in zip(pools, states, strict=True)]
         decodings = self.engine.decode(heard, len(chunks), language, timestamps=False)
         again = [index for index, decoding in enumerate(decodings) if is_doubtful(decoding)]
         if again:
@@ -168,8 +191,9 @@ class Transcriber:
                 decoding.avg_logprob,
                 decoding.no_speech_prob,
                 decoding.compression_ratio,
+                sums,
             )
-            for timed, decoding, chunk in zip(words, decodings, chunks, strict=True)
+            for timed, decoding, chunk, sums in zip(words, decodings, chunks, pooled, strict=True)
         ]
 
 

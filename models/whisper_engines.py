@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 CHUNK_SAMPLES = 30 * SAMPLE_RATE_HZ
 HOP = 160
 """Samples to a mel frame."""
+STATE_SAMPLES = 2 * HOP
+"""Samples to a state of the encoder, 20 ms: its second convolution takes every other frame."""
+WIDTHS = {"tiny": 384, "base": 512, "small": 768, "medium": 1024, "large": 1280, "turbo": 1280}
+"""Numbers in a state, by the first word of a model's name (Radford et al., table 1; turbo has large's encoder)."""
 QUIET_FRAMES = 200
 """Silence after a chunk, 2 s: with less, last words are lost."""
 FRAME_STEP = 1000
@@ -69,11 +73,14 @@ class TimedWord(NamedTuple):
 
 
 class Engine(Protocol):
-    """What an engine must do; `heard` is its own encoded form of a batch of chunks, all of one language."""
+    """What an engine must do; `heard` is its own encoded form of a batch of chunks, all of one language, and `states` the same
+    as float32 [chunks, states, W], padding included."""
 
     multilingual: bool
 
     def encode(self, chunks: Sequence[np.ndarray]) -> Any: ...
+
+    def states(self, heard: Any) -> np.ndarray: ...
 
     def languages(self, heard: Any) -> list[tuple[str, float]]: ...
 
@@ -105,6 +112,12 @@ class Ct2Engine:
         mels = [self.model.feature_extractor(_at_least(chunk))[..., :-1] for chunk in chunks]
         frames = padded_frames(max(mel.shape[-1] for mel in mels))
         return self.model.encode(np.stack([pad_or_trim(mel, frames) for mel in mels]).astype(np.float32))
+
+    def states(self, heard: Any) -> np.ndarray:
+        import ctranslate2
+
+        cpu = heard.to_device(ctranslate2.Device.cpu)
+        return np.array(cpu.to(ctranslate2.DataType.float32))
 
     def languages(self, heard: Any) -> list[tuple[str, float]]:
         return [(found[0][0][2:-2], float(found[0][1])) for found in self.model.model.detect_language(heard)]
@@ -188,6 +201,10 @@ class OpenaiEngine:
         with torch.inference_mode():
             batch = torch.stack([pad_or_trim(mel, N_FRAMES) for mel in mels]).to(self.encoder_dtype)
             return self.model.encoder(batch).to(self.decoder_dtype)
+
+    def states(self, heard: Any) -> np.ndarray:
+        found: np.ndarray = heard.float().cpu().numpy()
+        return found
 
     def languages(self, heard: Any) -> list[tuple[str, float]]:
         _, probabilities = self.model.detect_language(heard)
@@ -347,3 +364,16 @@ def weights_sha256(spec: WhisperSpec) -> str:
     return (
         _openai_name_sha256(spec.weights) if spec.engine == "openai-whisper" else sha256_of(_ct2_folder(spec.weights))
     )
+
+
+def encoder_width(spec: WhisperSpec) -> int:
+    """Numbers in a state of the encoder, without loading the model; a hub name of faster-whisper may be downloaded."""
+    path = resolve(spec.weights)
+    if path is None and spec.engine == "openai-whisper":
+        _openai_name_sha256(spec.weights)
+        return WIDTHS[spec.weights.removesuffix(".en").split("-")[0]]
+    if path is None or ct2_weights.is_ct2_folder(path):
+        return ct2_weights.encoder_width(_ct2_folder(spec.weights) / "model.bin")
+    import torch
+
+    return int(torch.load(path, map_location="cpu", weights_only=True)["dims"]["n_audio_state"])

@@ -28,12 +28,14 @@ TOUCHES: dict[str, tuple[str, ...]] = {
         "speech_flags",
         "text_status",
         "text_embedding",
+        "audio_embedding",
     ),
     "text": ("text_embedding",),
     "audio": ("audio_feature",),
     "fusion": (),
 }
-"""The columns that each model fills; everything else is carried over. Fused embeddings are made anew from whatever changed."""
+"""The columns that each model fills, those that are stored; everything else is carried over. Fused embeddings are made anew from
+whatever changed."""
 
 FUSED = "fused_embedding"
 
@@ -79,16 +81,18 @@ def merged(old: pa.Table, new: pa.Table, parts: frozenset[str], shape: RowShape)
     schema = windows_schema(shape)
     place = {key: at for at, key in enumerate(keys_of(new))}
     at = [place.get(key) for key in keys_of(old)]
-    columns = {name: old[name] for name in schema.names if name != FUSED}
+    touched = {name for part in parts for name in TOUCHES[part]} & set(schema.names)
+    columns = {name: old[name] for name in schema.names if name not in touched and name != FUSED}
     if FUSED in schema.names:
         columns[FUSED] = pa.nulls(len(old), schema.field(FUSED).type)
-    for name in dict.fromkeys(name for part in sorted(parts) for name in TOUCHES[part]):
+    for name in touched:
         field = schema.field(name)
         if pa.types.is_fixed_size_binary(field.type):
             values = tensor(new, name)
             empty = np.zeros((1, *values.shape[1:]), values.dtype)
-            picked = np.concatenate([values, empty])[[len(values) if one is None else one for one in at]]
-            columns[name] = tensor_array(picked)
+            order = [len(values) if one is None else one for one in at]
+            there = np.append(new[name].is_valid().to_numpy(), not field.nullable)
+            columns[name] = tensor_array(np.concatenate([values, empty])[order], there[order])
         else:
             columns[name] = _picked(new, name, at, field)
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..schemas.elements import Video
-from ..schemas.tables import FAILED, PARTIAL
+from ..schemas.tables import FAILED, PARTIAL, TITLE_EMBEDDINGS
 
-COMPARED = ("video_id", "etag", "size_bytes", "content_sha256", "status", "attempts", "run", "missing_since_ms")
+COMPARED = (
+    *("video_id", "etag", "size_bytes", "content_sha256", "status", "attempts", "run", "missing_since_ms"),
+    *TITLE_EMBEDDINGS,
+)
 """The columns of the books that planning looks at; the rest stays in Arrow."""
 
 DAY_MS = 86_400_000
@@ -32,7 +38,7 @@ class Policy:
 
 @dataclass
 class Changes:
-    """What a night has to do. Every listed video is in exactly one of the first five, or unchanged."""
+    """What a night has to do. Every listed video is in exactly one of the first six, or unchanged."""
 
     new: list[Video] = field(default_factory=list)
     changed: list[Video] = field(default_factory=list)
@@ -42,6 +48,8 @@ class Changes:
     retried: list[Video] = field(default_factory=list)
     back: list[str] = field(default_factory=list)
     """Unchanged videos that were missing and are listed again."""
+    retitled: list[Video] = field(default_factory=list)
+    """Unchanged videos whose title or description is another one, or was never embedded."""
     missing: list[str] = field(default_factory=list)
     """Not listed for the first time, within their grace."""
     waiting: list[str] = field(default_factory=list)
@@ -50,21 +58,21 @@ class Changes:
     unchanged: int = 0
 
     def __bool__(self) -> bool:
-        found = (self.new, self.changed, self.suspects, self.retried, self.back, self.missing, self.removed)
-        return any(found)
+        kept = (self.back, self.retitled, self.missing, self.removed)
+        return any((self.new, self.changed, self.suspects, self.retried, *kept))
 
 
 def compare(
     listed: Iterable[Video], books: pa.Table, retryable: Collection[str], policy: Policy, now_ms: int
 ) -> Changes:
-    """A listing against the newest row of each known video (a table with the columns COMPARED).
+    """A listing against the newest row of each known video (a table with the columns COMPARED and the embeddings of titles).
 
     `retryable` are the videos with a standing failure that a retry can help.
     """
     known = dict(
         zip(
             books["video_id"].to_pylist(),
-            zip(*(books[name].to_pylist() for name in COMPARED[1:]), strict=True),
+            zip(*(books[name].to_pylist() for name in COMPARED[1:]), unembedded(books), strict=True),
             strict=True,
         )
     )
@@ -74,24 +82,54 @@ def compare(
         if row is None:
             found.new.append(video)
             continue
-        etag, size_bytes, sha256, status, attempts, run, missing_since_ms = row
+        etag, size_bytes, sha256, status, attempts, run, missing_since_ms, title, description, unread = row
+        known_texts = {"title": title, "description": description}
         if etag != video.etag or size_bytes != video.size_bytes:
-            (found.suspects if size_bytes == video.size_bytes and sha256 else found.changed).append(video)
+            same_size = size_bytes == video.size_bytes and sha256
+            (found.suspects if same_size else found.changed).append(as_known(video, known_texts))
         elif status in (FAILED, PARTIAL) and due(
             video.video_id in retryable, attempts, run_time_ms(run), policy, now_ms
         ):
-            found.retried.append(replace(video, attempts=attempts))
+            found.retried.append(replace(as_known(video, known_texts), attempts=attempts))
         elif missing_since_ms:
             found.back.append(video.video_id)
+        elif unread or is_retitled(video, known_texts):
+            found.retitled.append(video)
         else:
             found.unchanged += 1
-    for video_id, (*_, missing_since_ms) in known.items():
+    for video_id, (_, _, _, _, _, _, missing_since_ms, *_) in known.items():
         gone_ms = now_ms - (missing_since_ms or now_ms)
         if gone_ms >= policy.grace_ms:
             found.removed.append(video_id)
         else:
             (found.waiting if missing_since_ms else found.missing).append(video_id)
     return found
+
+
+def unembedded(books: pa.Table) -> list[bool]:
+    """Which videos have a text without an embedding: their rows were written before there were any."""
+    missing = [
+        pc.and_(pc.not_equal(books[text], ""), pc.is_null(books[name])) for text, name in TITLE_EMBEDDINGS.items()
+    ]
+    unread: list[bool] = functools.reduce(pc.or_, missing).to_pylist()
+    return unread
+
+
+def is_retitled(video: Video, row: Mapping[str, Any]) -> bool:
+    """Whether the listing has another title or description than the books. A listing that has none says nothing."""
+    return any(getattr(video, text) not in (None, row[text]) for text in TITLE_EMBEDDINGS)
+
+
+def as_known(video: Video, row: Mapping[str, Any] | None) -> Video:
+    """A listed video with the texts of its row in the books where the listing has none."""
+    missing = {text: row[text] for text in TITLE_EMBEDDINGS if row and getattr(video, text) is None}
+    return replace(video, **missing) if missing else video
+
+
+def relisted(row: Mapping[str, Any], video: Video) -> dict[str, Any]:
+    """A video's row in the books with the texts of the listing; a new text has no embedding yet."""
+    new = {text: said for text in TITLE_EMBEDDINGS if (said := getattr(video, text)) not in (None, row[text])}
+    return {**row, **new, **{TITLE_EMBEDDINGS[text]: None for text in new}}
 
 
 def due(retryable: bool, attempts: int, tried_ms: int, policy: Policy, now_ms: int) -> bool:

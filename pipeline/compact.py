@@ -139,7 +139,7 @@ def compact(storage: Storage, run: str, shard_bytes: int, compact_from: int, rem
 def compacted(storage: Storage, parent: Snapshot, run: str, shards: Sequence[ShardInfo], books: bool) -> Snapshot:
     """The snapshot after `parent` with other shards of the same rows, and its books gathered."""
     videos, failures = (parent.videos, parent.failures) if not books else gather(storage, parent, run)
-    known = Dataset(storage, replace(parent, videos=videos)).videos
+    known = Dataset(storage, replace(parent, videos=videos)).facts
     return replace(
         parent,
         number=parent.number + 1,
@@ -162,7 +162,7 @@ def gather(
     gone = pa.array(sorted(without), pa.string())
     newest = dataset.newest.filter(pc.invert(pc.is_in(dataset.newest["video_id"], gone))).sort_by("video_id")
     path = f"videos/{run}-{secrets.token_hex(3)}.parquet"
-    videos = put_table(storage, path, newest.cast(videos_schema()))
+    videos = put_table(storage, path, newest.cast(videos_schema(parent.shape.text_dim)))
     check_written(storage, [videos])
     return (videos,), gather_failures(dataset, run, without)
 

@@ -20,10 +20,17 @@ from ..transforms.index_kinds import ID_BYTES, KINDS, code_bytes
 from .commands import COMMANDS
 from .options import Options
 
-SHAPE = RowShape(10, 512, len(FEATURES), 384, 512 + 384 + len(TIMBRE))
-"""The sizes that the README shows: ViT-B/32 and the default grid."""
+SHAPE = RowShape(10, 512, len(FEATURES), 384, 512 + 384 + len(TIMBRE), 1280)
+"""The sizes that the README shows: ViT-B/32, the default grid, and a Whisper whose width is nobody else's."""
 
-NAMES = {SHAPE.frame_dim: "D", SHAPE.ticks: "T", SHAPE.audio_dim: "A", SHAPE.text_dim: "E", SHAPE.fused_dim: "F"}
+NAMES = {
+    SHAPE.frame_dim: "D",
+    SHAPE.ticks: "T",
+    SHAPE.audio_dim: "A",
+    SHAPE.text_dim: "E",
+    SHAPE.fused_dim: "F",
+    SHAPE.audio_embedding_dim: "W",
+}
 
 
 COMMAND_OPTIONS = {module.OPTIONS for module in COMMANDS.values()}
@@ -87,7 +94,7 @@ def sections() -> dict[str, str]:
     """Every generated section by its name."""
     return {
         "windows": columns(windows_schema(SHAPE)),
-        "videos": columns(videos_schema()),
+        "videos": columns(videos_schema(SHAPE.text_dim)),
         "failures": columns(failures_schema()),
         "sound": sound_measures(),
         "index kinds": index_kinds(),

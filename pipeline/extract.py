@@ -4,6 +4,7 @@ crash costs one wave and a rerun continues where the last commit stands.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections import Counter
@@ -23,10 +24,12 @@ from ..transforms.discover import MEDIA_SUFFIXES, PlanUnits, ProbeVideos, list_v
 from ..transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of
 from ..transforms.stage import Stage
 from ..transforms.write_shards import WriteBooks, WriteShards, read_receipt
+from .changes import as_known, is_retitled, relisted, unembedded
 from .job import Job, check_same
 from .options import ExtractOptions
 from .publish import WaveRows, publish
 from .read import Dataset, read_table
+from .rows import publish_books
 
 log = logging.getLogger("reelbeam")
 
@@ -52,6 +55,8 @@ class Plan:
     snapshot: int | None
     known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The books that it was compared with: the row of each known video."""
+    retitled: list[Video] = field(default_factory=list)
+    """Unchanged videos whose title or description is another one, or was never embedded: only their row is written anew."""
 
 
 @dataclass
@@ -67,6 +72,8 @@ class Report:
     snapshot: int | None = None
     failures: list[tuple[str, str, str, str]] = field(default_factory=list)
     """(uri, stage, kind, message)."""
+    retitled: int = 0
+    """Unchanged videos that have another title or description."""
 
 
 def choose(videos: list[Video], known: dict[str, dict[str, Any]], retry_failed: bool) -> list[Video]:
@@ -78,9 +85,9 @@ def choose(videos: list[Video], known: dict[str, dict[str, Any]], retry_failed: 
     for video in videos:
         row = known.get(video.video_id)
         if row is None or row["etag"] != video.etag:
-            chosen.append(video)
+            chosen.append(as_known(video, row))
         elif retry_failed and row["status"] != "ok":
-            chosen.append(replace(video, attempts=row["attempts"]))
+            chosen.append(replace(as_known(video, row), attempts=row["attempts"]))
     return chosen
 
 
@@ -98,15 +105,27 @@ def plan(location: str, job: Job) -> Plan:
     parent = snapshots.latest(job.storage)
     if parent:
         check_same(parent, job)
-    known = Dataset(job.storage, parent).videos if parent else {}
+    if parent is None:
+        return Plan(len(listed), listed, None)
+    dataset = Dataset(job.storage, parent)
+    known = dataset.videos
     chosen = choose(listed, known, job.options.retry_failed)
-    return Plan(len(listed), chosen, parent.number if parent else None, known)
+    unread = set(itertools.compress(dataset.newest["video_id"].to_pylist(), unembedded(dataset.newest)))
+    rest = {video.video_id: video for video in listed if video.video_id in known}
+    for video in chosen:
+        rest.pop(video.video_id, None)
+    retitled = [one for key, one in rest.items() if key in unread or is_retitled(one, known[key])]
+    return Plan(len(listed), chosen, parent.number, known, retitled)
 
 
 def run(planned: Plan, job: Job) -> Report:
     """Extracts what was planned, wave by wave."""
     started = time.monotonic()
     report = Report(snapshot=planned.snapshot)
+    if planned.retitled:
+        rows = [relisted(planned.known[video.video_id], video) for video in planned.retitled]
+        report.snapshot = publish_books(job, rows, planned.known).number
+        report.retitled = len(rows)
     step = job.options.wave_videos
     for at in range(0, len(planned.todo), step):
         wave = replace(run_wave(planned.todo[at : at + step], job), planned=planned.known)
@@ -165,7 +184,7 @@ def build_wave(
     )
     shards = rows | WriteShards(output, run, shard_count(videos, options, shape), shape)
     outcomes = rows | "Outcome" >> beam.Map(outcome_of)
-    _ = {"probed": probed, "outcomes": outcomes, "shards": shards} | WriteBooks(output, run)
+    _ = {"probed": probed, "outcomes": outcomes, "shards": shards} | WriteBooks(output, run, job.titles)
 
 
 def streams_for(probe: Probe, parts: frozenset[str]) -> Probe:

@@ -9,6 +9,7 @@ from ..schemas import snapshot as snapshots
 from ..schemas.errors import UsageError
 from ..schemas.snapshot import Snapshot
 from ..schemas.storage import Storage
+from ..schemas.tables import TITLE_EMBEDDINGS
 from .read import Dataset
 from .sweep import files_of, pin_path, pins
 
@@ -51,7 +52,7 @@ class Difference:
     """Uris of videos."""
     removed: list[str]
     changed: list[str]
-    """Videos whose bytes, state or rows differ."""
+    """Videos whose bytes, state, rows or titles differ."""
     counts: dict[str, tuple[int, int]]
     settings: dict[str, tuple[Any, Any]]
     """Options and models that differ."""
@@ -64,7 +65,7 @@ class Difference:
         return asdict(self)
 
 
-COMPARED = ("content_sha256", "status", "windows", "frames", "words")
+COMPARED = ("content_sha256", "status", "windows", "frames", "words", *TITLE_EMBEDDINGS)
 
 
 def difference(storage: Storage, first: int, second: int) -> Difference:

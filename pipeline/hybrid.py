@@ -1,7 +1,9 @@
-"""Search in what is said, in fused embeddings, in all at once, and for an exact phrase. Moments out, as `search` gives them.
+"""Search in what is said, in fused embeddings, by title, in all at once, and for an exact phrase. Moments out, as `search`
+gives them.
 
 Frames come from an index. The others read their column of every row and answer exactly; time is linear in the rows, memory is not.
-`all` joins the lists by reciprocal rank fusion: a window's score is the sum over the lists of 1 / (RANK_OFFSET + rank).
+`all` joins the lists by reciprocal rank fusion: a window's score is the sum over the lists of 1 / (RANK_OFFSET + rank). A video
+that is found by its title adds its share to the best of its windows, so that it does not fill the answer with all of them.
 
 Source: Cormack, Clarke, Buettcher 2009, "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods".
 """
@@ -27,6 +29,7 @@ from ..schemas.tables import tensor
 from ..transforms.fuse import Windows, fuser_of
 from .read import Dataset
 from .search import Index, Moment
+from .titles import has_titles, title_moments
 
 RANK_OFFSET = 0
 """The paper has 60, for many long lists. With three, what only one of them finds could then never win; measured on the
@@ -98,11 +101,14 @@ def moment_of(row: dict[str, Any], score: float) -> Moment:
     )
 
 
-def fused_ranks(lists: Sequence[Sequence[Moment]], k: int, window_ms: float) -> list[Moment]:
+def fused_ranks(
+    lists: Sequence[Sequence[Moment]], k: int, window_ms: float, titled: Sequence[Moment] = ()
+) -> list[Moment]:
     """Several lists of moments as one: the k windows with the highest sum of 1 / (RANK_OFFSET + rank), ranks from 1.
 
     A moment counts for the window that its best frame lies in, at its best rank in a list; the answer is the moment of the
-    list that ranks it highest, of the first of such lists.
+    list that ranks it highest, of the first of such lists. `titled` are whole videos: each counts for the window of it that the
+    lists rank highest, and stands for itself where they have none.
     """
     sums: dict[tuple[str, int], float] = {}
     shown: dict[tuple[str, int], tuple[int, Moment]] = {}
@@ -116,6 +122,13 @@ def fused_ranks(lists: Sequence[Sequence[Moment]], k: int, window_ms: float) -> 
             sums[key] = sums.get(key, 0.0) + 1 / (RANK_OFFSET + rank)
             if key not in shown or rank < shown[key][0]:
                 shown[key] = (rank, moment)
+    best_of: dict[str, tuple[str, int]] = {}
+    for key in sorted(sums, key=lambda key: (-sums[key], key)):
+        best_of.setdefault(key[0], key)
+    for rank, video in enumerate(titled, 1):
+        key = best_of.get(video.video_id, (video.video_id, 0))
+        sums[key] = sums.get(key, 0.0) + 1 / (RANK_OFFSET + rank)
+        shown.setdefault(key, (rank, video))
     order = sorted(sums, key=lambda key: (-sums[key], key))[:k]
     return [replace(shown[key][1], score=round(sums[key], 5)) for key in order]
 
@@ -167,7 +180,7 @@ def phrase_moments(dataset: Dataset, phrase: str, k: int) -> list[Moment]:
 
 
 def search_in(index: Index, where: str, text: str, k: int, models: str, device: str) -> list[Moment]:
-    """The k best moments for words: in frames, speech, fused, or all."""
+    """The k best moments for words: in frames, speech, fused, or all. Titles alone need no index: see `search_titles`."""
     dataset = index.dataset
     snapshot = dataset.snapshot
 
@@ -186,4 +199,10 @@ def search_in(index: Index, where: str, text: str, k: int, models: str, device: 
         return single[where](k)
     names = ["frames", "speech", *(["fused"] if snapshot.shape.fused_dim else [])]
     lists = [single[name](k * DEPTH) for name in names]
-    return fused_ranks(lists, k, snapshot.grid.window_ticks * 1000 / float(snapshot.grid.tick_hz))
+    titled = search_titles(dataset, text, k * DEPTH, device) if has_titles(dataset) else []
+    return fused_ranks(lists, k, snapshot.grid.window_ticks * 1000 / float(snapshot.grid.tick_hz), titled)
+
+
+def search_titles(dataset: Dataset, text: str, k: int, device: str) -> list[Moment]:
+    """The k best videos by title or description. Raises UsageError where none has either."""
+    return title_moments(dataset, text_encoder(dataset.snapshot, device).encode([text])[0], k)

@@ -14,6 +14,7 @@ from ..schemas.errors import ModelMismatch, UsageError
 from ..schemas.options import data_options, fingerprint
 from ..schemas.snapshot import Snapshot
 from ..schemas.storage import Storage
+from ..transforms.embed_titles import Titles
 from .options import ExtractOptions, beam_options
 
 LOCAL_RUNNER = "FnApiRunner"
@@ -33,6 +34,11 @@ class Job:
     def runner(self) -> str:
         """Beam's own choice of a local runner differs between machines with and without a network; ours does not."""
         return self.beam.view_as(StandardOptions).runner or LOCAL_RUNNER
+
+    @property
+    def titles(self) -> Titles:
+        """What embeds the titles of videos."""
+        return Titles(self.profile.text, self.options.device, self.profile.text.dimension)
 
     @property
     def fingerprint(self) -> str:
@@ -56,7 +62,9 @@ def chosen(options: ExtractOptions) -> Profile:
     models = profile(options.models)
     if options.fuse:
         models = replace(models, fusion=replace(models.fusion, how=options.fuse))
-    spoken = {name: getattr(options, name) for name in ("language", "task") if getattr(options, name)}
+    spoken = {
+        name: getattr(options, name) for name in ("language", "task", "audio_embedding") if getattr(options, name)
+    }
     return replace(models, whisper=replace(models.whisper, **spoken)) if spoken else models
 
 

@@ -19,13 +19,15 @@ from ..schemas.errors import GateError
 from ..schemas.snapshot import Snapshot
 from ..schemas.storage import Storage
 from ..schemas.tables import REMOVED
+from ..transforms.embed_titles import NO_TITLES
 from . import compact, extract, index, progress, remodel, sweep
+from .changes import relisted
 from .job import Job, check_same
 from .night_plan import Night, find_twins, plan, settle_suspects
 from .options import IndexOptions, NightlyOptions
 from .publish import publish
 from .read import Dataset
-from .rows import renamed, rows_of, shard_of, write_wave
+from .rows import publish_books, renamed, rows_of, shard_of, write_wave
 from .verify import check_index
 
 log = logging.getLogger("reelbeam")
@@ -42,8 +44,8 @@ class NightReport:
     snapshot_after: int | None = None
     listed: int = 0
     found: dict[str, int] = field(default_factory=dict)
-    """Videos by what had become of them: new, changed, touched, retried, removed, missing, back, unchanged; of the new and the
-    changed ones, twins have the bytes of another video, and renamed ones those of a removed one."""
+    """Videos by what had become of them: new, changed, touched, retried, retitled, removed, missing, back, unchanged; of the
+    new and the changed ones, twins have the bytes of another video, and renamed ones those of a removed one."""
     statuses: dict[str, int] = field(default_factory=dict)
     """Videos that were worked on, by how they ended."""
     windows: int = 0
@@ -91,7 +93,10 @@ def run(location: str, job: Job, options: NightlyOptions) -> NightReport:
     found = night.changes
     report.listed = len(night.listed)
     report.found = {
-        **{name: len(getattr(found, name)) for name in ("new", "changed", "retried", "removed", "missing", "back")},
+        **{
+            name: len(getattr(found, name))
+            for name in ("new", "changed", "retried", "retitled", "removed", "missing", "back")
+        },
         "changed": len(found.changed) + len(found.suspects) - len(touched),
         "touched": len(touched),
         "twins": len(doubles) - len(moved),
@@ -133,19 +138,17 @@ def note(report: NightReport, done: extract.Report) -> None:
 
 
 def keep_books(job: Job, night: Night, touched: Sequence[Video], now_ms: int) -> None:
-    """Commits what needs no extraction: removed and missing videos, new etags, videos that are back."""
+    """Commits what needs no extraction: removed and missing videos, new etags and titles, videos that are back."""
     books, found = night.books if night.changes or touched else {}, night.changes
     rows = [
-        *({**books[video_id], "status": REMOVED, "windows": 0} for video_id in found.removed),
+        *({**books[video_id], "status": REMOVED, "windows": 0, **NO_TITLES} for video_id in found.removed),
         *({**books[video_id], "missing_since_ms": now_ms} for video_id in found.missing),
-        *({**books[video_id], "missing_since_ms": 0} for video_id in found.back),
-        *({**books[video.video_id], "etag": video.etag, "missing_since_ms": 0} for video in touched),
+        *({**relisted(books[one], night.listed[one]), "missing_since_ms": 0} for one in found.back),
+        *({**relisted(books[one.video_id], one), "etag": one.etag, "missing_since_ms": 0} for one in touched),
+        *(relisted(books[video.video_id], video) for video in found.retitled),
     ]
     if rows:
-        wave = write_wave(job.storage, snapshots.new_run(), rows)
-        kept = frozenset(row["video_id"] for row in rows if row["status"] != REMOVED)
-        published = publish(job, replace(wave, planned=books, kept=kept), gated=False)
-        log.info("snapshot %d: the books of %d videos", published.number, len(rows))
+        publish_books(job, rows, books)
 
 
 def copy_twins(job: Job, doubles: Sequence[tuple[Video, str]], night: Night, report: NightReport) -> None:
@@ -176,16 +179,15 @@ def copy_wave(
             log.warning("%s: its twin has gone, left for the next run", video.uri)
             continue
         named = {"video_id": video.video_id, "uri": video.uri}
-        own = {name: getattr(video, name) for name in ("title", "description", "size_bytes", "etag")}
-        entries.append(
-            {**books[other], **named, **own, "attempts": video.attempts + 1, "run": run, "missing_since_ms": 0}
-        )
+        titled = replace(video, title=video.title or "", description=video.description or "")  # not its twin's
+        own = {"size_bytes": video.size_bytes, "etag": video.etag, "attempts": video.attempts + 1, "run": run}
+        entries.append({**relisted(books[other], titled), **named, **own})
         failures += [{**row, **named, "run": run} for row in standing if row["video_id"] == other]
         if other in held:
             rows.append(renamed(held[other], video.video_id, video.uri))
     if not entries:
         return
-    wave = write_wave(job.storage, run, entries, rows, failures)
+    wave = write_wave(job.storage, run, job.titles.dimension, job.titles.embed(entries), rows, failures)
     publish(job, replace(wave, planned=night.books))
     done = extract.Report(len(entries), Counter(row["status"] for row in entries))
     done.windows = sum(row["windows"] for row in entries)

@@ -75,6 +75,7 @@ class ExtractOptions(Options):
     task: str = option(
         "", "transcribe, or translate into English; empty: as the models say", choices=("", "transcribe", "translate")
     )
+    audio_embedding: bool = option(False, "store audio_embedding: what Whisper's encoder heard in each window")
     still_difference: float = option(
         0.0,
         "a frame that differs from an embedded one before it by at most this mean of 255 shares its embedding; "
@@ -207,8 +208,8 @@ class SearchOptions(Options):
     image: str = option("", "search with a picture instead of words")
     search_in: str = option(
         "frames",
-        "what is searched; all joins the three by rank",
-        choices=("frames", "speech", "fused", "all"),
+        "what is searched: pictures, what is said, both as one vector, or titles and descriptions; all joins them by rank",
+        choices=("frames", "speech", "fused", "titles", "all"),
         flag="--in",
     )
     phrase: bool = option(False, "find exactly these words in a row, as they were said")

@@ -16,7 +16,7 @@ from ..schemas.errors import CorruptOutput, GateError
 from ..schemas.options import data_options
 from ..schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ..schemas.storage import Storage
-from ..schemas.tables import FAILED, REMOVED, videos_schema
+from ..schemas.tables import FAILED, REMOVED, TITLE_EMBEDDINGS, videos_schema
 from ..transforms.write_shards import put_table
 from .job import Job, check_same
 from .read import Dataset, read_table
@@ -24,7 +24,7 @@ from .read import Dataset, read_table
 log = logging.getLogger("reelbeam")
 
 
-VERSION = ("etag", "status", "attempts", "run", "missing_since_ms")
+VERSION = ("etag", "status", "attempts", "run", "missing_since_ms", *TITLE_EMBEDDINGS)
 """What tells whether a video's row in the books is still the one that a run was planned with."""
 
 
@@ -78,7 +78,7 @@ def next_snapshot(job: Job, parent: Snapshot | None, wave: WaveRows) -> Snapshot
     """
     if parent:
         check_same(parent, job)
-    known = Dataset(job.storage, parent).videos if parent else {}
+    known = Dataset(job.storage, parent).facts if parent else {}
     overtaken = {
         row["video_id"]
         for row in wave.videos
@@ -88,12 +88,11 @@ def next_snapshot(job: Job, parent: Snapshot | None, wave: WaveRows) -> Snapshot
     if parent and not videos:
         log.info("another run has meanwhile done all %d videos of this wave", len(overtaken))
         return parent
-    books = wave.videos_info
+    books, base = wave.videos_info, parent or first_snapshot(job)
     if overtaken:
         log.info("another run has meanwhile done %d of %d videos; its rows stand", len(overtaken), len(wave.videos))
         path = f"videos/{wave.run}-{secrets.token_hex(3)}.parquet"
-        books = put_table(job.storage, path, pa.Table.from_pylist(videos, videos_schema()))
-    base = parent or first_snapshot(job)
+        books = put_table(job.storage, path, pa.Table.from_pylist(videos, videos_schema(base.shape.text_dim)))
     replaced = {row["video_id"] for row in videos} & set(known) - wave.kept
     added = drop_empty(without(job.storage, wave.shards, overtaken))
     kept = drop_empty(without(job.storage, base.shards, replaced))

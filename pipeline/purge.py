@@ -85,7 +85,7 @@ def _without(
     videos, failures = gather(storage, parent, run, {named.video_id})
     books = replace(parent, videos=videos, failures=failures)
     made = compacted(storage, books, run, swapped(parent.shards, [rewritten[shard] for shard in holding]), books=False)
-    counted = count(Dataset(storage, made).videos, sum(table.rows for table in failures))
+    counted = count(Dataset(storage, made).facts, sum(table.rows for table in failures))
     return replace(made, counts=counted, rows_changed=made.number if holding else parent.rows_changed)
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from ..schemas import snapshot as snapshots
 from ..schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ..schemas.storage import Storage
-from ..schemas.tables import REMOVED, tensor, videos_schema
+from ..schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed, failures_schema, tensor, videos_schema
 
 
 @contextmanager
@@ -159,14 +159,15 @@ class Dataset:
 
     def table(self, kind: str) -> pa.Table:
         """All rows of the videos or failures tables, oldest run first."""
-        parts = [read_table(self.storage, info.path) for info in getattr(self.snapshot, kind)]
+        schema = videos_schema(self.snapshot.shape.text_dim) if kind == "videos" else failures_schema()
+        parts = [conformed(read_table(self.storage, info.path), schema) for info in getattr(self.snapshot, kind)]
         return pa.concat_tables(parts) if parts else pa.table({})
 
     @cached_property
     def newest(self) -> pa.Table:
         """The videos table as it counts: the newest row of each video that has not been removed."""
         if not self.snapshot.videos:
-            return videos_schema().empty_table()
+            return videos_schema(self.snapshot.shape.text_dim).empty_table()
         rows = self.table("videos")
         last = {video_id: at for at, video_id in enumerate(rows["video_id"].to_pylist())}
         newest = rows.take(pa.array(last.values(), pa.int64()))
@@ -176,6 +177,11 @@ class Dataset:
     def videos(self) -> dict[str, dict[str, Any]]:
         """The same as records, by video_id."""
         return {row["video_id"]: row for row in self.newest.to_pylist()}
+
+    @cached_property
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """The same without the embeddings: what commits and counts look at, of a million videos too."""
+        return {row["video_id"]: row for row in self.newest.drop_columns([*TITLE_EMBEDDINGS.values()]).to_pylist()}
 
     def standing_failures(self) -> list[dict[str, Any]]:
         """The failures that the newest run of each video saw."""

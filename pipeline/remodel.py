@@ -24,13 +24,14 @@ from ..schemas.elements import Video
 from ..schemas.errors import CommitConflict, CorruptOutput
 from ..schemas.options import data_options
 from ..schemas.snapshot import ShardInfo, Snapshot, shard_path, stretches_of
-from ..schemas.tables import tensor_array, validate_windows, videos_schema, with_column
+from ..schemas.tables import TITLE_EMBEDDINGS, tensor_array, validate_windows, videos_schema, with_column
 from ..transforms.discover import list_videos
 from ..transforms.embed_text import text_vectors
 from ..transforms.fuse import fused
 from ..transforms.write_shards import put_table, put_windows, read_receipt
 from . import extract
 from .carry import TOUCHES, fresh_rows, merged, same_rows
+from .changes import as_known
 from .compact import gather_failures, live_rows
 from .job import Job
 from .publish import check_written, count, first_snapshot, next_snapshot
@@ -68,7 +69,7 @@ def run(location: str, job: Job, run_name: str) -> dict[str, Any]:
         for shard in recompute(work.videos[at : at + job.options.wave_videos], job, work.parts)
     ]
     shards, lost, words = carry(job, work, fresh, run_name)
-    published = swap(job, parent, shards, lost, words, "clip" in work.parts, run_name)
+    published = swap(job, parent, shards, lost, words, work.parts, run_name)
     return {"parts": sorted(work.parts), "videos": len(work.videos), "lost": len(lost), "snapshot": published.number}
 
 
@@ -90,6 +91,7 @@ def plan(location: str, job: Job, parent: Snapshot) -> Work:
 
 def recompute(videos: Sequence[Video], job: Job, parts: frozenset[str]) -> list[ShardInfo]:
     """Shards of rows in which only the touched columns are filled; those of an earlier try, where its receipt is there."""
+    videos = [replace(video, title=None, description=None) for video in videos]  # these books are never published
     seen = hashlib.sha256("".join(f"{video.video_id}{video.etag}" for video in videos).encode()).hexdigest()[:12]
     run_name = f"remodel-{job.fingerprint}-{seen}"
     try:
@@ -152,10 +154,12 @@ def swap(
     shards: Sequence[ShardInfo],
     lost: set[str],
     words: Mapping[str, int],
-    drop_indexes: bool,
+    parts: frozenset[str],
     run_name: str,
 ) -> Snapshot:
-    """Commits the new shards in the place of the old ones. An index of the old CLIP's vectors goes with them."""
+    """Commits the new shards in the place of the old ones. An index of the old CLIP's vectors goes with them, and a new
+    sentence model reads the titles anew.
+    """
 
     def next_one(parent: Snapshot | None) -> Snapshot:
         if parent is None or (parent.shards, parent.videos) != (planned.shards, planned.videos):
@@ -165,7 +169,10 @@ def swap(
         rows = [
             {**row, "words": words.get(video_id, 0)} for video_id, row in dataset.videos.items() if video_id not in lost
         ]
-        books = put_table(job.storage, f"videos/{run_name}.parquet", pa.Table.from_pylist(rows, videos_schema()))
+        if "text" in parts:
+            rows = job.titles.embed({**row, **dict.fromkeys(TITLE_EMBEDDINGS.values())} for row in rows)
+        table = pa.Table.from_pylist(rows, videos_schema(job.titles.dimension))
+        books = put_table(job.storage, f"videos/{run_name}.parquet", table)
         return replace(
             first_snapshot(job),
             number=parent.number + 1,
@@ -175,7 +182,7 @@ def swap(
             shards=tuple(shards),
             videos=(books,),
             failures=failures,
-            indexes={} if drop_indexes else parent.indexes,
+            indexes={} if "clip" in parts else parent.indexes,
             counts=count({row["video_id"]: row for row in rows}, sum(table.rows for table in failures)),
             next_row=parent.next_row,
             holes=parent.next_row - sum(shard.rows for shard in shards),
@@ -187,7 +194,8 @@ def swap(
 
 def extract_anew(location: str, job: Job, planned: Snapshot) -> Snapshot:
     """Extracts every video with the new options, wave by wave and unseen, and commits all of it at once."""
-    videos = list_videos(location)
+    known = Dataset(job.storage, planned).videos
+    videos = [as_known(video, known.get(video.video_id)) for video in list_videos(location)]
     if not videos:
         raise CorruptOutput(f"{location}: no videos found, nothing was recomputed; cure: look at INPUT")
     step = job.options.wave_videos

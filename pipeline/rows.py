@@ -1,19 +1,26 @@
-"""Rows written by the program that commits, without a Beam pipeline: what is copied from rows that are stored already."""
+"""Rows written by the program that commits, without a Beam pipeline: what is copied from rows that are stored already, and
+what of a video's row in the books needs no look at the video."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..schemas.snapshot import ShardInfo, shard_path
+from ..schemas import snapshot as snapshots
+from ..schemas.snapshot import ShardInfo, Snapshot, shard_path
 from ..schemas.storage import Storage
-from ..schemas.tables import failures_schema, videos_schema
+from ..schemas.tables import REMOVED, failures_schema, videos_schema
 from ..transforms.write_shards import put_table, put_windows
-from .publish import WaveRows
+from .job import Job
+from .publish import WaveRows, publish
 from .read import Dataset, read_table
+
+log = logging.getLogger("reelbeam")
 
 
 def shard_of(dataset: Dataset, video_ids: Iterable[str]) -> dict[str, str]:
@@ -49,6 +56,7 @@ def renamed(rows: pa.Table, video_id: str, uri: str) -> pa.Table:
 def write_wave(
     storage: Storage,
     run: str,
+    text_dim: int,
     books: Sequence[Mapping[str, Any]],
     rows: Sequence[pa.Table] = (),
     failures: Sequence[Mapping[str, Any]] = (),
@@ -58,9 +66,21 @@ def write_wave(
     if rows:
         together = pa.concat_tables(rows).sort_by([("video_id", "ascending"), ("window", "ascending")])
         shards.append(put_windows(storage, shard_path(run, 0, 1), together))
-    table = pa.Table.from_pylist(sorted(books, key=lambda row: row["video_id"]), videos_schema())
+    table = pa.Table.from_pylist(sorted(books, key=lambda row: row["video_id"]), videos_schema(text_dim))
     failed = None
     if failures:
         failed = put_table(storage, f"failures/{run}.parquet", pa.Table.from_pylist(list(failures), failures_schema()))
     books_info = put_table(storage, f"videos/{run}.parquet", table)
     return WaveRows(run, shards, books_info, failed, table.to_pylist(), list(map(dict, failures)))
+
+
+def publish_books(job: Job, rows: Sequence[Mapping[str, Any]], planned: Mapping[str, Mapping[str, Any]]) -> Snapshot:
+    """Commits other rows of the videos table; the windows of these videos stay, but for those that are removed.
+
+    `planned` are the books that `rows` were made from: what another run did to one of the videos since then stands.
+    """
+    wave = write_wave(job.storage, snapshots.new_run(), job.titles.dimension, job.titles.embed(rows))
+    kept = frozenset(row["video_id"] for row in rows if row["status"] != REMOVED)
+    published = publish(job, replace(wave, planned=planned, kept=kept), gated=False)
+    log.info("snapshot %d: the books of %d videos", published.number, len(rows))
+    return published

@@ -29,8 +29,9 @@ class Video:
     size_bytes: int
     etag: str
     """The store's etag; on a local disk `mtime_ns-size`. Two listings with the same etag saw the same bytes."""
-    title: str = ""
-    description: str = ""
+    title: str | None = None
+    """None where the listing has no titles: what is known stays."""
+    description: str | None = None
     attempts: int = 0
     """How many earlier runs have tried it."""
 
@@ -165,6 +166,8 @@ class UnitFeatures:
     passages: tuple[Passage, ...] | None = None
     speech_spans_ms: tuple[tuple[int, int], ...] = ()
     """Where voice activity was found."""
+    speech_states: np.ndarray | None = None
+    """float32 [unit's windows, W]: sums of Whisper's encoder states, zeros without speech; see transforms/pool_speech.py."""
     audio_features: np.ndarray | None = None
     """float32 [ticks of the unit's windows, A]; see `covered_windows`."""
     failures: tuple[Failure, ...] = field(default=())

@@ -20,7 +20,7 @@ import numpy as np
 from .elements import Grid
 from .errors import CommitConflict, CorruptOutput, UsageError
 from .storage import Storage
-from .tables import SCHEMA_VERSION, RowShape
+from .tables import OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, RowShape
 
 log = logging.getLogger("reelbeam")
 
@@ -158,11 +158,12 @@ class Snapshot:
             fields = json.loads(text)
             if fields.pop("format") != FORMAT:
                 raise CorruptOutput("not a Reelbeam snapshot")
-            if fields["schema_version"] != SCHEMA_VERSION:
+            if not OLDEST_SCHEMA_VERSION <= fields["schema_version"] <= SCHEMA_VERSION:
                 raise CorruptOutput(
-                    f"snapshot has schema version {fields['schema_version']}, this program reads {SCHEMA_VERSION}; "
-                    "cure: use the Reelbeam version that wrote it"
+                    f"snapshot has schema version {fields['schema_version']}, this program reads "
+                    f"{OLDEST_SCHEMA_VERSION} to {SCHEMA_VERSION}; cure: use the Reelbeam version that wrote it"
                 )
+            fields["schema_version"] = SCHEMA_VERSION  # what is committed on top of it needs this program
             fields["grid"] = Grid(Fraction(fields["grid"]["tick_hz"]), fields["grid"]["window_ticks"])
             fields["shape"] = RowShape.from_json(fields["shape"])
             fields["shards"] = tuple(

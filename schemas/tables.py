@@ -18,7 +18,9 @@ import pyarrow.compute as pc
 from .elements import Grid
 from .errors import CorruptOutput
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+OLDEST_SCHEMA_VERSION = 1
+"""Datasets from this version on open: every column added since then may be null, and reads as null where it is not stored."""
 
 OK, ABSENT, FAILED = "ok", "absent", "failed"
 """Statuses of a modality; `failed` is followed by `: ` and the reason. Of a video: ok, partial (some of it is lost,
@@ -38,6 +40,8 @@ class RowShape:
     text_dim: int
     fused_dim: int = 0
     """0: no fused embedding is stored."""
+    audio_embedding_dim: int = 0
+    """0: no states of the speech model are stored."""
 
     @classmethod
     def from_json(cls, fields: dict[str, int]) -> RowShape:
@@ -153,6 +157,20 @@ def windows_schema(shape: RowShape) -> pa.Schema:
             *(
                 [
                     tensor_column(
+                        "audio_embedding",
+                        "float16",
+                        (shape.audio_embedding_dim,),
+                        "mean state of Whisper's encoder over the speech here, unit length, with --audio-embedding; null without speech",
+                        "",
+                        True,
+                    )
+                ]
+                if shape.audio_embedding_dim
+                else []
+            ),
+            *(
+                [
+                    tensor_column(
                         "fused_embedding",
                         "float16",
                         (shape.fused_dim,),
@@ -170,14 +188,18 @@ def windows_schema(shape: RowShape) -> pa.Schema:
     )
 
 
-def videos_schema() -> pa.Schema:
+TITLE_EMBEDDINGS = {"title": "title_embedding", "description": "description_embedding"}
+"""The texts of a video, and the columns of their embeddings."""
+
+
+def videos_schema(text_dim: int) -> pa.Schema:
     """One row is one video as one run saw it. The newest row of a video counts."""
     return pa.schema(
         [
             column("video_id", pa.string(), "id of the video for life"),
             column("uri", pa.string(), "where it lies"),
-            column("title", pa.string(), "as the input list gave it"),
-            column("description", pa.string(), "as the input list gave it"),
+            column("title", pa.string(), "as the input list gave it; empty where it gave none"),
+            column("description", pa.string(), "as the input list gave it; empty where it gave none"),
             column("size_bytes", pa.int64(), "size of the object", "bytes"),
             column(
                 "etag",
@@ -204,6 +226,17 @@ def videos_schema() -> pa.Schema:
                 pa.int64(),
                 "when it was first not listed any more, since 1970; 0: it is there",
                 "ms",
+            ),
+            *(
+                tensor_column(
+                    name,
+                    "float16",
+                    (text_dim,),
+                    f"sentence embedding of {text}, unit length; null without one",
+                    "",
+                    True,
+                )
+                for text, name in TITLE_EMBEDDINGS.items()
             ),
         ],
         {"reelbeam_schema": str(SCHEMA_VERSION)},
@@ -274,6 +307,14 @@ def with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
     return table.set_column(place, table.schema.field(place), values)
 
 
+def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A stored table with the columns of `schema`: those that may be null are null where an older version lacks them."""
+    missing = [field for field in schema if field.name not in table.schema.names and field.nullable]
+    for field in missing:
+        table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table.select(schema.names) if missing else table
+
+
 def validate_windows(table: pa.Table, shape: RowShape) -> None:
     """Raises CorruptOutput when rows break what the format promises: schema, order, spans, unit lengths, statuses."""
     if not table.schema.equals(windows_schema(shape)):
@@ -313,6 +354,7 @@ def example_windows(rows: int, seed: int, shape: RowShape = RowShape(4, 8, 5, 6)
     words = [[{"word": "hello", "start_ms": 100, "end_ms": 400, "probability": 0.9}] if here else [] for here in said]
     texts = rng.normal(size=(rows, shape.text_dim))
     fused = rng.normal(size=(rows, shape.fused_dim)) / math.sqrt(shape.fused_dim or 1)
+    voices = rng.normal(size=(rows, shape.audio_embedding_dim)) / math.sqrt(shape.audio_embedding_dim or 1)
     return pa.table(
         {
             "video_id": [f"{at // 2:016x}" for at in range(rows)],
@@ -339,6 +381,7 @@ def example_windows(rows: int, seed: int, shape: RowShape = RowShape(4, 8, 5, 6)
             "text_embedding": tensor_array(
                 (texts / np.linalg.norm(texts, axis=1, keepdims=True)).astype(np.float16), said
             ),
+            **({"audio_embedding": tensor_array(voices.astype(np.float16), said)} if shape.audio_embedding_dim else {}),
             **({"fused_embedding": tensor_array(fused.astype(np.float16))} if shape.fused_dim else {}),
             **{f"{modality}_status": [OK] * rows for modality in ("frame", "audio")},
             **{f"{modality}_status": [OK if here else ABSENT for here in said] for modality in ("speech", "text")},

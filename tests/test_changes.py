@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reelbeam.pipeline.changes import DAY_MS, Changes, Policy, compare, may_be_twins, twins
+from reelbeam.pipeline.changes import DAY_MS, Changes, Policy, compare, may_be_twins, relisted, twins
 from reelbeam.pipeline.compact import choose_groups, rewrite, swapped
 from reelbeam.pipeline.publish import without
 from reelbeam.schemas.elements import Grid, Video
@@ -30,11 +31,12 @@ def video(name: str, etag: str = "e", size: int = 5) -> Video:
 
 def book(name: str, etag: str = "e", size: int = 5, **other: object) -> dict[str, object]:
     facts = {"content_sha256": "h", "status": "ok", "attempts": 1, "run": "19700401T000000-a", "missing_since_ms": 0}
+    facts |= {"title": "", "description": "", "title_embedding": None, "description_embedding": None}
     return {"video_id": name, "etag": etag, "size_bytes": size, **facts, **other}
 
 
 def books(*rows: dict[str, object]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows)) if rows else pa.Table.from_pylist([book("x")]).slice(0, 0)
+    return pa.Table.from_pylist([*rows, book("x")]).slice(0, len(rows))
 
 
 def found(
@@ -73,6 +75,31 @@ def test_only_failures_that_may_pass_are_tried_again_and_their_attempts_go_on_co
     assert compare(listed, known, ("may",), Policy(), NOW_MS).retried[0].attempts == 2
     assert found(listed, known, ("may",), Policy(max_attempts=2)) == {}
     assert found(listed, known, (), Policy(retry_all=True)) == {"retried": ["may", "never", "cut"]}
+
+
+def test_a_new_title_is_no_change_of_the_video_and_a_listing_without_titles_says_nothing() -> None:
+    known = books(
+        *(book(name, title="t", description="", title_embedding=b"v") for name in "abcde"),
+        book("unread", title="t"),
+        book("back", title="t", title_embedding=b"v", missing_since_ms=5),
+    )
+    listed = [
+        video("a"),
+        replace(video("b"), title="t", description=""),
+        replace(video("c"), title="", description=""),
+        replace(video("d", etag="f"), title="new"),
+        video("e", size=6),
+        video("unread"),
+        replace(video("back"), title="new"),
+    ]
+    assert found(listed, known) == {
+        "retitled": ["c", "unread"], "suspects": ["d"], "changed": ["e"], "back": ["back"]
+    }  # fmt: skip
+    changes = compare(listed, known, (), Policy(), NOW_MS)
+    assert [(one.title, one.description) for one in (*changes.suspects, *changes.changed)] == [("new", ""), ("t", "")]
+    row = {**book("c", title="t", title_embedding=b"v"), "words": 3}
+    assert relisted(row, changes.retitled[0]) == {**row, "title": "", "title_embedding": None}
+    assert relisted(row, video("c")) == row
 
 
 names = st.sampled_from("abcdefgh")

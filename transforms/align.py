@@ -1,6 +1,6 @@
 """AlignToWindows: everything that was learned of a unit, on one clock, as rows.
 
-In:  groups of units with frame embeddings, passages, speech spans and sound measures.
+In:  groups of units with frame embeddings, passages, speech spans, speech states and sound measures.
 Out: `UnitRows`: a row a window that has a frame or sound. Text embeddings are still null.
 Bad: a modality that failed is marked in its status with the reason; a window with nothing in it is no row.
 """
@@ -68,6 +68,7 @@ def align(features: UnitFeatures, grid: Grid, shape: RowShape) -> UnitRows:
             for name in ("text_embedding", "fused_embedding")
             if name in schema.names
         },
+        **_heard_columns(features, kept, shape),
         "frame_status": _statuses(frames["tick_valid"][kept], unit.probe.video_stream is not None, reason),
         "audio_status": _statuses(sound["tick_sound"][kept], unit.probe.audio_stream is not None, reason),
     }
@@ -127,6 +128,17 @@ def _sound_columns(
         "tick_sound": sounds.astype(np.uint8).reshape(each),
         "audio_feature": measures.reshape(*each, shape.audio_dim),
     }
+
+
+def _heard_columns(features: UnitFeatures, kept: np.ndarray, shape: RowShape) -> dict[str, pa.Array]:
+    """`audio_embedding` of the kept windows, where it is stored: the direction of the sum of states, null without one."""
+    if not shape.audio_embedding_dim:
+        return {}
+    sums = np.zeros((len(kept), shape.audio_embedding_dim), np.float32)
+    if features.speech_states is not None:
+        sums = features.speech_states[kept]
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    return {"audio_embedding": tensor_array((sums / np.maximum(lengths, 1e-12)).astype(np.float16), lengths[:, 0] > 0)}
 
 
 def _spoken(features: UnitFeatures, window: int, grid: Grid, has_sound: bool) -> dict[str, Any]:

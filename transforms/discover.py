@@ -12,8 +12,9 @@ import fnmatch
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import apache_beam as beam
 import pyarrow.parquet as pq
@@ -60,7 +61,7 @@ def list_videos(location: str) -> list[Video]:
     return [video for _, video in sorted({video.uri: video for video in videos}.items())]
 
 
-def _video(storage: Storage, stored: Stored, title: str = "", description: str = "") -> Video:
+def _video(storage: Storage, stored: Stored, title: str | None = None, description: str | None = None) -> Video:
     uri = storage.uri(stored.path)
     return Video(video_id_of(uri), uri, stored.size_bytes, stored.etag, title, description)
 
@@ -133,10 +134,15 @@ def _listed_in_file(location: str) -> Iterator[Video]:
             stored = holder.head(base)
         except FileNotFoundError:
             stored = Stored(base, 0, "", 0)
-        yield _video(holder, stored, row.get("title") or "", row.get("description") or "")
+        yield _video(holder, stored, _text(row, "title"), _text(row, "description"))
 
 
-def _rows(path: Path) -> Iterable[dict[str, str]]:
+def _text(row: Mapping[str, Any], column: str) -> str | None:
+    """What a list says in a column; empty where it says nothing, None where it has no such column."""
+    return str(row[column] or "").strip() if column in row else None
+
+
+def _rows(path: Path) -> Iterable[dict[str, Any]]:
     if path.suffix.lower() == ".parquet":
         return pq.read_table(path).to_pylist()
     with open(path, newline="", encoding="utf-8-sig") as stream:

@@ -43,7 +43,7 @@ class ExtractRows(beam.PTransform):
         models, grid = self.profile, self.grid
         stages = {
             "clip": EmbedFrames(models.clip, self.device, self.still_difference),
-            "whisper": TranscribeSpeech(models.whisper, self.device),
+            "whisper": TranscribeSpeech(models.whisper, grid, self.device),
             "audio": MeasureAudio(models.audio, grid),
         }
         if "whisper" not in self.parts:  # the sound measures hold a share of speech

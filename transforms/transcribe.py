@@ -1,7 +1,7 @@
 """TranscribeSpeech: who says what, when.
 
 In:  groups of units with decoded samples float32 [m] at 16 kHz, with context on both sides of the unit.
-Out: the same with `passages` (words on the presentation clock) and `speech_spans_ms`.
+Out: the same with `passages` (words on the presentation clock), `speech_spans_ms`, and `speech_states` where they are stored.
 Bad: nothing of the input's: silence, music and noise give no words.
 
 A sentence that crosses a cut is heard whole by both units; each keeps the words whose midpoint it holds, so that
@@ -22,15 +22,19 @@ import numpy as np
 from ..models.loaded import loaded, preload
 from ..models.speech import Chunk, find_speech, pack_chunks
 from ..models.whisper import Transcript, WhisperSpec
-from ..schemas.elements import SAMPLE_RATE_HZ, Group, Passage, Unit, UnitFeatures, Word
+from ..schemas.elements import SAMPLE_RATE_HZ, Grid, Group, Passage, Unit, UnitFeatures, Word
 from .metrics import StageMetrics
+from .pool_speech import pool_weights, window_edges
 
 
 class Recogniser(Protocol):
     """What this stage needs of a speech model."""
 
     def transcribe(
-        self, chunks: Sequence[np.ndarray], languages: Sequence[str | None] | None = None
+        self,
+        chunks: Sequence[np.ndarray],
+        languages: Sequence[str | None] | None = None,
+        pools: Sequence[np.ndarray] | None = None,
     ) -> list[Transcript]: ...
 
     def detect_languages(self, chunks: Sequence[np.ndarray]) -> list[tuple[str, float]]: ...
@@ -55,8 +59,8 @@ def unit_speech(features: UnitFeatures) -> tuple[list[tuple[int, int]], list[Chu
     return spans, pack_chunks(spans)
 
 
-def transcribe_group(group: Group, recogniser: Recogniser) -> Group:
-    """Transcribes all chunks of all units of a group together."""
+def transcribe_group(group: Group, recogniser: Recogniser, grid: Grid | None = None) -> Group:
+    """Transcribes all chunks of all units of a group together; with a grid, what was heard of each window is kept too."""
     found = [unit_speech(features) for features in group]
     chunks = [(features, chunk) for features, (_, packed) in zip(group, found, strict=True) for chunk in packed]
     cuts = [chunk.cut(features.decoded.samples) for features, chunk in chunks if features.decoded]
@@ -65,16 +69,30 @@ def transcribe_group(group: Group, recogniser: Recogniser) -> Group:
         if recogniser.must_detect
         else None
     )
-    heard = recogniser.transcribe(cuts, spoken_in)
+    pools = [weights_of(features, chunk, grid) for features, chunk in chunks] if grid else None
+    heard = recogniser.transcribe(cuts, spoken_in, pools)
     spoken = {id(features): with_spans(features, spans) for features, (spans, _) in zip(group, found, strict=True)}
     passages: dict[int, list[Passage]] = {id(features): [] for features in group}
+    states: dict[int, np.ndarray] = {}
     for (features, chunk), transcript in zip(chunks, heard, strict=True):
         assert features.decoded is not None
+        if transcript.pooled is not None:
+            states[id(features)] = states.get(id(features), 0) + transcript.pooled
         passages[id(features)].append(passage_of(transcript, chunk, features.unit, features.decoded.samples_start_ms))
     return tuple(
-        features if features.decoded is None else replace(spoken[id(features)], passages=tuple(passages[id(features)]))
+        features
+        if features.decoded is None
+        else replace(
+            spoken[id(features)], passages=tuple(passages[id(features)]), speech_states=states.get(id(features))
+        )
         for features in group
     )
+
+
+def weights_of(features: UnitFeatures, chunk: Chunk, grid: Grid) -> np.ndarray:
+    """How much each state of a chunk counts for each window of its unit."""
+    assert features.decoded is not None
+    return pool_weights(chunk, window_edges(features.unit, features.decoded, grid))
 
 
 def video_languages(video_ids: Sequence[str], chunks: Sequence[np.ndarray], recogniser: Recogniser) -> list[str]:
@@ -139,8 +157,9 @@ def _ms_of(sample: int, samples_start_ms: int) -> int:
 
 
 class _TranscribeSpeech(beam.DoFn):
-    def __init__(self, spec: WhisperSpec, device: str):
+    def __init__(self, spec: WhisperSpec, device: str, grid: Grid):
         self.spec, self.device = spec, device
+        self.grid = grid if spec.audio_embedding else None
 
     def setup(self) -> None:
         self.metrics = StageMetrics("transcribe")
@@ -149,7 +168,7 @@ class _TranscribeSpeech(beam.DoFn):
     def process(self, group: Group) -> Iterator[Group]:
         recogniser = loaded(self.spec, self.device)
         with self.metrics.busy():
-            spoken = transcribe_group(group, recogniser)
+            spoken = transcribe_group(group, recogniser, self.grid)
         self.metrics.add(
             words=sum(len(passage.words) for features in spoken for passage in features.passages or ()),
             speech_ms=sum(end - start for features in spoken for start, end in features.speech_spans_ms),
@@ -161,9 +180,9 @@ class _TranscribeSpeech(beam.DoFn):
 class TranscribeSpeech(beam.PTransform):
     """Groups with samples -> groups with words."""
 
-    def __init__(self, spec: WhisperSpec, device: str = "auto"):
+    def __init__(self, spec: WhisperSpec, grid: Grid, device: str = "auto"):
         super().__init__()
-        self.do = _TranscribeSpeech(spec, device)
+        self.do = _TranscribeSpeech(spec, device, grid)
 
     def expand(self, groups: beam.PCollection) -> beam.PCollection:
         return groups | beam.ParDo(self.do)

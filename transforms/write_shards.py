@@ -1,5 +1,5 @@
-"""WriteShards, WriteBooks: rows become Parquet shards, outcomes become the videos and failures tables, and a receipt
-lists them all. Nothing is visible to readers until a snapshot names it.
+"""WriteShards, WriteBooks: rows become Parquet shards, outcomes become the videos and failures tables, with the embeddings of
+titles and descriptions, and a receipt lists them all. Nothing is visible to readers until a snapshot names it.
 
 In:  (shard number, UnitRows); (Video, Probe or Failure) and UnitOutcome by video.
 Out: ShardInfo; one receipt, `runs/<run>.json`.
@@ -28,6 +28,7 @@ from ..schemas.tables import (
     FAILED,
     OK,
     PARTIAL,
+    TITLE_EMBEDDINGS,
     RowShape,
     failures_schema,
     tensor,
@@ -35,6 +36,7 @@ from ..schemas.tables import (
     validate_windows,
     videos_schema,
 )
+from .embed_titles import Titles
 from .metrics import StageMetrics
 
 ROW_GROUP_BYTES = 8 << 20
@@ -139,7 +141,8 @@ def video_row(
         "fps": 0.0,
     }
     return {
-        **{name: getattr(video, name) for name in ("video_id", "uri", "title", "description", "size_bytes", "etag")},
+        **{name: getattr(video, name) for name in ("video_id", "uri", "size_bytes", "etag")},
+        **{name: getattr(video, name) or "" for name in TITLE_EMBEDDINGS},
         "status": FAILED if not windows else PARTIAL if failures else OK,
         "attempts": video.attempts + 1,
         "windows": windows,
@@ -152,7 +155,11 @@ def video_row(
 
 
 def write_books(
-    storage: Storage, run: str, entries: Iterable[tuple[dict[str, Any], list[Failure]]], shards: Iterable[ShardInfo]
+    storage: Storage,
+    run: str,
+    entries: Iterable[tuple[dict[str, Any], list[Failure]]],
+    shards: Iterable[ShardInfo],
+    titles: Titles,
 ) -> str:
     """The videos and failures tables of a run, and then the receipt that names all its files. Returns its path."""
     ordered = sorted(entries, key=lambda entry: entry[0]["video_id"])
@@ -161,9 +168,9 @@ def write_books(
         for row, found in ordered
         for failure in found
     ]
-    videos = put_table(
-        storage, f"videos/{run}.parquet", pa.Table.from_pylist([row for row, _ in ordered], videos_schema())
-    )
+    rows = titles.embed([row for row, _ in ordered])
+    books = pa.Table.from_pylist(rows, videos_schema(titles.dimension))
+    videos = put_table(storage, f"videos/{run}.parquet", books)
     failed = (
         put_table(storage, f"failures/{run}.parquet", pa.Table.from_pylist(failures, failures_schema()))
         if failures
@@ -232,12 +239,12 @@ class WriteShards(beam.PTransform):
 class WriteBooks(beam.PTransform):
     """(probed videos, outcomes, shards) -> the path of the receipt, written last."""
 
-    def __init__(self, output: str, run: str):
+    def __init__(self, output: str, run: str, titles: Titles):
         super().__init__()
-        self.storage, self.run = Storage.at(output), run
+        self.storage, self.run, self.titles = Storage.at(output), run, titles
 
     def expand(self, found: dict[str, beam.PCollection]) -> beam.PCollection:
-        storage, run = self.storage, self.run
+        storage, run, titles = self.storage, self.run, self.titles
         probed = found["probed"] | beam.Map(lambda pair: (pair[0].video_id, pair))
         outcomes = found["outcomes"] | beam.Map(lambda outcome: (outcome.video_id, outcome))
 
@@ -253,5 +260,6 @@ class WriteBooks(beam.PTransform):
         return (
             books
             | "All" >> beam.CoGroupByKey()
-            | "Write" >> beam.MapTuple(lambda _, parts: write_books(storage, run, parts["rows"], parts["shards"]))
+            | "Write"
+            >> beam.MapTuple(lambda _, parts: write_books(storage, run, parts["rows"], parts["shards"], titles))
         )

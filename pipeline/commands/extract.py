@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         return 0
     plan = extract.plan(args.input, job)
     log.info("%d videos listed, %d to do, %d unchanged", plan.listed, len(plan.todo), plan.listed - len(plan.todo))
-    if not plan.todo:
+    if not plan.todo and not plan.retitled:
         print(f"nothing to do: all {plan.listed} videos are unchanged since snapshot {plan.snapshot}")
         return 0
     with progress.shown(len(plan.todo), job.runner):
@@ -54,6 +54,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         f"{report.windows} windows, {report.media_ms / 3_600_000:.3f} h of media in {report.seconds:.1f} s "
         f"({report.media_ms / 1000 / max(report.seconds, 1e-9):.1f}x realtime)"
     )
+    if report.retitled:
+        print(f"  {report.retitled} unchanged videos have another title or description")
     counted = metrics.totals().get("embed_frames", {})
     if counted.get("shared"):
         share = counted["shared"] / counted["frames"]

@@ -42,6 +42,10 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     if options.phrase:
         show([(query, hybrid.phrase_moments(dataset, query, options.k)) for query in args.query], options)
         return 0
+    if options.search_in == "titles" and args.query:
+        found = [(query, hybrid.search_titles(dataset, query, options.k, options.device)) for query in args.query]
+        show(found, options)
+        return 0
     index = search.Index(dataset, options.name)
     if index.missing_frames:
         log.warning(
@@ -71,7 +75,7 @@ def show(results: Sequence[tuple[str, list[Moment]]], options: SearchOptions) ->
         if options.json:
             print(search.as_json(query, moments))
         else:
-            table = Table("score", "from", "to", "video", "words spoken there", title=query, title_justify="left")
+            table = Table("score", "from", "to", "video", "words", title=query, title_justify="left")
             for moment in moments:
                 table.add_row(
                     f"{moment.score:.3f}",
