@@ -13,7 +13,7 @@ from ..models.clip import ClipEncoder
 from ..models.loaded import loaded
 from ..schemas.errors import UsageError
 from ..transforms.neighbours import cover, percentile_of
-from .index_queries import clip_of
+from .query_models import clip_of
 from .read import Dataset
 from .where import Where, window_vectors
 

@@ -1,7 +1,8 @@
 """Search in what is said, in fused embeddings, by title, in all at once, and for an exact phrase. Moments out, as `search`
 gives them.
 
-Frames come from an index. The others read their column of every row and answer exactly; time is linear in the rows, memory is not.
+Frames come from an index, and so do the others where they have one (`reelbeam index --of speech|fused`); else they read their column of
+every row and answer exactly: time is linear in the rows, memory is not.
 `all` joins the lists by reciprocal rank fusion: a window's score is the sum over the lists of 1 / (RANK_OFFSET + rank). A video
 that is found by its title adds its share to the best of its windows, so that it does not fill the answer with all of them.
 
@@ -10,26 +11,22 @@ Source: Cormack, Clarke, Buettcher 2009, "Reciprocal rank fusion outperforms Con
 
 from __future__ import annotations
 
-import heapq
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 
-from ..models.clip import ClipEncoder
-from ..models.fusion import FusionSpec
-from ..models.loaded import loaded
-from ..models.text import TextEncoder, TextSpec
-from ..schemas.errors import ModelMismatch, UsageError
-from ..schemas.snapshot import Snapshot
-from ..schemas.tables import tensor
-from ..transforms.fuse import Windows, fuser_of
+from ..schemas.errors import UsageError
+from .indexed import FRAMES, FUSED, INDEXED, SPEECH, Indexed
+from .query_models import encode_queries, text_encoder
 from .read import Dataset
 from .search import Index, Moment
 from .titles import has_titles, title_moments
+from .window_vectors import ROW, WindowVectors
 
 RANK_OFFSET = 0
 """The paper has 60, for many long lists. With three, what only one of them finds could then never win; measured on the
@@ -37,68 +34,6 @@ sample bucket's mixed queries, 0 is best (README)."""
 
 DEPTH = 10
 """Moments of each list that are joined, for each one wanted."""
-
-ROW = ["video_id", "uri", "window", "start_ms", "end_ms", "text"]
-
-
-def text_encoder(snapshot: Snapshot, device: str) -> TextEncoder:
-    """The sentence model that made a dataset. Raises ModelMismatch when the weights here are not the same."""
-    made_with = snapshot.models["text"]
-    spec = TextSpec(weights=made_with["weights"])
-    if spec.identity() != made_with:
-        raise ModelMismatch(
-            f"the dataset's texts were embedded with {made_with['weights']} of sha256 {made_with['weights_sha256'][:12]}, "
-            "which is not what is here; cure: install the version that made it"
-        )
-    return loaded(spec, device)
-
-
-def fusion_of(snapshot: Snapshot) -> FusionSpec:
-    """The fusion that made a dataset's fused embeddings. Raises UsageError where it has none."""
-    made_with = dict(snapshot.models.get("fusion", {}))
-    if not snapshot.shape.fused_dim:
-        raise UsageError(
-            "the dataset has no fused embeddings; make them with: reelbeam nightly --fuse concat --remodel"
-        )
-    spec = FusionSpec(**{name: made_with[name] for name in made_with if name not in ("model", "weights_sha256")})
-    if spec.identity() != made_with:
-        raise ModelMismatch(f"the fusion {spec.how} is not the one that made the dataset; cure: bring its file back")
-    return spec
-
-
-def fused_query(snapshot: Snapshot, text: str, clip: ClipEncoder, words: TextEncoder, device: str) -> np.ndarray:
-    """float32 [F]: a query is fused as a window in which the words stand for the picture, and are said, without sound."""
-    shape = snapshot.shape
-    seen, said = clip.encode_text([text]), words.encode([text])
-    frames = np.zeros((1, shape.ticks, shape.frame_dim), np.float32)
-    frames[:, 0] = seen
-    valid = np.zeros((1, shape.ticks), bool)
-    valid[:, 0] = True
-    silence = np.zeros((1, shape.ticks, shape.audio_dim), np.float32)
-    asked = Windows(frames, valid, silence, np.zeros_like(valid), said, seen)
-    vector: np.ndarray = fuser_of(fusion_of(snapshot), device)(asked)[0]
-    return vector
-
-
-def nearest_rows(dataset: Dataset, column: str, query: np.ndarray, k: int) -> list[Moment]:
-    """The k windows whose vector has the highest cosine to float32 [N], best first; rows without one are left out."""
-    best: list[tuple[float, int, dict[str, Any]]] = []
-    for numbers, batch in dataset.batches([column, *ROW]):
-        there = batch[column].is_valid().to_numpy(zero_copy_only=False)
-        scores = tensor(batch, column).astype(np.float32) @ query
-        for at in np.flatnonzero(there)[np.argsort(-scores[there], kind="stable")[:k]]:
-            candidate = (float(scores[at]), -int(numbers[at]))
-            if len(best) < k or candidate > best[0][:2]:
-                row = batch.select(ROW).slice(int(at), 1).to_pylist()[0]
-                (heapq.heappush if len(best) < k else heapq.heappushpop)(best, (*candidate, row))
-    return [moment_of(row, score) for score, _, row in sorted(best, key=lambda found: (-found[0], -found[1]))]
-
-
-def moment_of(row: dict[str, Any], score: float) -> Moment:
-    """A whole window as an answer."""
-    return Moment(
-        row["uri"], row["video_id"], row["start_ms"], row["end_ms"], row["start_ms"], round(score, 4), row["text"]
-    )
 
 
 def fused_ranks(
@@ -179,30 +114,41 @@ def phrase_moments(dataset: Dataset, phrase: str, k: int) -> list[Moment]:
     return found[:k]
 
 
-def search_in(index: Index, where: str, text: str, k: int, models: str, device: str) -> list[Moment]:
-    """The k best moments for words: in frames, speech, fused, or all. Titles alone need no index: see `search_titles`."""
-    dataset = index.dataset
-    snapshot = dataset.snapshot
+class Searches:
+    """The ways to search one dataset by words, each opened when it is first asked."""
 
-    def frames(wanted: int) -> list[Moment]:
-        return index.search(index.encoder(models, device).encode_text([text])[0], wanted)
+    def __init__(self, dataset: Dataset, name: str = "frames", models: str = "", device: str = "auto"):
+        self.dataset, self.name, self.models, self.device = dataset, name, models, device
+        self._windows: dict[str, WindowVectors] = {}
 
-    def speech(wanted: int) -> list[Moment]:
-        return nearest_rows(dataset, "text_embedding", text_encoder(snapshot, device).encode([text])[0], wanted)
+    @cached_property
+    def index(self) -> Index:
+        """The index over frames."""
+        return Index(self.dataset, self.name)
 
-    def fused(wanted: int) -> list[Moment]:
-        clip, words = index.encoder(models, device), text_encoder(snapshot, device)
-        return nearest_rows(dataset, "fused_embedding", fused_query(snapshot, text, clip, words, device), wanted)
+    def find(self, where: str, text: str, k: int) -> list[Moment]:
+        """The k best moments for words: in frames, speech, fused, titles, or all."""
+        if where == "titles":
+            return self.titles(text, k)
+        if where != "all":
+            return self.single(INDEXED[where], text, k)
+        kinds = [FRAMES, SPEECH, *([FUSED] if self.dataset.snapshot.shape.fused_dim else [])]
+        lists = [self.single(kind, text, k * DEPTH) for kind in kinds]
+        titled = self.titles(text, k * DEPTH) if has_titles(self.dataset) else []
+        grid = self.dataset.snapshot.grid
+        return fused_ranks(lists, k, grid.window_ticks * 1000 / float(grid.tick_hz), titled)
 
-    single = {"frames": frames, "speech": speech, "fused": fused}
-    if where != "all":
-        return single[where](k)
-    names = ["frames", "speech", *(["fused"] if snapshot.shape.fused_dim else [])]
-    lists = [single[name](k * DEPTH) for name in names]
-    titled = search_titles(dataset, text, k * DEPTH, device) if has_titles(dataset) else []
-    return fused_ranks(lists, k, snapshot.grid.window_ticks * 1000 / float(snapshot.grid.tick_hz), titled)
+    def single(self, kind: Indexed, text: str, k: int) -> list[Moment]:
+        """The k best moments by one kind of vector."""
+        asked = kind == FRAMES or (kind == FUSED and self.models)
+        clip = self.index.encoder(self.models, self.device) if asked else None
+        [query] = encode_queries(kind, self.dataset.snapshot, [text], self.device, clip)
+        if kind == FRAMES:
+            return self.index.search(query, k)
+        if kind.name not in self._windows:
+            self._windows[kind.name] = WindowVectors(self.dataset, kind)
+        return self._windows[kind.name].nearest(query, k)
 
-
-def search_titles(dataset: Dataset, text: str, k: int, device: str) -> list[Moment]:
-    """The k best videos by title or description. Raises UsageError where none has either."""
-    return title_moments(dataset, text_encoder(dataset.snapshot, device).encode([text])[0], k)
+    def titles(self, text: str, k: int) -> list[Moment]:
+        """The k best videos by title or description. Raises UsageError where none has either."""
+        return title_moments(self.dataset, text_encoder(self.dataset.snapshot, self.device).encode([text])[0], k)

@@ -1,9 +1,10 @@
-"""index: FAISS indexes over the frame embeddings of a snapshot, kept up to date, with their measured recall beside them."""
+"""index: FAISS indexes over a snapshot's frames, what is said, or fused embeddings: kept up to date, with measured recall."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ..models.loaded import pick_device
@@ -12,18 +13,19 @@ from ..schemas.errors import CorruptOutput, UsageError
 from ..schemas.snapshot import Snapshot
 from .index_build import Encode, full_build
 from .index_delta import Drift, changes, decide, delta_build
-from .index_queries import clip_of, encode_texts
+from .index_queries import encode_texts
 from .index_store import commit_index, read_settings
+from .indexed import INDEXED
 from .options import IndexOptions, beam_options
 from .read import Dataset, frame_vectors
 
-__all__ = ["clip_of", "frame_vectors", "rollback", "run_index", "update_index"]
+__all__ = ["frame_vectors", "rollback", "run_index", "update_index"]
 
 log = logging.getLogger("reelbeam")
 
 
 def run_index(
-    output: str, options: IndexOptions, beam_flags: Sequence[str] = (), encode: Encode = encode_texts, why: str = ""
+    output: str, options: IndexOptions, beam_flags: Sequence[str] = (), encode: Encode | None = None, why: str = ""
 ) -> tuple[Snapshot, dict[str, Any]]:
     """Builds from nothing, measures, and publishes. Returns the new snapshot and what index.json says.
 
@@ -31,20 +33,25 @@ def run_index(
     """
     pick_device(options.device)
     dataset = Dataset.open(output)
+    encode = encode or partial(encode_texts, kind=INDEXED[options.of])
     return full_build(dataset, options, beam_options([*beam_flags]), encode, why or "asked for")
 
 
 def update_index(
-    output: str, options: IndexOptions, beam_flags: Sequence[str] = (), encode: Encode = encode_texts
+    output: str, options: IndexOptions, beam_flags: Sequence[str] = (), encode: Encode | None = None
 ) -> tuple[Snapshot, dict[str, Any]]:
     """Brings an index up to the current snapshot by the least that keeps its promises: nothing, a delta, a merge, a new build.
 
     Returns the snapshot that is current then and what index.json says; its `why` is the reason. Raises as `run_index`.
     """
     dataset = Dataset.open(output)
-    built = dataset.snapshot.indexes.get(options.name)
+    built = dataset.snapshot.indexes.get(options.called)
+    if built is not None and built.of != options.of:
+        raise UsageError(
+            f"the index {options.called} is of {built.of}, not of {options.of}; cure: --of {built.of}, or another --name"
+        )
     if options.full or built is None:
-        why = "--full is asked for" if options.full else f"there is no index {options.name} yet"
+        why = "--full is asked for" if options.full else f"there is no index {options.called} yet"
         return run_index(output, options, beam_flags, encode, why)
     try:
         settings = read_settings(dataset.storage, built)
@@ -52,7 +59,7 @@ def update_index(
             return run_index(output, options, beam_flags, encode, "the build is older than updates")
         change = changes(dataset, settings)
         action, why = decide(dataset, settings, change, options)
-        log.info("index %s: %s: %s", options.name, action, why)
+        log.info("index %s: %s: %s", options.called, action, why)
         if action == "none":
             return dataset.snapshot, {**settings, "why": why}
         if action != "full":
@@ -61,10 +68,10 @@ def update_index(
             )
     except Drift as drift:
         action, why = "full", f"the data has drifted: {drift}"
-        log.info("index %s: full: %s", options.name, why)
+        log.info("index %s: full: %s", options.called, why)
     except (CorruptOutput, FileNotFoundError) as error:
         action, why = "full", f"the build before cannot be used: {error}"
-        log.warning("index %s: full: %s", options.name, why)
+        log.warning("index %s: full: %s", options.called, why)
     return run_index(output, options, beam_flags, encode, f"full: {why}")
 
 

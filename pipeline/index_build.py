@@ -35,10 +35,11 @@ from ..transforms.index_parts import can_merge, merge_parts
 from ..transforms.index_recall import RECALL_K, Point, measure, tune
 from .index_queries import PROMPTS, TRUTH_K, Queries
 from .index_store import Searcher, array_bytes, local_copies, open_searcher, publish, put_scratch, scratch
+from .indexed import FRAMES, INDEXED, Indexed
 from .job import LOCAL_RUNNER
 from .options import IndexOptions, cores
 from .progress import beside
-from .read import Dataset, frame_vectors, shard_ids, shard_vectors
+from .read import Dataset
 
 log = logging.getLogger("reelbeam")
 
@@ -69,6 +70,19 @@ class Build:
     @property
     def storage(self) -> Storage:
         return self.dataset.storage
+
+    @property
+    def kind_of(self) -> Indexed:
+        """What is indexed."""
+        return INDEXED[self.options.of]
+
+    @property
+    def ids_a_row(self) -> int:
+        return self.kind_of.ids_a_row(self.dataset.snapshot.shape)
+
+    @property
+    def dimension(self) -> int:
+        return self.kind_of.dimension(self.dataset.snapshot.shape)
 
     @property
     def memory_bytes(self) -> int:
@@ -113,11 +127,11 @@ def progress(stage: str, total: int) -> Iterator[None]:
         yield
 
 
-def count_vectors(dataset: Dataset, known: dict[str, int] | None = None) -> dict[str, int]:
+def count_vectors(dataset: Dataset, kind: Indexed = FRAMES, known: dict[str, int] | None = None) -> dict[str, int]:
     """Vectors of each shard that count, by its path; `known` ones are not counted again."""
     known = known or {}
     return {
-        shard.path: known[shard.path] if shard.path in known else len(shard_ids(dataset.storage, shard))
+        shard.path: known[shard.path] if shard.path in known else len(kind.ids(dataset.storage, shard))
         for shard in dataset.snapshot.shards
     }
 
@@ -137,10 +151,12 @@ def full_build(
     dataset: Dataset, options: IndexOptions, beam_options: PipelineOptions, encode: Encode, why: str
 ) -> tuple[Snapshot, dict[str, Any]]:
     """Builds from nothing and publishes. Raises GateError under --min-recall, UsageError when there is nothing to index."""
-    counts = count_vectors(dataset)
-    total, dimension = sum(counts.values()), dataset.snapshot.shape.frame_dim
+    of = INDEXED[options.of]
+    dimension = of.dimension(dataset.snapshot.shape)
+    counts = count_vectors(dataset, of)
+    total = sum(counts.values())
     if not total:
-        raise UsageError(f"{dataset.storage.root}: snapshot {dataset.snapshot.number} has no frame embeddings to index")
+        raise UsageError(f"{dataset.storage.root}: snapshot {dataset.snapshot.number} has no {of.called} to index")
     kind = kind_for(options, total, dimension)
     guess = estimate(kind, total, dimension, cores(), 2 * options.queries)
     log.info(
@@ -149,10 +165,8 @@ def full_build(
         "as measured" if guess.recall is None else f"about {guess.recall:g}",
     )  # fmt: skip
     snapshot = dataset.snapshot
-    key = fingerprint(
-        {"kind": kind, "snapshot": snapshot.number, "clip": snapshot.models["clip"], "q": options.queries}
-    )
-    build = Build(dataset, options, beam_options, kind, f"indexes/{options.name}/work/{key}")
+    key = fingerprint({"kind": kind, "snapshot": snapshot.number, "of": of.made_with(snapshot), "q": options.queries})
+    build = Build(dataset, options, beam_options, kind, f"indexes/{options.called}/work/{key}")
     try:
         trained, queries = train(build, total, encode)
     except ValueError as error:
@@ -166,7 +180,7 @@ def full_build(
     tasks = tasks_for(snapshot.shards, counts, code_bytes(kind, dimension) + 8, build.part_bytes if merges else None)
     with build.timed("fill"):
         parts = fill(build, tasks, total, build.part_bytes if merges else 1 << 62)
-    folder = new_folder(options.name)
+    folder = new_folder(options.called)
     with build.timed("merge"):
         [whole] = (
             [merge(build, trained, parts, f"{folder}/index.faiss")]
@@ -186,7 +200,7 @@ def full_build(
     settings |= measured(build, settings, queries, first=1)
     settings["trained_on"] |= {"nprobe": settings["nprobe"], "imbalance": settings["imbalance"]}
     files = put_side_files(build, folder, settings, trained, queries, np.zeros(0, np.int64))
-    published = publish(dataset.storage, options.name, folder, settings, files)
+    published = publish(dataset.storage, options.called, folder, settings, files)
     clear(dataset.storage, build.work)
     return published, settings
 
@@ -197,7 +211,7 @@ def train(build: Build, total: int, encode: Encode) -> tuple[faiss.Index, Querie
     Frame queries are never trained with, unless there are too few other vectors.
     """
     storage, options = build.storage, build.options
-    dimension = build.dataset.snapshot.shape.frame_dim
+    dimension = build.dimension
     try:
         return stored_index(storage, f"{build.work}/trained.faiss"), Queries.from_bytes(
             storage.get(f"{build.work}/queries.npz")
@@ -210,7 +224,7 @@ def train(build: Build, total: int, encode: Encode) -> tuple[faiss.Index, Querie
         learn = np.sort(np.random.default_rng(0).choice(total, size, replace=False))
         apart = np.setdiff1d(learn, asked, assume_unique=True)
         learn = apart if 2 * len(apart) >= len(learn) else learn
-        (own, vectors), (_, training) = take(frame_vectors(build.dataset), [asked, learn])
+        (own, vectors), (_, training) = take(build.kind_of.all_vectors(build.dataset), [asked, learn])
     with build.timed("train"):
         if options.threads:
             faiss.omp_set_num_threads(options.threads)
@@ -263,7 +277,7 @@ def fill(build: Build, tasks: list[Task], total: int, part_bytes: int) -> list[P
 
     def graph(pipeline: beam.Pipeline) -> object:
         listed = pipeline | "Tasks" >> beam.Create(tasks)
-        return listed | FillParts(root, build.work, shard_vectors, part_bytes, build.options.threads)
+        return listed | FillParts(root, build.work, build.kind_of.vectors, part_bytes, build.options.threads)
 
     build.run(graph, total, "fill_index")
     return [PartInfo(**part) for part in json.loads(build.storage.get(f"{build.work}/parts.json"))]
@@ -276,7 +290,7 @@ def exact(build: Build, tasks: list[Task], queries: np.ndarray, total: int) -> t
 
     def graph(pipeline: beam.Pipeline) -> object:
         listed = pipeline | "Tasks" >> beam.Create(tasks)
-        return listed | SearchExactly(storage.root, asked, found, shard_vectors, TRUTH_K, build.options.threads)
+        return listed | SearchExactly(storage.root, asked, found, build.kind_of.vectors, TRUTH_K, build.options.threads)
 
     build.run(graph, total, "search_exactly")
     best = Found.from_bytes(storage.get(found))
@@ -303,14 +317,16 @@ def copy(build: Build, part: PartInfo, path: str) -> PartInfo:
 
 def store_vectors(build: Build, shards: Sequence[ShardInfo]) -> list[dict[str, Any]]:
     """The float16 vectors that the best candidates are scored with again, one raw file a shard."""
-    root, ticks = build.storage.root, build.dataset.snapshot.shape.ticks
+    root, ids_a_row = build.storage.root, build.ids_a_row
     stored = f"{build.work}/vectors.json"
 
     def graph(pipeline: beam.Pipeline) -> object:
         listed = pipeline | "Shards" >> beam.Create(list(shards))
-        return listed | StoreVectors(root, f"indexes/{build.options.name}/vectors", stored, shard_vectors, ticks)
+        return listed | StoreVectors(
+            root, f"indexes/{build.options.called}/vectors", stored, build.kind_of.vectors, ids_a_row
+        )
 
-    build.run(graph, sum(shard.rows for shard in shards) * ticks, "store_vectors")
+    build.run(graph, sum(shard.rows for shard in shards) * ids_a_row, "store_vectors")
     files: list[dict[str, Any]] = json.loads(build.storage.get(stored))
     return files
 
@@ -368,11 +384,12 @@ def described(build: Build, vectors: int, parts: Sequence[PartInfo], why: str) -
         "kind": build.kind,
         "why": why,
         "metric": "inner product of unit vectors: a cosine",
-        "dimension": snapshot.shape.frame_dim,
+        "of": build.kind_of.name,
+        "dimension": build.dimension,
         "vectors": vectors,
-        "id": f"row * {snapshot.shape.ticks} + tick",
-        "ticks": snapshot.shape.ticks,
-        "clip": snapshot.models["clip"],
+        "id": f"row * {build.ids_a_row} + tick" if build.kind_of.of_frames else "row",
+        "ids_a_row": build.ids_a_row,
+        "models": build.kind_of.made_with(snapshot),
         "snapshot": snapshot.number,
         "rows": snapshot.next_row,
         "created_at": snapshots.now(),

@@ -40,8 +40,9 @@ from .index_build import (
 )
 from .index_queries import TRUTH_K, Queries
 from .index_store import parts_of, publish, read_removed
+from .indexed import INDEXED
 from .options import IndexOptions
-from .read import Dataset, are_held, shard_batches, shard_vectors
+from .read import Dataset, are_held, shard_batches
 
 MOST_DELTAS = 16
 """Parts that a search looks through before they are merged."""
@@ -86,7 +87,7 @@ class Change:
 
 def changes(dataset: Dataset, settings: dict[str, Any]) -> Change:
     """The shards that came and the ids that went since a build. Reads small columns of changed shards alone."""
-    ticks = dataset.snapshot.shape.ticks
+    ids_a_row = settings["ids_a_row"]
     before = {(shard["path"], shard["sha256"], shard["first_row"]): shard for shard in settings["covers"]}
     now = {(shard.path, shard.sha256, shard.first_row): shard for shard in dataset.snapshot.shards}
     left = _numbers([run for key, old in before.items() if key not in now for run in old["stretches"]])
@@ -103,7 +104,7 @@ def changes(dataset: Dataset, settings: dict[str, Any]) -> Change:
             added.append(shard)
             reused |= bool(again.any() or np.isin(rows, stayed).any())
     gone_rows = np.setdiff1d(left, np.concatenate(found_again))
-    gone = [(gone_rows[:, None] * ticks + np.arange(ticks)).ravel()]
+    gone = [_ids(gone_rows, ids_a_row)]
     known = {}
     for key in before.keys() & now.keys():
         marks = set(before[key]["removed"])
@@ -111,11 +112,11 @@ def changes(dataset: Dataset, settings: dict[str, Any]) -> Change:
         if marks - {mark(video_id) for video_id in now[key].removed}:
             reused = True  # rows that had gone count again, after a rollback
         if new_removed:
-            gone.append(_ids_of(dataset, now[key], new_removed))
+            gone.append(_ids(_rows_of_videos(dataset, now[key], new_removed), ids_a_row))
         else:
             known[now[key].path] = before[key]["vectors"]
     removed = np.unique(np.concatenate([np.zeros(0, np.int64), *gone]))
-    return Change(tuple(added), removed, count_vectors(dataset, known), reused)
+    return Change(tuple(added), removed, count_vectors(dataset, INDEXED[settings["of"]], known), reused)
 
 
 def _rows_of(dataset: Dataset, shard: ShardInfo) -> np.ndarray:
@@ -129,7 +130,7 @@ def erased(dataset: Dataset, settings: dict[str, Any], change: Change) -> int:
     """How many vectors that the parts may hold belong to rows that no shard holds any more: what has left the shards must
     leave the index too, and not only its answers."""
     removed = np.union1d(read_removed(dataset.storage, settings), change.removed)
-    return int((~are_held(dataset.snapshot.shards, removed // dataset.snapshot.shape.ticks)).sum())
+    return int((~are_held(dataset.snapshot.shards, removed // settings["ids_a_row"])).sum())
 
 
 def _numbers(runs: Sequence[Sequence[int]]) -> np.ndarray:
@@ -137,22 +138,28 @@ def _numbers(runs: Sequence[Sequence[int]]) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int64), *(np.arange(first, first + rows) for first, rows in runs)])
 
 
-def _ids_of(dataset: Dataset, shard: ShardInfo, videos: set[str]) -> np.ndarray:
-    """All ids of some videos' rows in a shard."""
-    ticks, found = dataset.snapshot.shape.ticks, [np.zeros(0, np.int64)]
+def _ids(rows: np.ndarray, ids_a_row: int) -> np.ndarray:
+    """All ids int64 of rows."""
+    return (rows[:, None] * ids_a_row + np.arange(ids_a_row)).ravel()
+
+
+def _rows_of_videos(dataset: Dataset, shard: ShardInfo, videos: set[str]) -> np.ndarray:
+    """Numbers int64 of some videos' rows in a shard."""
+    found = [np.zeros(0, np.int64)]
     whole = replace(shard, removed=(), removed_rows=0)
     for rows, batch in shard_batches(dataset.storage, whole, ["video_id"]):
-        here = rows[pc.is_in(batch["video_id"], pa.array(sorted(videos))).to_numpy(zero_copy_only=False)]
-        found.append((here[:, None] * ticks + np.arange(ticks)).ravel())
+        found.append(rows[pc.is_in(batch["video_id"], pa.array(sorted(videos))).to_numpy(zero_copy_only=False)])
     return np.concatenate(found)
 
 
 def decide(dataset: Dataset, settings: dict[str, Any], change: Change, options: IndexOptions) -> tuple[str, str]:
     """("none", "delta", "merge" or "full", and why)."""
     snapshot, kind = dataset.snapshot, settings["kind"]
-    if settings["clip"] != snapshot.models["clip"]:
-        return "full", f"the index was made with CLIP {settings['clip']['weights']}, the rows are not"
-    if (settings["dimension"], settings["ticks"]) != (snapshot.shape.frame_dim, snapshot.shape.ticks):
+    of = INDEXED[settings["of"]]
+    for name, made_with in of.made_with(snapshot).items():
+        if settings["models"].get(name) != made_with:
+            return "full", f"the index was made with another {name} than the rows"
+    if (settings["dimension"], settings["ids_a_row"]) != (of.dimension(snapshot.shape), of.ids_a_row(snapshot.shape)):
         return "full", "the rows have another shape than the index"
     if options.index not in ("auto", kind):
         return "full", f"--index {options.index} is asked for, and the index is {kind}"
@@ -201,12 +208,12 @@ def delta_build(
     """Adds and removes what has changed, measures, publishes. Raises Drift when a new build is called for instead."""
     snapshot, storage = dataset.snapshot, dataset.storage
     key = fingerprint({"onto": settings["parts"], "snapshot": snapshot.number})
-    build = Build(dataset, options, beam_options, settings["kind"], f"indexes/{options.name}/work/{key}")
+    build = Build(dataset, options, beam_options, settings["kind"], f"indexes/{options.called}/work/{key}")
     trained = stored_index(storage, settings["trained"]["path"])
     storage.put(f"{build.work}/trained.faiss", storage.get(settings["trained"]["path"]))
     parts = parts_of(settings)
     removed = np.union1d(read_removed(storage, settings), change.removed)
-    folder = new_folder(options.name)
+    folder = new_folder(options.called)
     if change.new_vectors:
         tasks = tasks_for(change.added, change.counts, code_bytes(build.kind, trained.d) + 8, build.part_bytes)
         with build.timed("fill"):
@@ -236,7 +243,7 @@ def delta_build(
     except GateError as error:
         raise Drift(str(error)) from error
     check_drift(made)
-    published = publish(storage, options.name, folder, made, files)
+    published = publish(storage, options.called, folder, made, files)
     clear(storage, build.work)
     return published, made
 
@@ -293,7 +300,7 @@ def _fresh(build: Build, old: Queries, change: Change) -> Queries:
     wanted = min(change.new_vectors, -(-int((old.own >= 0).sum()) // FRESH_SHARE))
     rng = np.random.default_rng(build.dataset.snapshot.number)
     picked = np.sort(rng.choice(change.new_vectors, wanted, replace=False)) if wanted else np.zeros(0, np.int64)
-    stream = (piece for shard in change.added for piece in shard_vectors(build.storage, shard))
+    stream = (piece for shard in change.added for piece in build.kind_of.vectors(build.storage, shard))
     [(own, vectors)] = take(stream, [picked])
     return Queries.asked(own, vectors if wanted else np.zeros((0, old.vectors.shape[1]), np.float32))
 

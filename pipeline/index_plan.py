@@ -11,6 +11,7 @@ from rich.table import Table
 from ..schemas.errors import UsageError
 from ..transforms.index_kinds import KINDS, SECONDS_A_DAY, Estimate, estimate
 from .index_build import count_vectors, kind_for
+from .indexed import INDEXED
 from .options import IndexOptions, cores
 from .read import Dataset
 
@@ -25,11 +26,11 @@ def plan_for(output: str | None, options: IndexOptions) -> tuple[str, list[Estim
     """
     if not output and not options.vectors:
         raise UsageError("--plan needs to know how many vectors: give OUTPUT, or --vectors 1e9")
-    dataset = Dataset.open(output) if output else None
-    dimension = options.dimension or (dataset.snapshot.shape.frame_dim if dataset else DIMENSION)
-    vectors = int(options.vectors) or sum(count_vectors(dataset).values() if dataset else [])
+    dataset, of = Dataset.open(output) if output else None, INDEXED[options.of]
+    dimension = options.dimension or (of.dimension(dataset.snapshot.shape) if dataset else DIMENSION)
+    vectors = int(options.vectors) or sum(count_vectors(dataset, of).values() if dataset else [])
     if not vectors:
-        raise UsageError(f"{output} has no frame embeddings to index; say how many there will be with --vectors")
+        raise UsageError(f"{output} has no {of.called} to index; say how many there will be with --vectors")
     chosen = kind_for(options, vectors, dimension)
     kinds = dict.fromkeys([row.factory(vectors, dimension) for row in KINDS])
     if chosen not in kinds:

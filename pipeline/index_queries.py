@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from ..models.clip import ClipSpec
-from ..models.loaded import loaded
-from ..schemas.errors import ModelMismatch
 from ..transforms.index_recall import RECALL_AT, Truth, drop_own
+from .indexed import FRAMES, Indexed
+from .query_models import encode_queries
 from .read import Dataset
 
 TRUTH_K = 150
@@ -65,18 +63,6 @@ VECTORS_A_TEXT_QUERY = 100
 """Text queries grow with the index: encoding a thousand of them takes longer than building a small one."""
 
 
-def clip_of(identity: dict[str, Any]) -> ClipSpec:
-    """The CLIP that made a dataset. Raises ModelMismatch when the weights here are not the same."""
-    spec = ClipSpec(identity["architecture"], identity["weights"], quick_gelu=identity["quick_gelu"])
-    here = spec.identity()
-    if here != identity:
-        raise ModelMismatch(
-            f"the dataset was made with CLIP weights {identity['weights']} of sha256 {identity['weights_sha256'][:12]}, "
-            f"here they have {here['weights_sha256'][:12]}; cure: install the version that made it"
-        )
-    return spec
-
-
 def text_queries(dataset: Dataset, wanted: int) -> list[str]:
     """What people might ask: standing prompts, and what is said in the videos."""
     said: dict[str, None] = {}
@@ -89,12 +75,9 @@ def text_queries(dataset: Dataset, wanted: int) -> list[str]:
     return [*PROMPTS, *(spoken[at] for at in picked)][:wanted]
 
 
-def encode_texts(dataset: Dataset, wanted: int, device: str) -> np.ndarray:
-    """Text queries as vectors float32 [q, D], by the CLIP that made the dataset."""
-    vectors: np.ndarray = loaded(clip_of(dataset.snapshot.models["clip"]), device).encode_text(
-        text_queries(dataset, wanted)
-    )
-    return vectors
+def encode_texts(dataset: Dataset, wanted: int, device: str, kind: Indexed = FRAMES) -> np.ndarray:
+    """Text queries as vectors float32 [q, D], by the models that made the dataset."""
+    return encode_queries(kind, dataset.snapshot, text_queries(dataset, wanted), device)
 
 
 @dataclass(frozen=True)

@@ -240,6 +240,7 @@ def publish(storage: Storage, name: str, folder: str, settings: dict[str, Any], 
         settings["parts"][0]["sha256"],
         hashlib.sha256(text).hexdigest(),
         (path, *files),
+        settings["of"],
     )
     return commit_index(storage, name, info)
 

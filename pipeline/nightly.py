@@ -15,20 +15,17 @@ from typing import Any
 
 from ..schemas import snapshot as snapshots
 from ..schemas.elements import Video
-from ..schemas.errors import GateError
-from ..schemas.snapshot import Snapshot
-from ..schemas.storage import Storage
 from ..schemas.tables import REMOVED
 from ..transforms.embed_titles import NO_TITLES
-from . import compact, extract, index, progress, remodel, sweep
+from . import compact, extract, progress, remodel, sweep
 from .changes import relisted
+from .index_nightly import update_indexes
 from .job import Job, check_same
 from .night_plan import Night, find_twins, plan, settle_suspects
 from .options import IndexOptions, NightlyOptions
 from .publish import publish
 from .read import Dataset
 from .rows import publish_books, renamed, rows_of, shard_of, write_wave
-from .verify import check_index
 
 log = logging.getLogger("reelbeam")
 
@@ -51,7 +48,7 @@ class NightReport:
     windows: int = 0
     media_ms: int = 0
     remodelled: dict[str, Any] = field(default_factory=dict)
-    index: dict[str, Any] = field(default_factory=dict)
+    indexes: dict[str, dict[str, Any]] = field(default_factory=dict)
     compacted: bool = False
     swept: dict[str, int] = field(default_factory=dict)
     failures: list[tuple[str, str, str, str]] = field(default_factory=list)
@@ -78,6 +75,7 @@ def run(location: str, job: Job, options: NightlyOptions) -> NightReport:
     now_ms = int(time.time() * 1000)
     current = snapshots.latest(job.storage)
     report.snapshot_before = report.snapshot_after = current.number if current else None
+    standing = current.indexes if current else {}
     if current and current.fingerprint != job.fingerprint:
         if not options.remodel:
             check_same(current, job)
@@ -118,7 +116,7 @@ def run(location: str, job: Job, options: NightlyOptions) -> NightReport:
             made = compact.compact(job.storage, report.run, shard_bytes, options.compact_from, options.removed_share)
             report.compacted = made is not None
         with report.timed("index"):
-            report.index = update_index(job.storage, options.part(IndexOptions), report.compacted)
+            report.indexes = update_indexes(job.storage, options.part(IndexOptions), standing, report.compacted)
         with report.timed("sweep"):
             swept = sweep.sweep(job.storage, options.keep_snapshots, options.sweep_after_h * 3600)
             report.swept = {name: value for name, value in asdict(swept).items() if value}
@@ -192,36 +190,3 @@ def copy_wave(
     done = extract.Report(len(entries), Counter(row["status"] for row in entries))
     done.windows = sum(row["windows"] for row in entries)
     note(report, done)
-
-
-def update_index(storage: Storage, options: IndexOptions, compacted: bool = False) -> dict[str, Any]:
-    """Brings the index up to the current snapshot, when a row came, went or changed since it was built, and when rows that
-    no longer count have just left their shards.
-
-    The one place that calls the index build. A dataset without any frame has no index.
-    """
-    current = snapshots.latest(storage)
-    built = current.indexes.get(options.name) if current else None
-    if current is None:
-        return {}
-    if built and built.rows == current.next_row and built.snapshot >= current.rows_changed and not compacted:
-        return {}
-    if not current.counts["frames"]:
-        if current.indexes:
-            snapshots.commit_next(storage, without_indexes)
-        return {}
-    published, settings = index.update_index(storage.root, options)
-    if published.indexes[options.name] == built:
-        return {}
-    dataset = Dataset(storage, published)
-    if problems := list(check_index(dataset, options.name, published.indexes[options.name])):
-        raise GateError(f"the index that was just built is not as promised: {'; '.join(problems)}")
-    return {"snapshot": published.number, **{name: settings[name] for name in ("kind", "vectors", "recall_at_10")}}
-
-
-def without_indexes(parent: Snapshot | None) -> Snapshot:
-    """The snapshot after `parent`, which has no frame to search."""
-    assert parent is not None
-    if parent.counts["frames"]:
-        return parent
-    return replace(parent, number=parent.number + 1, parent=parent.number, created_at=snapshots.now(), indexes={})

@@ -67,7 +67,7 @@ class Frames:
     def __init__(self, dataset: Dataset, name: str = "frames"):
         self.index = Index(dataset, name)
         self.dataset, self.searcher = dataset, self.index.faiss
-        self.ticks: int = self.index.settings["ticks"]
+        self.ticks: int = self.index.settings["ids_a_row"]
         if "covers" in self.index.settings:
             self.searcher.leave_out(changes(dataset, self.index.settings).removed)
         self._allowed: dict[Filter, np.ndarray] = {}

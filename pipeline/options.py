@@ -132,7 +132,12 @@ class IndexOptions(Options):
     """reelbeam index"""
 
     index: str = option("auto", "auto, or any FAISS factory string: Flat, IVF1024,SQfp16, ...")
-    name: str = option("frames", "name of the index in OUTPUT/indexes")
+    of: str = option(
+        "frames",
+        "what is indexed: every frame, what is said in a window, or a window's fused embedding",
+        choices=("frames", "speech", "fused"),
+    )
+    name: str = option("", "name of the index in OUTPUT/indexes; empty: what --of says")
     min_recall: float = option(
         0.95, "publish only from this recall@10 up, for frame and for text queries", low=0, high=1
     )
@@ -154,6 +159,11 @@ class IndexOptions(Options):
     vectors: float = option(0.0, "with --plan: for so many vectors, such as 1e9, in place of OUTPUT's", low=0)
     dimension: int = option(0, "with --plan --vectors: numbers a vector; 0 is OUTPUT's, or 512", low=0, high=8192)
     device: str = option("auto", "where text queries are encoded and lists are trained: auto, cpu, cuda")
+
+    @property
+    def called(self) -> str:
+        """The name of the index."""
+        return self.name or self.of
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..schemas.errors import GateError, UsageError
 from ..schemas.snapshot import ShardInfo, Snapshot, shard_path
 from ..schemas.storage import Storage
 from .compact import Rewrite, compacted, gather, rewrite, swapped
-from .nightly import update_index
+from .index_nightly import update_one
 from .options import IndexOptions
 from .publish import count
 from .read import Dataset, read_table
@@ -51,8 +51,8 @@ def purge(storage: Storage, text: str, options: IndexOptions, sweep_after_s: flo
     rewritten: dict[ShardInfo, Rewrite] = {}
     run = snapshots.new_run()
     after = snapshots.commit_next(storage, lambda parent: _without(storage, parent, named, run, rewritten))
-    for name in after.indexes:
-        update_index(storage, replace(options, name=name, full=True))  # a delta would keep the vectors
+    for name, built in after.indexes.items():
+        update_one(storage, replace(options, name=name, of=built.of, full=True))  # a delta would keep the vectors
     current = snapshots.load(storage)
     deleted, named_by_them = delete_snapshots(storage, current, named)
     files = delete_files(storage, named, named_by_them, sweep_after_s)

@@ -33,6 +33,7 @@ from . import extract
 from .carry import TOUCHES, fresh_rows, merged, same_rows
 from .changes import as_known
 from .compact import gather_failures, live_rows
+from .indexed import still_true
 from .job import Job
 from .publish import check_written, count, first_snapshot, next_snapshot
 from .read import Dataset
@@ -157,8 +158,8 @@ def swap(
     parts: frozenset[str],
     run_name: str,
 ) -> Snapshot:
-    """Commits the new shards in the place of the old ones. An index of the old CLIP's vectors goes with them, and a new
-    sentence model reads the titles anew.
+    """Commits the new shards in the place of the old ones. An index of vectors that the old models made goes with them, and
+    a new sentence model reads the titles anew.
     """
 
     def next_one(parent: Snapshot | None) -> Snapshot:
@@ -182,7 +183,7 @@ def swap(
             shards=tuple(shards),
             videos=(books,),
             failures=failures,
-            indexes={} if "clip" in parts else parent.indexes,
+            indexes=still_true(parent, job.models),
             counts=count({row["video_id"]: row for row in rows}, sum(table.rows for table in failures)),
             next_row=parent.next_row,
             holes=parent.next_row - sum(shard.rows for shard in shards),

@@ -14,9 +14,10 @@ from ..models.loaded import loaded
 from ..models.profiles import profile
 from ..schemas.elements import Grid
 from ..schemas.errors import ModelMismatch, UsageError
-from .index_queries import clip_of
 from .index_store import open_searcher, read_settings
+from .indexed import FRAMES
 from .options import SearchOptions
+from .query_models import clip_of
 from .read import Dataset
 
 GAP_TICKS = 2
@@ -72,6 +73,10 @@ class Index:
                 f"reelbeam index {dataset.storage.root}"
             )
         self.dataset = dataset
+        if built.of != FRAMES.name:
+            raise UsageError(
+                f"the index {name} is of {built.of}, here one of frames is wanted; cure: --name of another one"
+            )
         self.settings = read_settings(dataset.storage, built)
         self.faiss = open_searcher(dataset.storage, self.settings)
 
@@ -82,7 +87,7 @@ class Index:
 
     def encoder(self, models: str, device: str) -> ClipEncoder:
         """The model that speaks this index's language. Raises ModelMismatch when another one is asked for."""
-        made_with = self.settings["clip"]
+        made_with = self.settings["models"]["clip"]
         spec: ClipSpec = clip_of(made_with) if not models else profile(models).clip
         asked = spec.identity()
         if asked["weights_sha256"] != made_with["weights_sha256"]:
@@ -103,7 +108,7 @@ class Index:
             wanted *= 4
 
     def _moments(self, scores: np.ndarray, ids: np.ndarray, k: int) -> list[Moment]:
-        ticks = self.settings["ticks"]
+        ticks = self.settings["ids_a_row"]
         rows = self.dataset.take([int(found) // ticks for found in ids], COLUMNS)
         hits = []
         for score, found in zip(scores.tolist(), ids.tolist(), strict=True):

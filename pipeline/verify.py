@@ -15,8 +15,9 @@ from ..schemas.storage import file_sha256
 from ..schemas.tables import conformed, failures_schema, validate_windows, videos_schema
 from .index_delta import changes
 from .index_store import open_searcher, parts_of, read_settings
+from .indexed import INDEXED
 from .publish import count
-from .read import Dataset, frame_vectors, stored_file
+from .read import Dataset, stored_file
 
 
 def verify(dataset: Dataset) -> Iterator[str]:
@@ -129,12 +130,16 @@ def check_index(dataset: Dataset, name: str, built: IndexInfo) -> Iterator[str]:
     ids = searcher.ids()
     if len(ids) != built.vectors or len(np.unique(ids)) != len(ids):
         yield f"index {name}: holds {len(ids)} ids, {len(np.unique(ids))} different ones, promised {built.vectors}"
-    if settings["clip"] != dataset.snapshot.models["clip"]:
-        yield f"index {name}: made with CLIP {settings['clip']['weights']}, the rows with {dataset.snapshot.models['clip']['weights']}"
+    of = INDEXED[settings["of"]]
+    for model, made_with in of.made_with(dataset.snapshot).items():
+        if settings["models"].get(model) != made_with:
+            yield f"index {name}: made with another {model} than the rows"
     change = changes(dataset, settings) if "covers" in settings else None
     if change is not None and not change.added and not len(change.removed):
-        real = np.concatenate([np.zeros(0, np.int64), *(some for some, _ in frame_vectors(dataset))])
+        real = np.concatenate(
+            [np.zeros(0, np.int64), *(of.ids(dataset.storage, shard) for shard in dataset.snapshot.shards)]
+        )
         if not np.array_equal(np.sort(ids), np.sort(real)):
-            yield f"index {name}: its ids are not those of the frames in the shards"
-    elif len(ids) and not 0 <= ids.min() <= ids.max() < dataset.snapshot.next_row * dataset.snapshot.shape.ticks:
+            yield f"index {name}: its ids are not those of the {of.called} in the shards"
+    elif len(ids) and not 0 <= ids.min() <= ids.max() < dataset.snapshot.next_row * settings["ids_a_row"]:
         yield f"index {name}: an id points outside the rows that ever were"

@@ -118,6 +118,8 @@ class IndexInfo:
     """Of index.json."""
     files: tuple[str, ...] = ()
     """Every stored file that it needs, index.json included: an update shares files with the builds before it."""
+    of: str = "frames"
+    """What is indexed: frames, speech or fused."""
 
 
 @dataclass(frozen=True)

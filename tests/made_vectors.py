@@ -22,6 +22,7 @@ from reelbeam.transforms.write_shards import put_table, write_windows
 
 CLIP = {"architecture": "made", "weights": "made", "quick_gelu": False, "weights_sha256": "0" * 64}
 ROWS_A_VIDEO = 5
+TEXT_DIMENSION = 8
 
 
 @dataclass
@@ -60,7 +61,7 @@ class MadeDataset:
     """A dataset that grows shard by shard, and videos of which go. Five rows a video."""
 
     def __init__(self, root: Path, dimension: int, ticks: int = 4):
-        self.storage, self.shape = Storage.at(root), RowShape(ticks, dimension, 2, 2)
+        self.storage, self.shape = Storage.at(root), RowShape(ticks, dimension, 2, TEXT_DIMENSION)
         grid = Grid(window_ticks=ticks)
         snapshots.commit(
             self.storage, Snapshot(1, None, "made", snapshots.now(), {}, {"clip": CLIP}, "made", grid, self.shape)
@@ -92,7 +93,8 @@ class MadeDataset:
         videos = [f"{self.runs:04x}{number:04x}{one // ROWS_A_VIDEO:08x}" for one in at]
         window = at % ROWS_A_VIDEO
         pts = (window[:, None] * ticks + np.arange(ticks)) * 1000
-        texts = np.zeros((rows, 2), np.float16)
+        texts = rng.normal(size=(rows, TEXT_DIMENSION))
+        texts /= np.linalg.norm(texts, axis=1, keepdims=True)
         frames = (values.reshape(rows, ticks, -1) * counts[..., None]).astype(np.float16)
         spoken = window % 2 == 0
         columns = {
@@ -111,7 +113,7 @@ class MadeDataset:
             "words": [[] for _ in at],
             "language": np.where(spoken, np.where(window == 0, "en", "de"), "").tolist(),
             "speech_ratio": spoken.astype(np.float32),
-            "text_embedding": tensor_array(texts),
+            "text_embedding": tensor_array(texts.astype(np.float16), spoken),
             **{f"{name}_status": ["ok"] * rows for name in ("frame", "audio")},
             **{f"{name}_status": np.where(spoken, "ok", "absent").tolist() for name in ("speech", "text")},
         }  # fmt: skip

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from reelbeam.pipeline.hybrid import fused_ranks, nearest_rows, phrase_moments
+from reelbeam.pipeline.hybrid import fused_ranks, phrase_moments
 from reelbeam.pipeline.search import Moment
 from reelbeam.schemas.errors import UsageError
-from reelbeam.schemas.tables import RowShape, example_windows, tensor
+from reelbeam.schemas.tables import RowShape, example_windows
 
 SHAPE = RowShape(4, 8, 5, 6, 7)
 
@@ -29,21 +29,6 @@ class Rows:
         for start in range(0, len(self.table), self.piece):
             part = self.table.slice(start, self.piece).select(columns).combine_chunks()
             yield np.arange(start, start + len(part)), part.to_batches()[0]
-
-
-@pytest.mark.parametrize("column", ["text_embedding", "fused_embedding"])
-def test_the_nearest_windows_are_those_of_brute_force(column: str) -> None:
-    table = example_windows(60, 5, SHAPE)
-    vectors = tensor(table, column).astype(np.float32)
-    query = np.random.default_rng(1).normal(size=vectors.shape[1]).astype(np.float32)
-    query /= np.linalg.norm(query)
-    there = table[column].is_valid().to_numpy()
-    scores = np.where(there, vectors @ query, -np.inf)
-    best = np.argsort(-scores, kind="stable")[:9]
-    found = nearest_rows(Rows(table), column, query, 9)  # type: ignore[arg-type]
-    keys = list(zip(table["video_id"].to_pylist(), table["start_ms"].to_pylist(), strict=True))
-    assert [(one.video_id, one.start_ms) for one in found] == [keys[at] for at in best]
-    assert [one.score for one in found] == pytest.approx(scores[best], abs=1e-3)
 
 
 def moment(video: str, at_ms: int, score: float = 0.5) -> Moment:

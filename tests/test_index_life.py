@@ -332,7 +332,7 @@ def test_an_index_of_another_model_is_built_anew(made: MadeDataset) -> None:
     dataset = Dataset.open(made.root)
     settings = read_settings(dataset.storage, dataset.snapshot.indexes["frames"])
     change = index_delta.changes(dataset, settings)
-    other = {**settings, "clip": {**settings["clip"], "weights": "another"}}
+    other = {**settings, "models": {"clip": {**settings["models"]["clip"], "weights": "another"}}}
     assert index_delta.decide(dataset, other, change, options())[0] == "full"
     assert index_delta.decide(dataset, {**settings, "dimension": 8}, change, options())[0] == "full"
 

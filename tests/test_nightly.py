@@ -66,6 +66,22 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+def test_a_night_keeps_every_index_up_to_date(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["index", str(world.output), "--of", "fused"]) == 0
+    (world.bucket / "c.mp4").unlink()
+    assert world.night() == 0
+    assert "index fused:" in capsys.readouterr().out
+    snapshot = world.data.snapshot
+    assert {name: built.rows for name, built in snapshot.indexes.items()} == dict.fromkeys(
+        ("frames", "fused"), snapshot.next_row
+    )
+    assert main(["verify", str(world.output)]) == 0
+    assert main(["search", str(world.output), "a dog", "--in", "fused", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.partition("{")[2].join(["{", ""]))["moments"]
+    assert len(found) == snapshot.indexes["fused"].vectors
+    assert not any(moment["uri"].endswith("c.mp4") for moment in found)
+
+
 def test_the_first_night_lists_the_same_bytes_twice_and_extracts_them_once(
     bucket: Path, tmp_path: Path, seen: list[str]
 ) -> None:

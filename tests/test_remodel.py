@@ -91,6 +91,9 @@ def test_a_new_clip_hears_nothing_and_changes_nothing_but_its_column(
 ) -> None:
     output, fresh = tmp_path / "out", tmp_path / "fresh"
     shutil.copytree(made, output)
+    for of in ("speech", "fused"):
+        assert main(["index", str(output), "--of", of]) == 0
+    indexes = Dataset.open(str(output)).snapshot.indexes
     old, numbers = rows(output)
     before = metrics.totals()
     assert main(["nightly", str(bucket), str(output), "--models", str(models), "--remodel"]) == 0
@@ -102,8 +105,9 @@ def test_a_new_clip_hears_nothing_and_changes_nothing_but_its_column(
     assert main(["verify", str(output)]) == 0
     assert main(["nightly", str(bucket), str(fresh), "--models", str(models)]) == 0
     assert np.array_equal(tensor(rows(fresh)[0], "frame_embedding"), tensor(new, "frame_embedding"))
-    index = Dataset.open(str(output)).snapshot.indexes["frames"]
-    assert index.vectors == Dataset.open(str(output)).snapshot.counts["frames"]
+    rebuilt = Dataset.open(str(output)).snapshot.indexes
+    assert rebuilt["frames"].vectors == Dataset.open(str(output)).snapshot.counts["frames"]
+    assert {name for name, built in rebuilt.items() if built.path == indexes[name].path} == {"speech"}
 
 
 def test_a_new_whisper_sees_nothing_and_changes_only_words(made: Path, bucket: Path, tmp_path: Path) -> None:

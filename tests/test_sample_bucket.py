@@ -15,7 +15,7 @@ from conftest import REPOSITORY, frame_times
 from wer import ENGINES, NOT_WORSE, by_hand, errors, models_of, normal, words_of
 
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.hybrid import search_in
+from reelbeam.pipeline.hybrid import Searches
 from reelbeam.pipeline.options import SearchOptions
 from reelbeam.pipeline.read import Dataset
 from reelbeam.pipeline.search import Index, Moment, query_vector
@@ -79,12 +79,12 @@ def is_right(moment: Moment, query: dict[str, Any]) -> bool:
 
 
 def test_hybrid_search_beats_each_single_one_on_mixed_queries(made: Path) -> None:
-    index = Index(Dataset.open(str(made)))
+    searches = Searches(Dataset.open(str(made)), device="cpu")
     first, five, reciprocal = ({} for _ in range(3))
     for where in ("frames", "speech", "fused", "all"):
         ranks = []
         for query in TRUTH["queries"]:
-            moments = search_in(index, where, query["text"], 10, "", "cpu")
+            moments = searches.find(where, query["text"], 10)
             ranks.append(next((rank for rank, moment in enumerate(moments, 1) if is_right(moment, query)), np.inf))
         found = np.array(ranks)
         first[where], five[where], reciprocal[where] = (found == 1).mean(), (found <= 5).mean(), (1 / found).mean()

@@ -7,7 +7,7 @@ import argparse
 from ...schemas.errors import UsageError
 from ..options import IndexOptions
 
-HELP = "bring the FAISS index over the frames up to date, and measure its recall. Beam's own options may follow"
+HELP = "bring a FAISS index over frames, speech or fused embeddings up to date, and measure its recall. Beam's own options may follow"
 OPTIONS = IndexOptions
 
 
@@ -28,15 +28,16 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     if not args.output:
         raise UsageError("say which OUTPUT to index; only --plan --vectors N goes without")
     from ..index import rollback, update_index
+    from ..indexed import INDEXED
 
     if options.rollback:
-        published = rollback(args.output, options.name)
-        print(f"snapshot {published.number}: index {options.name} is {published.indexes[options.name].path} again")
+        published = rollback(args.output, options.called)
+        print(f"snapshot {published.number}: index {options.called} is {published.indexes[options.called].path} again")
         return 0
     published, settings = update_index(args.output, options, rest)
     print(f"snapshot {published.number}: {settings['why']}")
     print(
-        f"index {options.name}: {settings['kind']}, {settings['vectors']} frames"
+        f"index {options.called}: {settings['kind']}, {settings['vectors']} {INDEXED[options.of].called}"
         f"{'' if settings['nprobe'] is None else ', nprobe ' + str(settings['nprobe'])}; recall@10 "
         + ", ".join(
             f"{one['recall']:.4f} [{one['low']:.4f}, {one['high']:.4f}] ({one['queries']} {kind.replace('_', ' ')})"

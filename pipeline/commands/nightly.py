@@ -62,8 +62,8 @@ def describe(report: NightReport) -> str:
         lines.append(f"remodelled: {json.dumps(report.remodelled)}")
     if report.statuses:
         lines.append(f"worked on: {say(Counter(report.statuses))}; {report.windows} windows")
-    if report.index:
-        lines.append(f"index: {report.index['kind']}, {report.index['vectors']} frames")
+    for name, made in report.indexes.items():
+        lines.append(f"index {name}: {made['kind']}, {made['vectors']} vectors")
     if report.compacted or report.swept:
         swept = ", ".join(f"{value} {name}" for name, value in report.swept.items()) or "nothing"
         lines.append(f"{'compacted; ' if report.compacted else ''}swept {swept}")

@@ -42,24 +42,17 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     if options.phrase:
         show([(query, hybrid.phrase_moments(dataset, query, options.k)) for query in args.query], options)
         return 0
-    if options.search_in == "titles" and args.query:
-        found = [(query, hybrid.search_titles(dataset, query, options.k, options.device)) for query in args.query]
-        show(found, options)
-        return 0
-    index = search.Index(dataset, options.name)
-    if index.missing_frames:
+    searches = hybrid.Searches(dataset, options.name, options.models, options.device)
+    if (options.image or options.search_in in ("frames", "all")) and searches.index.missing_frames:
         log.warning(
             "%d frames are newer than the index and are not searched; cure: reelbeam index %s",
-            index.missing_frames,
+            searches.index.missing_frames,
             args.output,
         )
     if options.image:
-        results = [(options.image, index.search(search.query_vector(index, "", options), options.k))]
+        results = [(options.image, searches.index.search(search.query_vector(searches.index, "", options), options.k))]
     else:
-        where, k = options.search_in, options.k
-        results = [
-            (query, hybrid.search_in(index, where, query, k, options.models, options.device)) for query in args.query
-        ]
+        results = [(query, searches.find(options.search_in, query, options.k)) for query in args.query]
     show(results, options)
     return 0
 

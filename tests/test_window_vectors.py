@@ -1,0 +1,110 @@
+"""What is said, and fused embeddings: searched exactly, by an index, and by both together, with the same answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.made import put_snapshot
+from reelbeam.pipeline.index import run_index, update_index
+from reelbeam.pipeline.indexed import FUSED, INDEXED, SPEECH, Indexed
+from reelbeam.pipeline.open_index import open_index
+from reelbeam.pipeline.options import IndexOptions
+from reelbeam.pipeline.read import Dataset
+from reelbeam.pipeline.verify import check_index
+from reelbeam.pipeline.window_vectors import WindowVectors
+from reelbeam.schemas.errors import UsageError
+from reelbeam.schemas.tables import RowShape, example_windows, tensor
+
+from .made_vectors import TEXT_DIMENSION, Clusters, MadeDataset
+
+WORLD = Clusters(16, 50)
+
+
+def encode(dataset: Dataset, wanted: int, device: str) -> np.ndarray:
+    """Stands in for the sentence model."""
+    return queries(20, TEXT_DIMENSION)
+
+
+def queries(count: int, dimension: int) -> np.ndarray:
+    values = np.random.default_rng(7).normal(size=(count, dimension)).astype(np.float32)
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+
+def options(**changed: object) -> IndexOptions:
+    return IndexOptions(**{"of": "speech", "device": "cpu", "queries": 50, **changed})  # type: ignore[arg-type]
+
+
+def check(dataset: Dataset, kind: Indexed, k: int = 9) -> None:
+    """The answers are those of brute force over the rows that count."""
+    keys, vectors = [], []
+    for _, batch in dataset.batches(["video_id", "start_ms", kind.column]):
+        there = batch[kind.column].is_valid().to_numpy(zero_copy_only=False)
+        rows = zip(batch["video_id"].to_pylist(), batch["start_ms"].to_pylist(), there, strict=True)
+        keys += [(video, start) for video, start, has in rows if has]
+        vectors.append(tensor(batch, kind.column)[there].astype(np.float32))
+    values = np.concatenate(vectors)
+    windows = WindowVectors(dataset, kind)
+    for query in queries(5, values.shape[1]):
+        scores = values @ query
+        best = np.argsort(-scores, kind="stable")[:k]
+        found = windows.nearest(query, k)
+        assert [one.score for one in found] == pytest.approx(scores[best], abs=2e-3)
+        assert {(one.video_id, one.start_ms) for one in found} == {keys[at] for at in best}
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeDataset:
+    dataset = MadeDataset(tmp_path / "features", 16)
+    dataset.add([WORLD.draw(800, seed) for seed in range(2)])
+    return dataset
+
+
+@pytest.mark.parametrize("kind", [SPEECH, FUSED], ids=lambda kind: kind.name)
+def test_without_an_index_every_row_is_compared(kind: Indexed, tmp_path: Path) -> None:
+    shape = RowShape(4, 8, 5, 6, 7)
+    put_snapshot(tmp_path / "features", [example_windows(60, 5, shape)], shape)
+    check(Dataset.open(str(tmp_path / "features")), kind)
+
+
+@pytest.mark.parametrize("kind", ["auto", "IVF4,Flat"])
+def test_an_index_over_what_is_said_answers_as_comparing_all_does_whatever_came_and_went(
+    kind: str, made: MadeDataset
+) -> None:
+    wanted = options(index=kind, min_recall=1.0, merge_above=1.0)
+    published, settings = run_index(made.root, wanted, encode=encode)
+    spoken = sum(len(SPEECH.ids(made.storage, shard)) for shard in published.shards)
+    assert (settings["vectors"], settings["id"], settings["dimension"]) == (spoken, "row", TEXT_DIMENSION)
+    assert published.indexes["speech"].of == "speech"
+    assert spoken < published.next_row, "windows without words have no vector"
+    made.add([WORLD.draw(200, 9)])
+    made.remove(set(made.videos()[::7]))
+    check(Dataset.open(made.root), SPEECH)  # the index knows neither the new rows nor the removals
+    published, settings = update_index(made.root, wanted, encode=encode)
+    assert list(check_index(Dataset.open(made.root), "speech", published.indexes["speech"])) == []
+    check(Dataset.open(made.root), SPEECH)
+    assert settings["vectors"] == sum(len(SPEECH.ids(made.storage, shard)) for shard in published.shards)
+    assert settings["why"].startswith("delta" if kind != "auto" else "full")
+
+
+def test_indexes_of_different_things_stand_side_by_side_and_are_not_mistaken(made: MadeDataset) -> None:
+    run_index(made.root, options(), encode=encode)
+    run_index(made.root, options(of="frames"), encode=lambda *_: WORLD.draw(20, 3))
+    assert set(Dataset.open(made.root).snapshot.indexes) == {"speech", "frames"}
+    with pytest.raises(UsageError, match="of speech, here one of frames is wanted"):
+        open_index(made.root, "speech")
+    with pytest.raises(UsageError, match="--of speech, or another --name"):
+        update_index(made.root, options(of="frames", name="speech"), encode=encode)
+    with pytest.raises(UsageError, match="no fused embeddings; make them with"):
+        run_index(made.root, options(of="fused"), encode=encode)
+
+
+def test_every_kind_of_vector_is_named_by_its_option() -> None:
+    [choices] = [
+        declared.metadata["doc"].choices
+        for declared in IndexOptions.__dataclass_fields__.values()
+        if declared.name == "of"
+    ]
+    assert set(choices) == set(INDEXED)
