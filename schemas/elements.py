@@ -168,9 +168,9 @@ class UnitFeatures:
     """Where voice activity was found."""
     audio_features: np.ndarray | None = None
     """float32 [ticks of the unit's windows, A]; see `covered_windows`."""
+    failures: tuple[Failure, ...] = field(default=())
     speech_states: np.ndarray | None = None
     """float32 [unit's windows, W]: sums of Whisper's encoder states, zeros without speech; see transforms/pool_speech.py."""
-    failures: tuple[Failure, ...] = field(default=())
 
 
 Group = tuple[UnitFeatures, ...]
