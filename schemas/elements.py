@@ -166,11 +166,11 @@ class UnitFeatures:
     passages: tuple[Passage, ...] | None = None
     speech_spans_ms: tuple[tuple[int, int], ...] = ()
     """Where voice activity was found."""
-    speech_states: np.ndarray | None = None
-    """float32 [unit's windows, W]: sums of Whisper's encoder states, zeros without speech; see transforms/pool_speech.py."""
     audio_features: np.ndarray | None = None
     """float32 [ticks of the unit's windows, A]; see `covered_windows`."""
     failures: tuple[Failure, ...] = field(default=())
+    speech_states: np.ndarray | None = None
+    """float32 [unit's windows, W]: sums of Whisper's encoder states, zeros without speech; see transforms/pool_speech.py."""
 
 
 Group = tuple[UnitFeatures, ...]

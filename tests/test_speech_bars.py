@@ -66,7 +66,7 @@ def reference(media: Path, name: str) -> str:
     return SPOKEN[name]
 
 
-def extracted(files: list[Path], engine: str, folder: Path, *flags: str, **whisper: object) -> Dataset:
+def extracted(files: list[Path], engine: str, folder: Path, *flags: str) -> Dataset:
     """The files through the main job, with one of the engines."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "list.txt").write_text("\n".join(map(str, files)))
@@ -75,7 +75,7 @@ def extracted(files: list[Path], engine: str, folder: Path, *flags: str, **whisp
         str(folder / "list.txt"),
         str(folder / "out"),
         "--models",
-        models_of(engine, folder, **whisper),
+        models_of(engine, folder),
         *flags,
     ]
     assert main(run) == 0
@@ -144,8 +144,7 @@ def test_where_a_long_file_is_cut_makes_no_difference(
     file, said = long_speech
     rates = {}
     for unit_s in (30, 60, 300):
-        # one beam: five take openai-whisper many minutes, and the cuts are the same
-        dataset = extracted([file], engine, tmp_path / str(unit_s), "--unit-s", str(unit_s), beam_size=1)
+        dataset = extracted([file], engine, tmp_path / str(unit_s), "--unit-s", str(unit_s))
         heard = words_of(dataset)[file.name]
         rates[unit_s] = 100 * errors(said, normal(" ".join(word["word"] for word in heard))) / len(said)
         starts = [word["start_ms"] for word in heard]

@@ -17,11 +17,11 @@ NOT_WORSE = 0.005
 """Half a point of word error rate."""
 
 
-def models_of(engine: str, folder: Path, **whisper: object) -> str:
-    """`--models` for the offline models with one of the engines, and other fields of its spec."""
+def models_of(engine: str, folder: Path) -> str:
+    """`--models` for the offline models with one of the engines."""
     fields = {
         "clip": {"architecture": "mini", "weights": OFFLINE_CLIP},
-        "whisper": {"engine": engine, "weights": OFFLINE_WHISPER, **whisper},
+        "whisper": {"engine": engine, "weights": OFFLINE_WHISPER},
     }
     file = folder / f"{engine}.json"
     file.write_text(json.dumps(fields))
