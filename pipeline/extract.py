@@ -107,6 +107,8 @@ def run(planned: Plan, job: Job) -> Report:
     """Extracts what was planned, wave by wave."""
     started = time.monotonic()
     report = Report(snapshot=planned.snapshot)
+    if planned.todo:
+        job.storage.require_writable()
     step = job.options.wave_videos
     for at in range(0, len(planned.todo), step):
         wave = replace(run_wave(planned.todo[at : at + step], job), planned=planned.known)

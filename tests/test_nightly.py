@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nights import OFFLINE, World
+from obstore.exceptions import GenericError
 
 from reelbeam.pipeline import extract
 from reelbeam.pipeline.cli import main
@@ -179,6 +180,33 @@ def test_an_unmounted_bucket_removes_nothing(world: World, capsys: pytest.Captur
     (world.bucket / "twin.mp4").unlink()
     assert world.night() == 2
     assert world.files() == before
+
+
+@pytest.mark.parametrize("way", ["a file in its place", "no space"])
+def test_an_output_that_cannot_be_written_is_told_before_any_work_and_in_one_line(
+    way: str,
+    world: World,
+    seen: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "elsewhere"
+    if way == "no space":
+
+        def full(*_: object, **__: object) -> None:
+            raise GenericError(
+                "Unable to copy data to file: No space left on device (os error 28)\n\nDebug source:\n..."
+            )
+
+        monkeypatch.setattr("reelbeam.schemas.storage.obstore.put", full)
+    else:
+        output.write_text("not a folder")
+    assert World(world.bucket, output).night() == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"reelbeam nightly: {output}")
+    assert "Cure: room, permission" in last
+    assert seen == []
 
 
 def test_when_every_frame_is_gone_so_is_the_index(world: World) -> None:
