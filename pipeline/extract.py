@@ -108,7 +108,7 @@ def run(planned: Plan, job: Job) -> Report:
     started = time.monotonic()
     report = Report(snapshot=planned.snapshot)
     if planned.todo:
-        job.storage.require_writable()
+        job.storage.touch()
     step = job.options.wave_videos
     for at in range(0, len(planned.todo), step):
         wave = replace(run_wave(planned.todo[at : at + step], job), planned=planned.known)

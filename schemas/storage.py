@@ -226,11 +226,14 @@ class Storage:
             return False
         return True
 
-    def require_writable(self) -> None:
-        """Writes a small object and deletes it. Raises StorageError now, and not after hours of work."""
+    def touch(self) -> float:
+        """Writes a small object and deletes it; returns the store's own time, in seconds since 1970. Raises StorageError where
+        nothing can be written: now, and not after hours of work."""
         path = f"runs/{secrets.token_hex(6)}.try"
         self.put(path, b"")
+        written_ms = self.head(path).mtime_ms
         self.delete(path)
+        return written_ms / 1000
 
     @persistent
     def put_file(self, path: str, file: Path) -> None:

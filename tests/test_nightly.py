@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -282,6 +283,26 @@ def test_a_piece_that_a_dead_writer_left_is_swept_and_no_purge_overlooks_it(worl
     assert main(["compact", str(world.output), "--sweep-after-h", "0"]) == 0
     assert not piece.exists()
     assert main(["verify", str(world.output), "--gone", gone]) == 0
+
+
+def test_a_machine_whose_clock_is_days_ahead_sweeps_nothing_that_a_running_job_may_commit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piece = world.output / "videos" / "half.parquet#1"
+    orphan = world.output / "windows" / "20990101T000000-abcdef" / "windows-00000-of-00001.parquet"
+    orphan.parent.mkdir()
+    for file in (piece, orphan):
+        file.write_bytes(b"another machine's work")
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3 * 86_400)
+    assert main(["compact", str(world.output)]) == 0
+    assert piece.exists()
+    assert orphan.exists()
+    for file in (piece, orphan):
+        os.utime(file, (real() - 2 * 86_400,) * 2)
+    assert main(["compact", str(world.output)]) == 0
+    assert not piece.exists()
+    assert not orphan.exists()
 
 
 def test_a_restored_snapshot_holds_the_old_rows_under_their_old_numbers(
