@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -54,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = COMMANDS[args.command].run(args, rest)
         return code
     except ReelbeamError as error:
-        print(f"reelbeam {args.command}: {error}", file=sys.stderr)
+        said = re.sub(r" \[while running '[^']*'\]$", "", str(error))  # Beam adds the name of its own step
+        print(f"reelbeam {args.command}: {said}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # whoever read us has seen enough, as in `reelbeam status OUTPUT | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

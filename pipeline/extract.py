@@ -122,6 +122,8 @@ def run(planned: Plan, job: Job) -> Report:
     """Extracts what was planned, wave by wave."""
     started = time.monotonic()
     report = Report(snapshot=planned.snapshot)
+    if planned.todo or planned.retitled:
+        job.storage.touch()
     if planned.retitled:
         rows = [relisted(planned.known[video.video_id], video) for video in planned.retitled]
         report.snapshot = publish_books(job, rows, planned.known).number

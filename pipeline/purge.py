@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, replace
 
 import pyarrow.compute as pc
@@ -136,7 +135,7 @@ def delete_files(storage: Storage, named: Named, ours: set[str], after_s: float)
     """
     left = named_files(storage)
     committed = {path.split("/")[1].removesuffix(".parquet") for path in (*ours, *left)}
-    deleted, young = 0, []
+    deleted, young, clock_s = 0, [], storage.touch()
     for stored in [stored for folder in FOLDERS for stored in storage.list(folder)]:
         folder, _, name = stored.path.rpartition("/")
         if {stored.path, f"{folder}/"} & left:
@@ -146,13 +145,13 @@ def delete_files(storage: Storage, named: Named, ours: set[str], after_s: float)
                 continue
             # the notes of a run are of no use once it has committed
             notes = name.endswith(".report.json") or (folder == "runs" and name.removesuffix(".json") in committed)
-            if not notes and time.time() - stored.mtime_ms / 1000 < after_s:
+            if not notes and clock_s - stored.mtime_ms / 1000 < after_s:
                 young.append(stored.path)
                 continue
         storage.delete(stored.path)
         deleted += 1
     for piece in storage.unfinished():  # half a file: nobody can say whose rows it holds
-        if time.time() - piece.mtime_ms / 1000 < after_s:
+        if clock_s - piece.mtime_ms / 1000 < after_s:
             young.append(piece.path)
         else:
             storage.discard(piece)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..schemas import snapshot as snapshots
 from ..schemas.snapshot import Snapshot
-from ..schemas.storage import Storage
+from ..schemas.storage import Storage, Stored
 
 log = logging.getLogger("reelbeam")
 
@@ -66,27 +66,32 @@ def sweep(storage: Storage, keep: int, after_s: float, now_s: float | None = Non
     """Deletes snapshots beyond the newest `keep`, and files older than `after_s` that none of the rest names.
 
     The snapshots go first: a file is only ever deleted when nothing that can be read names it. What a running job has
-    written and not yet committed is younger than `after_s`, or the job has hung.
+    written and not yet committed is younger than `after_s`, or the job has hung. Ages are by the store's clock.
     """
     old = outdated(snapshots.numbers(storage), pins(storage), keep)
     for number in old:
         storage.delete(snapshots.snapshot_path(number))
     named = named_files(storage)
-    now_s = time.time() if now_s is None else now_s
-    files = total = 0
-    for folder in FOLDERS:
-        for stored in list(storage.list(folder)):
-            age_s = now_s - stored.mtime_ms / 1000
-            wanted = REPORTS_KEPT_S if stored.path.endswith(".report.json") else after_s
-            if age_s > wanted and stored.path not in named and f"{stored.path.rpartition('/')[0]}/" not in named:
-                storage.delete(stored.path)
-                files += 1
-                total += stored.size_bytes
-    for piece in storage.unfinished():
-        if now_s - piece.mtime_ms / 1000 > after_s:
-            storage.discard(piece)
-            files += 1
-            total += piece.size_bytes
+    due = [stored for folder in FOLDERS for stored in storage.list(folder) if not _is_named(stored, named)]
+    pieces, clock_s = storage.unfinished(), time.time() if now_s is None else now_s
+    if now_s is None and any(_is_old(stored, clock_s, after_s) for stored in (*due, *pieces)):
+        clock_s = storage.touch()  # ours may be wrong by days, and what is young is somebody's work
+    due = [stored for stored in due if _is_old(stored, clock_s, after_s)]
+    pieces = [piece for piece in pieces if _is_old(piece, clock_s, after_s)]
+    for stored in due:
+        storage.delete(stored.path)
+    for piece in pieces:
+        storage.discard(piece)
+    files, total = len(due) + len(pieces), sum(stored.size_bytes for stored in (*due, *pieces))
     if old or files:
         log.info("swept %d snapshots, %d files, %.1f MB", len(old), files, total / 1e6)
     return Swept(len(old), files, total)
+
+
+def _is_named(stored: Stored, named: set[str]) -> bool:
+    return stored.path in named or f"{stored.path.rpartition('/')[0]}/" in named
+
+
+def _is_old(stored: Stored, clock_s: float, after_s: float) -> bool:
+    """Whether a file is older than what a running job may yet commit; reports of nights stay longer."""
+    return clock_s - stored.mtime_ms / 1000 > (REPORTS_KEPT_S if stored.path.endswith(".report.json") else after_s)

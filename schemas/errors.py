@@ -49,6 +49,12 @@ class CorruptOutput(ReelbeamError):
     exit_code = 4
 
 
+class StorageError(ReelbeamError):
+    """A store or a disk refused: full, not to be written to, not to be reached. What was committed before stays."""
+
+    exit_code = 1
+
+
 class CommitConflict(ReelbeamError):
     """Another writer published the next snapshot first."""
 

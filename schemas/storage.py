@@ -11,6 +11,7 @@ import functools
 import hashlib
 import logging
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,10 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, GenericError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, NotFoundError
 from obstore.store import LocalStore, from_url
 
-from .errors import UsageError
+from .errors import StorageError, UsageError
 
 log = logging.getLogger("reelbeam")
 
@@ -69,17 +70,26 @@ def file_sha256(file: Path) -> str:
 
 
 def persistent(call: Method) -> Method:
-    """A request that can be repeated, repeated while its answer breaks off on the way from a remote store."""
+    """A request that can be repeated, repeated while its answer breaks off on the way from a remote store.
+
+    Raises StorageError for what no repetition has helped.
+    """
 
     @functools.wraps(call)
     def tried(self: Storage, *args: Any) -> Any:
         for attempt in range(TRIES):
             try:
                 return call(self, *args)
-            except GenericError as error:
-                if self.is_local or attempt == TRIES - 1:
+            except (BaseError, OSError) as error:
+                if isinstance(error, FileNotFoundError):
                     raise
-                log.warning("%s: %s; trying again", self.uri(str(args[0]) if args else ""), str(error).splitlines()[0])
+                place, reason = self.uri(str(args[0]) if args else ""), (str(error).splitlines() or [repr(error)])[0]
+                if self.is_local or attempt == TRIES - 1 or not isinstance(error, GenericError):
+                    raise StorageError(
+                        f"{place}: {reason}; what was committed before stays. Cure: room, permission or a connection, as it "
+                        "says; then run again"
+                    ) from error
+                log.warning("%s: %s; trying again", place, reason)
                 time.sleep(FIRST_WAIT_S * 2**attempt)
         raise AssertionError("unreachable")
 
@@ -215,6 +225,15 @@ class Storage:
         except AlreadyExistsError:
             return False
         return True
+
+    def touch(self) -> float:
+        """Writes a small object and deletes it; returns the store's own time, in seconds since 1970. Raises StorageError where
+        nothing can be written: now, and not after hours of work."""
+        path = f"runs/{secrets.token_hex(6)}.try"
+        self.put(path, b"")
+        written_ms = self.head(path).mtime_ms
+        self.delete(path)
+        return written_ms / 1000
 
     @persistent
     def put_file(self, path: str, file: Path) -> None:

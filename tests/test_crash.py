@@ -101,7 +101,7 @@ def test_a_night_that_dies_at_any_write_is_made_whole_by_the_next(
         assert world.content() == wanted
         assert world.verified()
         assert world.data.snapshot.counts == calm.data.snapshot.counts
-        at += 1 if at < 14 else 5  # the first writes are all different, the last ones are the sweep's deletions
+        at += 1 if at < 18 else 5  # the first writes are all different, the last ones are the sweep's deletions
     assert deaths > 10
 
 

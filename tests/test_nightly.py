@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from nights import OFFLINE, World
+from obstore.exceptions import GenericError
 
 from reelbeam.pipeline import extract
 from reelbeam.pipeline.cli import main
@@ -197,6 +199,33 @@ def test_an_unmounted_bucket_removes_nothing(world: World, capsys: pytest.Captur
     assert world.files() == before
 
 
+@pytest.mark.parametrize("way", ["a file in its place", "no space"])
+def test_an_output_that_cannot_be_written_is_told_before_any_work_and_in_one_line(
+    way: str,
+    world: World,
+    seen: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "elsewhere"
+    if way == "no space":
+
+        def full(*_: object, **__: object) -> None:
+            raise GenericError(
+                "Unable to copy data to file: No space left on device (os error 28)\n\nDebug source:\n..."
+            )
+
+        monkeypatch.setattr("reelbeam.schemas.storage.obstore.put", full)
+    else:
+        output.write_text("not a folder")
+    assert World(world.bucket, output).night() == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"reelbeam nightly: {output}")
+    assert "Cure: room, permission" in last
+    assert seen == []
+
+
 def test_when_every_frame_is_gone_so_is_the_index(world: World) -> None:
     for file in world.bucket.iterdir():
         file.unlink()
@@ -270,6 +299,26 @@ def test_a_piece_that_a_dead_writer_left_is_swept_and_no_purge_overlooks_it(worl
     assert main(["compact", str(world.output), "--sweep-after-h", "0"]) == 0
     assert not piece.exists()
     assert main(["verify", str(world.output), "--gone", gone]) == 0
+
+
+def test_a_machine_whose_clock_is_days_ahead_sweeps_nothing_that_a_running_job_may_commit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piece = world.output / "videos" / "half.parquet#1"
+    orphan = world.output / "windows" / "20990101T000000-abcdef" / "windows-00000-of-00001.parquet"
+    orphan.parent.mkdir()
+    for file in (piece, orphan):
+        file.write_bytes(b"another machine's work")
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3 * 86_400)
+    assert main(["compact", str(world.output)]) == 0
+    assert piece.exists()
+    assert orphan.exists()
+    for file in (piece, orphan):
+        os.utime(file, (real() - 2 * 86_400,) * 2)
+    assert main(["compact", str(world.output)]) == 0
+    assert not piece.exists()
+    assert not orphan.exists()
 
 
 def test_a_restored_snapshot_holds_the_old_rows_under_their_old_numbers(
