@@ -18,7 +18,7 @@ from .publish import count
 from .read import Dataset, read_table
 from .said import Search, look_for, sentences_of
 from .sweep import FOLDERS, files_of, named_files, pin_path, pins
-from .traces import Named, known_as, traces, why_held
+from .traces import Named, known_as, likely, traces, why_held
 
 log = logging.getLogger("reelbeam")
 
@@ -45,7 +45,8 @@ def purge(storage: Storage, text: str, options: IndexOptions, sweep_after_s: flo
     before = snapshots.load(storage)
     named = known_as(Dataset(storage, before), text)
     if not any(True for _ in traces(storage, named)):
-        raise UsageError(f"{storage.root} holds nothing of {text}; it is gone, or was never there")
+        meant = "".join(f"; it holds {uri}" for uri in likely(Dataset(storage, before), text)[:3])
+        raise UsageError(f"{storage.root} holds nothing of {named.uri or text}; it is gone, or was never there{meant}")
     sentences = sentences_of(storage, named.video_id)
     rewritten: dict[ShardInfo, Rewrite] = {}
     run = snapshots.new_run()

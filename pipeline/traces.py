@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import faiss
 import pyarrow as pa
@@ -38,8 +39,13 @@ class Named:
         """
         >>> Named.of("ed1ba2a19f481f0e").uri, Named.of("s3://bucket/a.mp4").video_id
         ('', 'ed1ba2a19f481f0e')
+        >>> Named.of("a.mp4").uri == str(Path("a.mp4").absolute())
+        True
         """
-        return cls(text) if re.fullmatch(r"[0-9a-f]{16}", text) else cls(video_id_of(text), text)
+        if re.fullmatch(r"[0-9a-f]{16}", text):
+            return cls(text)
+        uri = text if "://" in text else str(Path(text).expanduser().absolute())  # as a listing writes it
+        return cls(video_id_of(uri), uri)
 
     @property
     def names(self) -> list[str]:
@@ -54,6 +60,11 @@ def known_as(dataset: Dataset, text: str) -> Named:
         return named
     uris = rows.filter(pc.equal(rows["video_id"], named.video_id))["uri"].to_pylist()
     return Named(named.video_id, uris[-1] if uris else "")
+
+
+def likely(dataset: Dataset, text: str) -> list[str]:
+    """The uris of the books that end with a name: what somebody may have meant who named a video that is not there."""
+    return sorted(row["uri"] for row in dataset.videos.values() if f"/{row['uri']}".endswith("/" + text.lstrip("./")))
 
 
 def why_held(storage: Storage, path: str, named: Named) -> str:

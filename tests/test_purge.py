@@ -114,6 +114,20 @@ def test_a_file_of_somebody_else_below_output_is_reported_and_left(
     assert main(["verify", str(world.output), "--gone", gone]) == 0
 
 
+def test_a_video_can_be_named_as_a_path_and_a_wrong_name_is_told_what_there_is(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = str(world.bucket / "twin.mp4")
+    assert main(["purge", str(world.output), "twin.mp4"]) == 2
+    assert f"it holds {twin}" in capsys.readouterr().err
+    assert main(["verify", str(world.output), "--gone", "twin.mp4"]) == 0
+    assert f"another video: {twin}" in capsys.readouterr().out
+    monkeypatch.chdir(world.bucket)
+    assert main(["verify", str(world.output), "--gone", "twin.mp4"]) == 4
+    assert main(["purge", str(world.output), "./twin.mp4", *AT_ONCE]) == 0
+    assert twin not in {row["uri"] for row in world.data.videos.values()}
+
+
 def test_a_half_written_table_is_no_proof(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     gone = str(world.bucket / "talk.mp4")
     assert main(["purge", str(world.output), gone, *AT_ONCE]) == 0

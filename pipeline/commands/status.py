@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         f"{counts['videos']} videos ({counts['ok']} ok, {counts['partial']} partial, {counts['failed']} failed), "
         f"{counts['media_ms'] / 3_600_000:.3f} h, {counts['windows']} windows, {counts['frames']} frames, {counts['words']} words"
     )
-    print(f"{facts['shards']} shards, {facts['bytes'] / 1e6:.1f} MB, rows 0 to {facts['next_row']}")
+    print(f"{facts['shards']} shards, {facts['bytes'] / 1e6:.1f} MB, row numbers given: {facts['next_row']}")
     for name, index in facts["indexes"].items():
         print(f"index {name}: {index['kind']}, {index['vectors']} frames, from snapshot {index['snapshot']}")
     for failure in facts["failures"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ...schemas import snapshot as snapshots
 from ...schemas.storage import Storage
 from .base import none_left
 
@@ -30,7 +31,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         print(problem)
     snapshot = dataset.snapshot
     print(
-        f"snapshot {snapshot.number}: {len(snapshot.shards)} shards, {snapshot.next_row} rows, {len(snapshot.indexes)} indexes: "
+        f"snapshot {snapshot.number}: {len(snapshot.shards)} shards, {snapshot.counts.get('windows', 0)} rows, "
+        f"{len(snapshot.indexes)} indexes: "
         f"{'all as promised' if not problems else f'{len(problems)} problems'}"
     )
     return 4 if problems else 0
@@ -38,10 +40,15 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
 def gone(output: str, video: str) -> int:
     """Prints every trace of a video; exit code 4 when there is one."""
-    from ..traces import Named, traces
+    from ..read import Dataset
+    from ..traces import Named, likely, traces
 
-    found = list(traces(Storage.at(output), Named.of(video)))
+    storage, named = Storage.at(output), Named.of(video)
+    found = list(traces(storage, named))
     for trace in found:
         print(trace)
-    print(f"{video}: {f'{len(found)} traces' if found else 'nothing in OUTPUT holds it'}")
+    print(f"{named.uri or video}: {f'{len(found)} traces' if found else 'nothing in OUTPUT holds it'}")
+    for uri in likely(Dataset(storage, snapshots.load(storage)), video):
+        if uri != named.uri:
+            print(f"  another video: {uri}")
     return 4 if found else 0
