@@ -12,13 +12,14 @@ import heapq
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 
 from ..models.clip import ClipEncoder
-from ..models.fusion import FusionSpec
+from ..models.fusion import HOWS, FusionSpec
 from ..models.loaded import loaded
 from ..models.text import TextEncoder, TextSpec
 from ..schemas.errors import ModelMismatch, UsageError
@@ -51,15 +52,24 @@ def text_encoder(snapshot: Snapshot, device: str) -> TextEncoder:
 
 
 def fusion_of(snapshot: Snapshot) -> FusionSpec:
-    """The fusion that made a dataset's fused embeddings. Raises UsageError where it has none."""
+    """The fusion that made a dataset's fused embeddings. Raises UsageError where it has none, ModelMismatch for another file."""
     made_with = dict(snapshot.models.get("fusion", {}))
     if not snapshot.shape.fused_dim:
         raise UsageError(
             "the dataset has no fused embeddings; make them with: reelbeam nightly --fuse concat --remodel"
         )
+    how = str(made_with["how"])
+    if how not in HOWS and not Path(how).is_file():
+        raise ModelMismatch(
+            f"the dataset's fused embeddings were made by {how}, sha256 {made_with['weights_sha256'][:12]}, which is not here; "
+            "cure: bring that file back to its place, or run: reelbeam nightly --fuse concat --remodel"
+        )
     spec = FusionSpec(**{name: made_with[name] for name in made_with if name not in ("model", "weights_sha256")})
     if spec.identity() != made_with:
-        raise ModelMismatch(f"the fusion {spec.how} is not the one that made the dataset; cure: bring its file back")
+        raise ModelMismatch(
+            f"{how} is not the fusion that made the dataset: its sha256 is {spec.identity()['weights_sha256'][:12]}, not "
+            f"{made_with['weights_sha256'][:12]}; cure: bring that file back, or run: reelbeam nightly --fuse {how} --remodel"
+        )
     return spec
 
 
