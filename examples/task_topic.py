@@ -11,7 +11,7 @@ from labelled import Split
 from task_learning import NAMED, SINGLE_AND_ALL, log_probabilities, opened, parsed, print_table, train_classifier
 from torch import Tensor, nn
 
-KIND = "late"
+KIND = "attention"
 """Chosen on the validation videos."""
 
 

@@ -43,6 +43,8 @@ MASKED = 0.2
 """Share of the ticks whose frame is hidden and guessed."""
 SHARPNESS = 8.0
 """Fused vectors have unit length: this makes room for confident answers."""
+SOFT = 0.2
+"""Temperature of InfoNCE: half of the pairs do not belong together, so none should be insisted on."""
 ALONE = 0.3
 """Weight of finding the topic from one modality alone."""
 
@@ -83,7 +85,7 @@ class Learner(nn.Module):
         guessed = self.guess(fused[:, None] + self.tick)
         masked = masked_error(guessed, x["frame"], hidden & x["frame_valid"])
         frame, audio, text = self.embed(x)
-        contrast = info_nce(frame, text) + 0.1 * info_nce(frame, audio) + 0.1 * info_nce(audio, text)
+        contrast = info_nce(frame, text, SOFT) + 0.1 * info_nce(frame, audio, SOFT) + 0.1 * info_nce(audio, text, SOFT)
         return classify + contrast + 0.3 * masked
 
     def answer(self, fused: Tensor) -> Tensor:
@@ -226,7 +228,7 @@ def main() -> None:
     parser.add_argument("output", help="a dataset made by reelbeam extract")
     parser.add_argument("--truth", type=Path, required=True, help="truth.json of the videos")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, the module and the picture")
-    parser.add_argument("--kind", choices=KINDS, default="late")
+    parser.add_argument("--kind", choices=KINDS, default="attention", help="chosen on the validation videos")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument(
         "--seeds", type=int, default=3, help="runs, with seeds from 0; the first one's module is exported"
