@@ -58,18 +58,15 @@ def fusion_of(snapshot: Snapshot) -> FusionSpec:
         raise UsageError(
             "the dataset has no fused embeddings; make them with: reelbeam nightly --fuse concat --remodel"
         )
-    how = str(made_with["how"])
+    how, sha256 = made_with.get("how", "an unknown fusion"), made_with.get("weights_sha256", "")
+    named = f"{how}, sha256 {sha256[:12]}" if sha256 else how
+    cure = "cure: bring that file back to its place" if sha256 else "cure: install the version that made it"
+    remade = "or run: reelbeam nightly --fuse HOW --remodel"
     if how not in HOWS and not Path(how).is_file():
-        raise ModelMismatch(
-            f"the dataset's fused embeddings were made by {how}, sha256 {made_with['weights_sha256'][:12]}, which is not here; "
-            "cure: bring that file back to its place, or run: reelbeam nightly --fuse concat --remodel"
-        )
+        raise ModelMismatch(f"the dataset was fused by {named}, which is not here; {cure}, {remade}")
     spec = FusionSpec(**{name: made_with[name] for name in made_with if name not in ("model", "weights_sha256")})
     if spec.identity() != made_with:
-        raise ModelMismatch(
-            f"{how} is not the fusion that made the dataset: its sha256 is {spec.identity()['weights_sha256'][:12]}, not "
-            f"{made_with['weights_sha256'][:12]}; cure: bring that file back, or run: reelbeam nightly --fuse {how} --remodel"
-        )
+        raise ModelMismatch(f"the dataset was fused by {named}, which is not the {how} that is here; {cure}, {remade}")
     return spec
 
 
