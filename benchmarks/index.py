@@ -43,19 +43,23 @@ BASE_BYTES = 700 << 20
 MOST_TIME, LEAST_RECALL, MOST_NIGHTS_TIME = 1.15, 0.95, 0.25
 
 
-def encode(dataset: Dataset, wanted: int, device: str) -> np.ndarray:
-    """Text queries lie between two centres, and near none of the vectors."""
-    values = WORLD.draw(wanted, seed=10**6) + WORLD.draw(wanted, seed=10**6 + 1)
+def between_centres(world: Clusters, wanted: int) -> np.ndarray:
+    """Text queries float32 [wanted, D] lie between two centres, and near none of the vectors."""
+    values = world.draw(wanted, seed=10**6) + world.draw(wanted, seed=10**6 + 1)
     return values / np.linalg.norm(values, axis=1, keepdims=True)
 
 
-def made(vectors: int, name: str) -> MadeDataset:
+def encode(dataset: Dataset, wanted: int, device: str) -> np.ndarray:
+    return between_centres(WORLD, wanted)
+
+
+def made(vectors: int, name: str, world: Clusters = WORLD) -> MadeDataset:
     """A dataset of so many vectors, made anew."""
     folder = WORK / name
     shutil.rmtree(folder, ignore_errors=True)
     dataset = MadeDataset(folder, DIMENSION, TICKS)
     for at in range(0, vectors, SHARD):
-        dataset.add([WORLD.draw(min(SHARD, vectors - at), seed=at)])
+        dataset.add([world.draw(min(SHARD, vectors - at), seed=at)])
     return dataset
 
 
@@ -182,7 +186,7 @@ def nights(vectors: int, count: int) -> bool:
         videos = dataset.videos()
         dataset.remove(set(rng.choice(videos, max(1, len(videos) // 200), replace=False).tolist()))
         dataset.tidy()  # deleted videos leave their shards in the same night, and so their vectors leave the lists
-        dataset.add([WORLD.draw(int(settings["vectors"] * 0.01) // TICKS * TICKS, seed=10**7 + night)])
+        dataset.add([world.draw(int(settings["vectors"] * 0.01) // TICKS * TICKS, seed=10**7 + night)])
         started = time.monotonic()
         _, settings = update_index(dataset.root, options, encode=encode)
         updates_s += time.monotonic() - started

@@ -33,7 +33,12 @@ class Sizes:
 
 
 class Encoders(nn.Module):
-    """Each modality as tokens of one size: frames and sound [B, T, H] with their place in time, text [B, 1, H]."""
+    """Each modality as tokens of one size: frames and sound [B, T, H] with their place in time p, text [B, 1, H].
+
+    frames  gelu(y + c * y) where y_t = W f_t sqrt(D) + p_t for ticks with a frame, else 0; c * y is a convolution over 3 ticks
+    sound   the same with y_t = W (a_t - mean) / std + p_t; mean and std over all ticks that were trained on
+    text    gelu(W t sqrt(E))
+    """
 
     def __init__(self, sizes: Sizes):
         super().__init__()
@@ -83,11 +88,16 @@ def modalities(tokens: Tensor, mask: Tensor) -> Tensor:
 
 
 def two_layers(size_in: int, size_out: int, hidden: int) -> nn.Sequential:
+    """W2 gelu(W1 x + b1) + b2, called mlp(x) below."""
     return nn.Sequential(nn.Linear(size_in, hidden), nn.GELU(), nn.Dropout(0.1), nn.Linear(hidden, size_out))
 
 
 class Fusion(nn.Module):
-    """What all have in common: encoders before, a unit vector after."""
+    """What all have in common: encoders before, a unit vector after.
+
+    Below, f, a and t are the means of the tokens of frames, sound and text that count (0 where none does), n = (n_f, n_a, n_t) is 1
+    for the modalities that count and else 0, and [ ; ] puts vectors side by side.
+    """
 
     def __init__(self, sizes: Sizes):
         super().__init__()
@@ -104,7 +114,7 @@ class Fusion(nn.Module):
 
 
 class Early(Fusion):
-    """Concatenation: the modalities' mean tokens side by side, then two layers."""
+    """Concatenation: mlp([f ; a ; t ; n])."""
 
     def __init__(self, sizes: Sizes):
         super().__init__(sizes)
@@ -115,7 +125,7 @@ class Early(Fusion):
 
 
 class Intermediate(Fusion):
-    """Two layers for each modality alone, then their sum, gated by each other: h_m * sigmoid(W [h_1 h_2 h_3])."""
+    """Each modality alone, then their sum, gated by all: W sum_m h_m * sigmoid(G_m [h_f ; h_a ; h_t]), h_m = n_m mlp_m(m)."""
 
     def __init__(self, sizes: Sizes):
         super().__init__(sizes)
@@ -133,7 +143,10 @@ class Intermediate(Fusion):
 
 
 class Late(Fusion):
-    """Each modality alone to a third of the vector, side by side: a linear answer to it is a sum of three answers."""
+    """Each modality alone to a third of the vector, side by side: [u_f ; u_a ; u_t], u_m = n_m mlp_m(m) / |mlp_m(m)|.
+
+    So a linear answer to it is a sum of three answers.
+    """
 
     def __init__(self, sizes: Sizes):
         super().__init__(sizes)
@@ -152,7 +165,7 @@ class Late(Fusion):
 
 
 class Attention(Fusion):
-    """One learned query q looks at all tokens x: sum_i softmax_i(q . K x_i / sqrt(H)) V x_i."""
+    """One learned query q looks at all tokens x: mlp([sum_i softmax_i(q . K x_i / sqrt(H)) V x_i ; f + a + t])."""
 
     def __init__(self, sizes: Sizes):
         super().__init__(sizes)
@@ -169,7 +182,7 @@ class Attention(Fusion):
 
 
 class Memory(Fusion):
-    """A memory that is written tick by tick: a GRU over frame and sound of each tick, which starts from the text."""
+    """A memory that is written tick by tick: m_0 = tanh(S t), m_i = GRU([frame_i ; sound_i], m_(i-1)); mlp([m_T ; f + a + t])."""
 
     def __init__(self, sizes: Sizes):
         super().__init__(sizes)
@@ -187,7 +200,7 @@ class Memory(Fusion):
 
 
 class Hierarchical(Fusion):
-    """Pairs first, then the three pairs: each level two layers over a concatenation."""
+    """Pairs first, then the three pairs: mlp([pair(f, a) ; pair(f, t) ; pair(a, t) ; n]), pair(x, y) = mlp'([x ; y])."""
 
     def __init__(self, sizes: Sizes):
         super().__init__(sizes)
@@ -204,7 +217,10 @@ class Hierarchical(Fusion):
 
 
 class Transformer(Fusion):
-    """Cross-modal: a summary token and all tokens look at each other, in two layers of four heads."""
+    """Cross-modal: a summary token s and all tokens, each plus a vector k of its kind, look at each other in two layers.
+
+    W [s'' ; f + a + t], where s'' is the summary after both layers and f, a, t are of the tokens before.
+    """
 
     def __init__(self, sizes: Sizes):
         super().__init__(sizes)
@@ -225,7 +241,7 @@ class Transformer(Fusion):
 
 
 class Layer(nn.Module):
-    """x + attention(norm(x)), then x + two layers(norm(x)). Four heads."""
+    """y = x + O heads(norm(x)), then y + mlp(norm(y)). Each of 4 heads: softmax(q k / sqrt(H / 4)) v over the tokens that count."""
 
     def __init__(self, size: int):
         super().__init__()

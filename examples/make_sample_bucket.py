@@ -1,8 +1,8 @@
 """Makes the sample bucket: small videos of many formats with the truth of what they show and say.
 
     python examples/make_sample_bucket.py  # examples/sample_bucket, 20 files
-    python examples/make_sample_bucket.py --out /tmp/more --videos 300 --seed 7  # random ones
-    python examples/make_sample_bucket.py --out /tmp/tasks --videos 120 --tasks  # with labels to learn (sample_tasks.py)
+    python examples/make_sample_bucket.py --out /tmp/more --videos 240 --seed 7  # random ones
+    python examples/make_sample_bucket.py --out /tmp/tasks --videos 240 --tasks  # with labels to learn (sample_tasks.py)
 
 Needs ffmpeg with libx264, libx265, libvpx and libopus, the espeak-ng library, npm once (for the drawings) and
 the PyPI package resvg-py. About 4 minutes on 2 cores; the same command on the same machine gives the same bytes.
@@ -18,8 +18,9 @@ from pathlib import Path
 from sample_files import Written, frame_times_s, write_video
 from sample_frames import Scene, draw_frames
 from sample_plan import PLAN
+from sample_sounds import with_sounds
 from sample_speech import speak_all
-from sample_tasks import task_plan, with_bed
+from sample_tasks import task_plan
 from sample_truth import DRAWN_BY, video_truth, write_truth
 from sample_video import Video, random_plan
 
@@ -50,10 +51,11 @@ def cut_scenes(video: Video, times_s: Sequence[float], svgs: Svgs, seed: str) ->
             raise ValueError(f"{video.file}: no frame at {planned_s} s, the next one is at {times_s[cut]} s")
         cuts.append(cut)
     scenes = []
-    for (name, _), first, stop in zip(video.shows, cuts, cuts[1:], strict=False):
+    moves = video.moves or ("",) * len(video.shows)
+    for (name, _), move, first, stop in zip(video.shows, moves, cuts, cuts[1:], strict=False):
         drawn_by = None if name is None else rng.choice(DRAWN_BY)
         svg = None if name is None or drawn_by is None else svgs[name][drawn_by]
-        scenes.append(Scene(name, drawn_by, svg, first, stop))
+        scenes.append(Scene(name, drawn_by, svg, first, stop, move))
     return scenes
 
 
@@ -66,9 +68,8 @@ def make_video(video: Video, scenes: list[Scene], seed: str, out: Path) -> dict:
     times_s = frame_times_s(video)
     track, rate_hz, told = None, 0, []
     if video.says:
-        track, rate_hz, told = speak_all(video.says, video.voice, video.seconds or None)
-        if video.bed:
-            track = with_bed(track, rate_hz, video.bed, seed)
+        track, rate_hz, told = speak_all(video.says, video.voice, video.seconds or None, video.manner)
+        track = with_sounds(track, rate_hz, video.sounds, seed)
     frames = draw_frames(scenes, times_s, video.width, video.height, seed)
     written = write_video(video, frames, track, rate_hz, path)
     return video_truth(video, scenes, times_s, told, written)

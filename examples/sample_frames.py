@@ -26,13 +26,26 @@ Background = Callable[[float], np.ndarray]
 
 @dataclass(frozen=True)
 class Scene:
-    """Frames `first` to `stop` (half-open) show the drawing `name` by `drawn_by`, or nothing (None)."""
+    """Frames `first` to `stop` (half-open) show the drawing `name` by `drawn_by`, or nothing (None).
+
+    `move`: how it moves, one of `MOVES`; "" lets it drift.
+    """
 
     name: str | None
     drawn_by: str | None
     svg: str | None
     first: int
     stop: int
+    move: str = ""
+
+
+MOVES = {
+    "comes closer": ((0, 0.5), (0, 1.2)),
+    "goes away": ((0, 1.2), (0, 0.5)),
+    "moves right": ((-1.4, 0.8), (1.4, 0.8)),
+    "moves left": ((1.4, 0.8), (-1.4, 0.8)),
+}
+"""(x, size) at first and at last: drifting keeps x within -1 to 1, inside the central square, and size within 0.66 to 1.06."""
 
 
 def draw_frames(
@@ -45,11 +58,23 @@ def draw_frames(
     for i, scene in enumerate(scenes):
         paint = BACKGROUNDS[kinds[i % len(kinds)]](rng, width, height)
         sprite = None if scene.svg is None else Sprite(scene.svg, min(width, height), rng)
-        for t in times_s[scene.first : scene.stop]:
+        times = times_s[scene.first : scene.stop]
+        for t in times:
             frame = Image.fromarray(paint(t)).resize((width, height), Image.Resampling.BILINEAR)
             if sprite is not None:
-                sprite.paste(frame, t)
+                path = along(scene.move, (t - times[0]) / max(times[-1] - times[0], 1e-9)) if scene.move else None
+                sprite.paste(frame, t, path)
             yield np.asarray(frame)
+
+
+def along(move: str, share: float) -> tuple[float, float]:
+    """(x, size) after a share of the time.
+
+    >>> along("moves right", 0.5)
+    (0.0, 0.8)
+    """
+    (from_x, from_size), (to_x, to_size) = MOVES[move]
+    return from_x + (to_x - from_x) * share, from_size + (to_size - from_size) * share
 
 
 class Sprite:
@@ -64,18 +89,20 @@ class Sprite:
         self._phases = [rng.uniform(0, 2 * math.pi) for _ in range(4)]
         self._periods_s = [rng.uniform(4, 9) for _ in range(4)]
 
-    def paste(self, frame: Image.Image, t: float) -> None:
-        """Lays the drawing over `frame` as it stands at `t` seconds."""
+    def paste(self, frame: Image.Image, t: float, path: tuple[float, float] | None = None) -> None:
+        """Lays the drawing over `frame` as it stands at `t` seconds, or where `path` (x, size) puts it."""
         x, y, turn, zoom = (
             math.sin(2 * math.pi * t / period + phase)
             for period, phase in zip(self._periods_s, self._phases, strict=True)
         )
         scale = max(SMALLEST / LARGEST, self._scale * (1 + 0.06 * zoom))
+        if path is not None:
+            x, scale = path
         size_px = round(self._image.width * scale)
         # Bilinear: Pillow's bicubic leaves a faint square where a drawing is transparent.
         sprite = self._image.resize((size_px, size_px), Image.Resampling.BILINEAR)
         sprite = sprite.rotate(TURN_DEG * turn, Image.Resampling.BILINEAR)
-        reach_px = 0.85 * (1 - LARGEST * scale) / 2 * self._side_px
+        reach_px = 0.85 * max(0.0, 1 - LARGEST * scale) / 2 * self._side_px
         left = round((frame.width - size_px) / 2 + x * reach_px)
         top = round((frame.height - size_px) / 2 + y * reach_px)
         frame.paste(sprite, (left, top), sprite)

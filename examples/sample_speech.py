@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sample_video import Manner
 
-WORDS_A_MINUTE = 145
 PAUSE_S = 1.4  # between sentences
 
 # Constants of speak_lib.h.
-_SYNCHRONOUS, _PHONEME_EVENTS, _CHARS_UTF8, _PARAMETER_RATE = 2, 1, 1, 1
+_SYNCHRONOUS, _PHONEME_EVENTS, _CHARS_UTF8 = 2, 1, 1
+_RATE, _PITCH, _PITCH_RANGE = 1, 3, 4
 _LIST_END, _WORD, _PHONEME = 0, 1, 7
 
 
@@ -96,7 +97,7 @@ class Synthesiser:
             i += 1
         return 0
 
-    def speak(self, sentence: str, voice: str) -> tuple[np.ndarray, list[Word]]:
+    def speak(self, sentence: str, voice: str, manner: Manner) -> tuple[np.ndarray, list[Word]]:
         """Gives int16 [n] and the words, from 0 ms; a word ends where the next starts, or a pause before that.
 
         Raises:
@@ -104,11 +105,16 @@ class Synthesiser:
         """
         if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
             raise ValueError(f"espeak-ng has no voice {voice!r}")
-        self._lib.espeak_SetParameter(_PARAMETER_RATE, WORDS_A_MINUTE, 0)
+        for parameter, value in (
+            (_RATE, manner.words_a_minute),
+            (_PITCH, manner.pitch),
+            (_PITCH_RANGE, manner.pitch_range),
+        ):
+            self._lib.espeak_SetParameter(parameter, value, 0)
         self._samples, self._groups = [], []
         text = sentence.encode() + b"\0"
         self._lib.espeak_Synth(text, len(text), 0, 1, 0, _CHARS_UTF8, None, None)
-        samples = np.concatenate(self._samples)
+        samples = (np.concatenate(self._samples) * manner.gain).clip(-32768, 32767).astype(np.int16)
         groups = {group.letter: group for group in self._groups}
         words: list[str] = []
         starts_ms: list[int] = []
@@ -137,7 +143,7 @@ def _synthesiser() -> Synthesiser:
 
 
 def speak_all(
-    says: Sequence[tuple[float | None, str]], voice: str, seconds: float | None
+    says: Sequence[tuple[float | None, str]], voice: str, seconds: float | None, manner: Manner
 ) -> tuple[np.ndarray, int, list[list[Word]]]:
     """Lays sentences on one track: int16 [n], its rate in Hz, and the words of each sentence.
 
@@ -154,7 +160,7 @@ def speak_all(
     free_ms = 0
     for start_s, sentence in says:
         start_ms = free_ms + round(PAUSE_S * 1000) if start_s is None else round(start_s * 1000)
-        samples, words = synthesiser.speak(sentence, voice)
+        samples, words = synthesiser.speak(sentence, voice, manner)
         if start_ms < free_ms:
             raise ValueError(f"{sentence!r} starts at {start_ms} ms, but the one before ends at {free_ms} ms")
         pieces.append((start_ms * rate_hz // 1000, samples))

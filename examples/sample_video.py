@@ -13,6 +13,26 @@ Says = tuple[tuple[float | None, str], ...]
 
 
 @dataclass(frozen=True)
+class Sound:
+    """A stretch of a sound of `sample_sounds.KINDS`; a `level` of 1 is as loud as a file can be."""
+
+    kind: str
+    start_s: float
+    seconds: float
+    level: float
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a voice speaks. `pitch` and `pitch_range` are espeak's, 0 to 99, 50 as the voice itself has it; `gain` is a factor."""
+
+    words_a_minute: int = 145
+    pitch: int = 50
+    pitch_range: int = 50
+    gain: float = 1.0
+
+
+@dataclass(frozen=True)
 class Video:
     """One file of the bucket, before it is drawn.
 
@@ -20,7 +40,8 @@ class Video:
     `says`: (start in seconds, sentence); None starts `PAUSE_S` after the sentence before.
     `width`, `height`: as shown, in pixels.
     `trait`: "" or what is odd about the file, as `sample_files.py` writes it.
-    `bed`: "" or the music under the voice, as `sample_tasks.py` plays it; `labels` go into the truth as they are.
+    `moves`: how the drawing of each scene moves, as `sample_frames.MOVES` names it; "" or nothing at all: it drifts.
+    `sounds` lie under the voice, which speaks in a `manner`; `labels` go into the truth as they are.
     """
 
     file: str
@@ -31,7 +52,9 @@ class Video:
     width: int = 640
     height: int = 360
     trait: str = ""
-    bed: str = ""
+    moves: tuple[str, ...] = ()
+    sounds: tuple[Sound, ...] = ()
+    manner: Manner = Manner()
     labels: dict = field(default_factory=dict)
 
     @property

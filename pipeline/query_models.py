@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..models.clip import ClipEncoder, ClipSpec
-from ..models.fusion import FusionSpec
+from ..models.fusion import HOWS, FusionSpec
 from ..models.loaded import loaded
 from ..models.text import TextEncoder, TextSpec
 from ..schemas.errors import ModelMismatch
@@ -42,12 +43,18 @@ def text_encoder(snapshot: Snapshot, device: str) -> TextEncoder:
 
 
 def fusion_of(snapshot: Snapshot) -> FusionSpec:
-    """The fusion that made a dataset's fused embeddings. Raises UsageError where it has none."""
+    """The fusion that made a dataset's fused embeddings. Raises UsageError where it has none, ModelMismatch for another file."""
     FUSED.dimension(snapshot.shape)
     made_with = dict(snapshot.models["fusion"])
+    how, sha256 = made_with.get("how", "an unknown fusion"), made_with.get("weights_sha256", "")
+    named = f"{how}, sha256 {sha256[:12]}" if sha256 else how
+    cure = "cure: bring that file back to its place" if sha256 else "cure: install the version that made it"
+    remade = "or run: reelbeam nightly --fuse HOW --remodel"
+    if how not in HOWS and not Path(how).is_file():
+        raise ModelMismatch(f"the dataset was fused by {named}, which is not here; {cure}, {remade}")
     spec = FusionSpec(**{name: made_with[name] for name in made_with if name not in ("model", "weights_sha256")})
     if spec.identity() != made_with:
-        raise ModelMismatch(f"the fusion {spec.how} is not the one that made the dataset; cure: bring its file back")
+        raise ModelMismatch(f"the dataset was fused by {named}, which is not the {how} that is here; {cure}, {remade}")
     return spec
 
 

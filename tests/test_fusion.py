@@ -1,4 +1,4 @@
-"""The fusion example: its formulas are what NumPy computes, its modules keep their contract, its runs resume."""
+"""The fusion example: its modules keep their contract, its splits keep videos apart, its runs resume."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -35,59 +36,6 @@ def module(name: str) -> ModuleType:
 def unit(rng: np.random.Generator, *shape: int) -> np.ndarray:
     values = rng.normal(size=shape).astype(np.float32)
     return values / np.linalg.norm(values, axis=-1, keepdims=True)
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    raised = np.exp(scores - scores.max(-1, keepdims=True))
-    return raised / raised.sum(-1, keepdims=True)
-
-
-def test_info_nce_is_its_formula() -> None:
-    rng = np.random.default_rng(0)
-    left, right = unit(rng, 7, 5), unit(rng, 7, 5)
-    scores = left @ right.T / 0.07
-    wanted = -(np.log(np.diagonal(softmax(scores))).sum() + np.log(np.diagonal(softmax(scores.T))).sum()) / (2 * 7)
-    found = module("fusion_objectives").info_nce(torch.from_numpy(left), torch.from_numpy(right))
-    assert float(found) == pytest.approx(wanted, rel=1e-5)
-
-
-def test_masked_error_is_its_formula() -> None:
-    rng = np.random.default_rng(1)
-    predicted, wanted = rng.normal(size=(2, 3, 4, 6)).astype(np.float32)
-    masked = rng.random((3, 4)) < 0.5
-    cosine = (predicted * wanted).sum(-1) / np.linalg.norm(predicted, axis=-1) / np.linalg.norm(wanted, axis=-1)
-    found = module("fusion_objectives").masked_error(*map(torch.from_numpy, (predicted, wanted, masked)))
-    assert float(found) == pytest.approx((1 - cosine)[masked].mean(), rel=1e-5)
-
-
-def test_measures_are_plain_loops() -> None:
-    objectives = module("fusion_objectives")
-    rng = np.random.default_rng(2)
-    queries, found = unit(rng, 30, 4), unit(rng, 30, 4)
-    for k in (1, 5):
-        hits = sum(row in np.argsort(-(found @ queries[row]))[:k] for row in range(30))
-        assert objectives.recall_at(queries, found, k) == hits / 30
-    assert objectives.recall_at(np.ones((5, 2)), np.ones((5, 2)), 1) == 0, "a constant answer finds nothing"
-    truth, answer = rng.integers(0, 4, 200), rng.integers(0, 4, 200)
-    table = objectives.confusion(truth, answer, 4)
-    scores = []
-    for label in range(4):
-        tp = ((truth == label) & (answer == label)).sum()
-        precision, recall = tp / (answer == label).sum(), tp / (truth == label).sum()
-        scores.append(2 * precision * recall / (precision + recall))
-    assert objectives.macro_f1(table) == pytest.approx(np.mean(scores))
-
-
-def test_attention_is_its_formula() -> None:
-    models = module("fusion_models")
-    fusion = models.Attention(models.Sizes(4, 8, 5, 6, hidden=8, fused=3)).eval()
-    tokens, mask = torch.randn(2, 9, 8), torch.rand(2, 9) < 0.6
-    keys, values = fusion.keys(tokens).detach().numpy(), fusion.values(tokens).detach().numpy()
-    scores = np.where(mask, keys @ fusion.query.detach().numpy() / np.sqrt(8), -1e4).astype(np.float32)
-    seen = (softmax(scores)[..., None] * values).sum(1)
-    joined = torch.cat([torch.from_numpy(seen), models.modalities(tokens, mask).sum(1)], 1)
-    found = fusion.fuse(tokens, mask, torch.ones(2, 3, dtype=torch.bool))
-    torch.testing.assert_close(found, fusion.join(joined), rtol=1e-4, atol=1e-5)
 
 
 def example_inputs(rows: int, ticks: int = 4) -> dict[str, torch.Tensor]:
@@ -130,58 +78,93 @@ def test_an_exported_fusion_gives_unit_vectors_and_ignores_what_is_absent(kind: 
 
 
 @pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A made dataset of 60 videos whose frames tell their topic, and its truth."""
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A made dataset of 60 videos of 3 windows."""
     folder = tmp_path_factory.mktemp("labelled")
     rows = made_rows(180, 3, SHAPE, [3] * 60)
     place = rows.schema.get_field_index("text_status")
     rows = rows.set_column(place, rows.schema.field(place), pa.array(["ok"] * 180))
     put_snapshot(folder / "features", [rows], SHAPE, group_bytes=6_000)
-    truth = [{"file": f"{video}.mp4", "labels": {"topic": "abc"[video % 3]}} for video in range(60)]
-    (folder / "truth.json").write_text(json.dumps({"videos": truth}))
-    return folder / "features", folder / "truth.json"
+    return folder / "features"
 
 
-def labels(trainer: ModuleType) -> object:
-    return trainer.Labels(["a", "b", "c"], {f"{video:016x}": video % 3 for video in range(60)})
+def labels() -> Any:
+    splits = ("train", "train", "train", "validation", "test")
+    made = {
+        f"{video:016x}": {"topic": "abc"[video % 3], "split": splits[video % 5], "clips": []} for video in range(60)
+    }
+    return module("labelled").Labels(made)
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights(labelled: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_to_the_same_weights(labelled: Path, tmp_path: Path) -> None:
     trainer = module("train_fusion")
-    dataset = Dataset.open(str(labelled[0]))
-    whole = trainer.train(dataset, labels(trainer), "early", epochs=3)
+    dataset = Dataset.open(str(labelled))
+    whole = trainer.train(dataset, labels(), "early", epochs=3)
     file = tmp_path / "run.ckpt"
-    trainer.train(dataset, labels(trainer), "early", epochs=3, checkpoint=file, stop_after=4)
+    trainer.train(dataset, labels(), "early", epochs=3, checkpoint=file, stop_after=4)
     assert file.exists()
-    resumed = trainer.train(dataset, labels(trainer), "early", epochs=3, checkpoint=file)
+    resumed = trainer.train(dataset, labels(), "early", epochs=3, checkpoint=file)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
-    found = trainer.evaluate(resumed, dataset, labels(trainer))
-    assert found["confusion"].sum() == found["windows"] > 20
+    found = trainer.evaluate(resumed, dataset, labels(), "test")
+    assert found["confusion"].sum() == found["windows"] == 36
 
 
-def test_no_video_is_on_both_sides(labelled: tuple[Path, Path]) -> None:
+def test_a_run_ends_with_the_epoch_that_is_best_on_the_validation_videos(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = module("train_fusion")
-    sides = []
-    for test in (False, True):
-        data = trainer.windows(Dataset.open(str(labelled[0])), labels(trainer), test, batch_size=16)
-        sides.append({video for batch in data for video in batch["video_id"]})
-    assert not sides[0] & sides[1]
-    assert len(sides[0] | sides[1]) == 60
+    dataset = Dataset.open(str(labelled))
+    seen: list[tuple[float, dict[str, torch.Tensor]]] = []
+    real = trainer.evaluate
+
+    def watched(learner: Any, dataset: Dataset, labels: Any, split: str) -> dict[str, Any]:
+        assert split == "validation"
+        # Made up, so that the best epoch is neither the first nor the last.
+        loss = [3.0, 1.0, 2.0][len(seen)]
+        seen.append((loss, {name: value.clone() for name, value in learner.state_dict().items()}))
+        return {**real(learner, dataset, labels, split), "loss": loss}
+
+    monkeypatch.setattr(trainer, "evaluate", watched)
+    kept = trainer.train(dataset, labels(), "early", epochs=3).state_dict()
+    assert all(torch.equal(value, seen[1][1][name]) for name, value in kept.items())
+    assert not all(torch.equal(value, seen[2][1][name]) for name, value in kept.items())
+
+
+def test_no_video_is_in_two_splits(labelled: Path) -> None:
+    reader = module("labelled")
+    dataset = Dataset.open(str(labelled))
+    splits = []
+    for split in reader.SPLITS:
+        data = reader.windows(dataset, labels(), split, batch_size=16)
+        splits.append({video for batch in data for video in batch["video_id"]})
+    assert [len(videos) for videos in splits] == [36, 12, 12]
+    assert len(set.union(*splits)) == 60
+
+
+def test_a_truth_without_labels_is_refused_with_the_cure(labelled: Path, tmp_path: Path) -> None:
+    (tmp_path / "truth.json").write_text(json.dumps({"videos": [{"file": "a.mp4"}]}))
+
+    class Videos:
+        videos: ClassVar = {"1": {"video_id": "1", "uri": "/x/a.mp4"}}
+
+    with pytest.raises(ValueError, match=r"no labels for a\.mp4.*--tasks"):
+        module("labelled").labels_of(Videos(), tmp_path / "truth.json")
 
 
 @pytest.mark.slow
-def test_two_processes_train_together(labelled: tuple[Path, Path], tmp_path: Path) -> None:
+def test_two_processes_train_together(labelled: Path, tmp_path: Path) -> None:
     script = (
-        "import sys, torch, train_fusion as t\n"
+        "import json, sys, torch, labelled, train_fusion as t\n"
         "from reelbeam.pipeline.read import Dataset\n"
         "torch.distributed.init_process_group('gloo'); torch.set_num_threads(1)\n"
-        "labels = t.Labels(['a', 'b', 'c'], {f'{v:016x}': v % 3 for v in range(60)})\n"
+        "labels = labelled.Labels(json.load(open(f'{sys.argv[2]}/labels.json')))\n"
         "made = t.train(Dataset.open(sys.argv[1]), labels, 'early', epochs=2)\n"
         "torch.save(made.state_dict(), f'{sys.argv[2]}/{t._rank()}.pt'); torch.distributed.destroy_process_group()\n"
     )
+    (tmp_path / "labels.json").write_text(json.dumps(labels().of))
     (tmp_path / "run.py").write_text(f"import sys; sys.path.insert(0, {str(EXAMPLES)!r})\n{script}")
     command = ["-m", "torch.distributed.run", "--nproc-per-node", "2", str(tmp_path / "run.py")]
-    subprocess.run([sys.executable, *command, str(labelled[0]), str(tmp_path)], check=True, timeout=240)
+    subprocess.run([sys.executable, *command, str(labelled), str(tmp_path)], check=True, timeout=240)
     left, right = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert all(torch.equal(left[name], right[name]) for name in left)

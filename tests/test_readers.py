@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +140,42 @@ def test_hugging_face_datasets_loads_and_streams_all_shards(
     field = rows.schema.field("frame_embedding")
     opened = np.stack([open_tensor(row["frame_embedding"], field) for row in found])
     np.testing.assert_array_equal(opened, tensor(rows, "frame_embedding"))
+
+
+RAY = """
+import json, sys, numpy, pyarrow.parquet, ray
+
+def frames(batch):
+    column = batch["frame_embedding"].combine_chunks()
+    values = numpy.frombuffer(column.buffers()[1], field.metadata[b"dtype"].decode())
+    opened = values.reshape(-1, *json.loads(field.metadata[b"shape"]))[column.offset :][: len(column)]
+    return {"video": batch["video_id"].to_numpy(), "window": batch["window"].to_numpy(), "frames": opened}
+
+folder, shard, out = sys.argv[1:]
+field = pyarrow.parquet.read_schema(shard).field("frame_embedding")
+ray.init(num_cpus=1, include_dashboard=False, object_store_memory=100 * 2**20)
+windows = ray.data.read_parquet(folder)
+said = [row["words"] for row in windows.sort(["video_id", "window"]).take(2)]
+batches = list(windows.map_batches(frames, batch_format="pyarrow").iter_batches(batch_size=64))
+read = {name: numpy.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+order = numpy.lexsort([read["window"], read["video"].astype(str)])
+numpy.savez(out, names=windows.columns(), said=json.dumps(said), frames=read["frames"][order])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not find_spec("ray"), reason="Ray is not installed")
+def test_ray_data_reads_rows_words_and_tensors_of_all_shards(
+    rows: pa.Table, shards: list[Path], tmp_path: Path
+) -> None:
+    # A process of its own: Ray starts a small cluster, and leaves threads behind.
+    command = [sys.executable, "-c", RAY, str(shards[0].parent), str(shards[0]), str(tmp_path / "read.npz")]
+    subprocess.run(command, check=True, timeout=300, capture_output=True)
+    found = np.load(tmp_path / "read.npz")
+    assert found["names"].tolist() == rows.schema.names
+    assert json.loads(str(found["said"])) == [[SAID], []]
+    assert found["frames"].dtype == np.float16
+    np.testing.assert_array_equal(found["frames"], tensor(rows, "frame_embedding"))
 
 
 def test_a_batch_of_rows_is_one_array_without_a_copy(rows: pa.Table, shards: list[Path]) -> None:
