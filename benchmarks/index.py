@@ -175,8 +175,13 @@ def compare(vectors: int) -> bool:
 
 
 def nights(vectors: int, count: int) -> bool:
-    """Each night 1% of new vectors, and half a percent of the videos go, for good."""
-    dataset = made(vectors, "index_nights")
+    """Each night 1% of new vectors, and half a percent of the videos go, for good. As many vectors a centre as the million has."""
+    world = Clusters(DIMENSION, max(1, vectors * WORLD.centres // 1_000_000), WORLD.spread)
+    dataset = made(vectors, "index_nights", world)
+
+    def encode(dataset: Dataset, wanted: int, device: str) -> np.ndarray:
+        return between_centres(world, wanted)
+
     options = IndexOptions(device="cpu", memory_mb=MEMORY_MB)
     started = time.monotonic()
     _, settings = run_index(dataset.root, options, encode=encode)
