@@ -33,7 +33,7 @@ test: setup
 
 test-slow: setup
 	@./deploy/system_packages.sh espeak-ng
-	$(BIN)/python -m pytest -m slow -s
+	$(BIN)/python -m pytest -m 'slow and not long' -s
 
 test-long: setup
 	@./deploy/system_packages.sh espeak-ng

@@ -137,7 +137,9 @@ def long_speech(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[st
     return save(tmp_path_factory.mktemp("long") / "long.wav", np.concatenate(parts)), normal(" ".join(said))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "engine", [ENGINES[0], pytest.param(ENGINES[1], marks=pytest.mark.long)]
+)  # the second is slow on a CPU
 def test_where_a_long_file_is_cut_makes_no_difference(
     engine: str, long_speech: tuple[Path, list[str]], tmp_path: Path
 ) -> None:

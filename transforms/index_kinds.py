@@ -1,7 +1,8 @@
 """Which kind of index for how many vectors: the one table of choices, and what each costs in bytes, hours and recall.
 
-Sizes are exact (FAISS states the bytes of a code). Times and recalls are rough: two shared cores gave the constants, and the
-recall of the compressed kinds, of the GPU and of lists found through a graph has not been measured at size.
+Sizes are exact (FAISS states the bytes of a code). The constants of time were measured by `python -m benchmarks.index_constants`
+on two shared cores of an AMD EPYC with FAISS 1.15.1; that of a GPU is a guess. Recalls are what a gate of 0.95 is passed with
+on made vectors: with the second look the compressed kinds lose nothing there that more lists do not find.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ class Kind:
     encode_us: float
     """Microseconds a core to encode a vector of 512 numbers, its list known."""
     when: str
+    codebook_s: float = 0.0
+    """Seconds of one core to learn its rotation and codebook for 512 numbers, whatever the number of vectors: FAISS takes
+    65,536 of them at most."""
 
     def factory(self, vectors: int, dimension: int) -> str:
         """The factory string for so many vectors."""
@@ -52,12 +56,17 @@ class Kind:
 
 KINDS = (
     Kind("exact", "Flat", 1.0, 0.1, f"up to {FLAT_UP_TO:,} vectors: exact"),
-    Kind("half", "IVF{lists},SQfp16", 0.999, 0.7, "the first choice while it fits: what is stored, without loss"),
-    Kind("byte", "IVF{lists},SQ8,Refine(SQfp16)", 0.998, 0.8, "half the memory; the best are looked at again on disk"),
+    Kind("half", "IVF{lists},SQfp16", 0.999, 3.2, "the first choice while it fits: what is stored, without loss"),
+    Kind("byte", "IVF{lists},SQ8,Refine(SQfp16)", 0.998, 1.0, "half the memory; the best are looked at again on disk"),
     Kind(
-        "product", "OPQ{eighth},IVF{lists},PQ{eighth},Refine(SQfp16)", 0.97, 20.0, "a sixteenth; slow to train and fill"
+        "product",
+        "OPQ{eighth},IVF{lists},PQ{eighth},Refine(SQfp16)",
+        0.97,
+        24.0,
+        "a sixteenth; slow to train and fill",
+        450.0,
     ),
-    Kind("bits", "IVF{lists},RaBitQ,Refine(SQfp16)", 0.97, 4.0, "about a sixteenth, without a codebook to train"),
+    Kind("bits", "IVF{lists},RaBitQ,Refine(SQfp16)", 0.97, 1.6, "about a sixteenth, without a codebook to train"),
 )
 """In the order of preference. IVF-Flat is not here: the stored vectors are float16, it would double the bytes for nothing."""
 
@@ -67,14 +76,14 @@ CORE_FLOPS = 75e9
 GPU_FLOPS = 20e12
 """The same on one GPU that trains."""
 
-GRAPH_US = 190.0
-"""Microseconds a core to find a vector's list through a graph of 65,536 centres."""
+GRAPH_US = 280.0
+"""Microseconds a core to find a vector's list through a graph of 32,768 centres; it grows with their logarithm."""
 
-READ_BYTES_S = 600e6
+READ_BYTES_S = 560e6
 """Bytes of shards read and widened to float32 a second and core."""
 
-MERGE_BYTES_S = 400e6
-"""Bytes merged a second on one disk, read and written."""
+MERGE_BYTES_S = 350e6
+"""Bytes merged a second on one disk, read and written: of the million in `benchmarks.index`, with storing the result."""
 
 SECONDS_A_DAY = 86_400
 
@@ -159,6 +168,7 @@ def estimate(kind: str, vectors: int, dimension: int, cores: int, queries: int =
     flops = CORE_FLOPS * cores
     training = min(vectors, TRAINING_A_LIST * lists)
     train = 2.0 * training * lists * dimension * ITERATIONS
+    codebook = (row.codebook_s if row else 0.0) * dimension / 512 / cores
     find = GRAPH_US * vectors / 1e6 / cores if "_HNSW" in kind else 2.0 * vectors * lists * dimension / flops
     encode = (row.encode_us if row else 1.0) * dimension / 512 * vectors / 1e6 / cores
     stored = 2 * dimension * vectors
@@ -169,8 +179,8 @@ def estimate(kind: str, vectors: int, dimension: int, cores: int, queries: int =
         dimension,
         int(memory),
         int(memory + (stored if split_refine(kind)[1] else 0)),
-        train / flops,
-        train / GPU_FLOPS,
+        train / flops + codebook,
+        train / GPU_FLOPS + codebook,
         find + encode + stored / READ_BYTES_S / cores,
         2 * one * vectors / MERGE_BYTES_S if lists else 0.0,
         2.0 * queries * vectors * dimension / flops + stored / READ_BYTES_S / cores,
