@@ -51,6 +51,9 @@ bench: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[bench]'
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.decode
+	$(BIN)/python -m benchmarks.speech
+	$(BIN)/python -m benchmarks.index
 	$(BIN)/python -m benchmarks.reader
 
 bench-gpu: setup
