@@ -31,7 +31,7 @@ class Answers:
 
     def __init__(self, split: Split, words: Tensor, encode: Sentences):
         """`words` are the questions' embeddings by the sentence model, float32 [n, E]."""
-        self.told = [sentences_in(text) for text in split.text]
+        self.told = [sentences_in(text) or [text] for text in split.text]
         flat = torch.from_numpy(encode.words.encode([each for of_window in self.told for each in of_window]))
         scores = (words @ flat.T).split([len(of_window) for of_window in self.told], 1)
         self.nearest = torch.stack([of_window.argmax(1) for of_window in scores], 1)

@@ -103,4 +103,7 @@ class LearnedFusion:
                 f"the fusion does not take frames {frames.shape}, sound {sound.shape}, text {text.shape}: it was trained on other "
                 f"models or another grid; cure: train it on this dataset's shards ({str(error).splitlines()[-1]})"
             ) from error
-        return found
+        if not np.isfinite(found).all():
+            raise UsageError("the fusion gives numbers that are not finite; cure: look at its training")
+        length = np.linalg.norm(found, axis=1, keepdims=True)
+        return np.divide(found, length, out=np.zeros_like(found), where=length > 0)

@@ -82,7 +82,7 @@ def said_words(dataset: Dataset, first: str) -> Iterator[tuple[dict[str, Any], l
     for _, batch in dataset.batches([*ROW, "words"]):
         may = pc.match_substring(batch["text"], first, ignore_case=True).to_numpy(zero_copy_only=False)
         wanted = may | np.append(False, may[:-1])  # a phrase may go on in the next window
-        wanted[0] = True
+        wanted[:1] = True
         for at, row in enumerate(batch.select(ROW).to_pylist()):
             words = batch["words"][at].as_py() if wanted[at] else []
             yield row, [(part, one["start_ms"], one["end_ms"]) for one in words for part in plain(one["word"])]
@@ -132,10 +132,12 @@ class Searches:
             return self.titles(text, k)
         if where != "all":
             return self.single(INDEXED[where], text, k)
-        kinds = [FRAMES, SPEECH, *([FUSED] if self.dataset.snapshot.shape.fused_dim else [])]
+        snapshot = self.dataset.snapshot
+        shown, fused = bool(snapshot.counts.get("frames")), FUSED.is_stored(snapshot.shape)
+        kinds = [*([FRAMES] if shown else []), SPEECH, *([FUSED] if fused else [])]
         lists = [self.single(kind, text, k * DEPTH) for kind in kinds]
         titled = self.titles(text, k * DEPTH) if has_titles(self.dataset) else []
-        grid = self.dataset.snapshot.grid
+        grid = snapshot.grid
         return fused_ranks(lists, k, grid.window_ticks * 1000 / float(grid.tick_hz), titled)
 
     def single(self, kind: Indexed, text: str, k: int) -> list[Moment]:

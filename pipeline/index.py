@@ -17,9 +17,7 @@ from .index_queries import encode_texts
 from .index_store import commit_index, read_settings
 from .indexed import INDEXED
 from .options import IndexOptions, beam_options
-from .read import Dataset, frame_vectors
-
-__all__ = ["frame_vectors", "rollback", "run_index", "update_index"]
+from .read import Dataset
 
 log = logging.getLogger("reelbeam")
 

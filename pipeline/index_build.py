@@ -340,7 +340,7 @@ def measured(
         searcher = open_searcher(build.storage, {"nprobe": 1, **settings}, mapped=True)
         if build.options.threads:
             faiss.omp_set_num_threads(build.options.threads)
-        truths = [*queries.truths(), *extra]
+        truths = [*queries.truths("frame_queries" if build.kind_of.of_frames else "window_queries"), *extra]
 
         def at(nprobe: int | None) -> Point:
             return measure(lambda asked, k, probes: searcher.search(asked, k, probes), truths, nprobe)
@@ -382,6 +382,7 @@ def described(build: Build, vectors: int, parts: Sequence[PartInfo], why: str) -
     snapshot = build.dataset.snapshot
     return {
         "kind": build.kind,
+        "asked": build.options.index,
         "why": why,
         "metric": "inner product of unit vectors: a cosine",
         "of": build.kind_of.name,

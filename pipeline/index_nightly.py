@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from ..schemas import snapshot as snapshots
-from ..schemas.errors import GateError
+from ..schemas.errors import GateError, ReelbeamError
 from ..schemas.snapshot import IndexInfo, Snapshot
 from ..schemas.storage import Storage
 from .index import update_index
+from .index_store import read_settings
 from .indexed import INDEXED
 from .options import IndexOptions
 from .read import Dataset
@@ -21,12 +22,22 @@ def update_indexes(
     storage: Storage, options: IndexOptions, standing: Mapping[str, IndexInfo], compacted: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Brings every index up to the current snapshot: the one of the options, those of the snapshot, and `standing` ones that
-    other models made untrue. What was done, by name; an index that is up to date is left out."""
+    other models made untrue, of the kind that was asked for when they were built. What was done, by name; an index that is up
+    to date is left out. One that cannot be built stops no other: the first such error is raised at the end."""
     current = snapshots.load(storage)
     asked = {options.called: options}
     for name, built in {**standing, **current.indexes}.items():
-        asked.setdefault(name, replace(options, name=name, of=built.of, index="auto", full=False))
-    done = {name: update_one(storage, wanted, compacted) for name, wanted in asked.items()}
+        if name not in asked:
+            kind = read_settings(storage, built).get("asked", "auto")
+            asked[name] = replace(options, name=name, of=built.of, index=kind, full=False)
+    done, errors = {}, []
+    for name, wanted in asked.items():
+        try:
+            done[name] = update_one(storage, wanted, compacted)
+        except ReelbeamError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
     return {name: made for name, made in done.items() if made}
 
 
@@ -37,7 +48,7 @@ def update_one(storage: Storage, options: IndexOptions, compacted: bool = False)
     built = current.indexes.get(options.called)
     if built and built.rows == current.next_row and built.snapshot >= current.rows_changed and not compacted:
         return {}
-    if not any(len(of.ids(storage, shard)) for shard in current.shards):
+    if not of.is_stored(current.shape) or not any(len(of.ids(storage, shard)) for shard in current.shards):
         if built:
             snapshots.commit_next(storage, lambda parent: _without(parent, options.called))
         return {}

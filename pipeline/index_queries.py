@@ -59,9 +59,6 @@ PROMPTS = (
 )
 """Text queries that any dataset is asked, beside what is said in it."""
 
-VECTORS_A_TEXT_QUERY = 100
-"""Text queries grow with the index: encoding a thousand of them takes longer than building a small one."""
-
 
 def text_queries(dataset: Dataset, wanted: int) -> list[str]:
     """What people might ask: standing prompts, and what is said in the videos."""
@@ -131,11 +128,7 @@ class Queries:
         """`own`, with an id that no frame has where there is none: -1 also stands for a missing answer."""
         return np.where(self.own < 0, np.int64(-2), self.own)
 
-    def truths(self) -> list[Truth]:
-        """Frame queries and text queries apart: they differ."""
-        frames = self.own >= 0
-        return [
-            self[picked].truth(name)
-            for name, picked in (("frame_queries", frames), ("text_queries", ~frames))
-            if picked.any()
-        ]
+    def truths(self, own: str = "frame_queries") -> list[Truth]:
+        """Queries with vectors of the dataset, and with words, apart: they differ."""
+        stored = self.own >= 0
+        return [self[picked].truth(name) for name, picked in ((own, stored), ("text_queries", ~stored)) if picked.any()]

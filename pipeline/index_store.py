@@ -22,7 +22,7 @@ import numpy as np
 from ..schemas import snapshot as snapshots
 from ..schemas.errors import CorruptOutput
 from ..schemas.snapshot import IndexInfo, Snapshot
-from ..schemas.storage import Storage
+from ..schemas.storage import Storage, file_sha256
 from ..transforms.build_index import lists_of, merge_results, read_index
 from ..transforms.fill_index import PartInfo
 from .read import stored_file
@@ -161,6 +161,8 @@ def read_settings(storage: Storage, built: IndexInfo) -> dict[str, Any]:
     if "parts" not in settings:  # builds before there were updates
         one = PartInfo(f"{built.path}/index.faiss", built.sha256, 0, built.vectors)
         settings["parts"] = [asdict(one)]
+    if "of" not in settings:  # builds before windows had indexes
+        settings |= {"of": "frames", "ids_a_row": settings["ticks"], "models": {"clip": settings["clip"]}}
     return settings
 
 
@@ -263,8 +265,6 @@ def commit_index(storage: Storage, name: str, info: IndexInfo) -> Snapshot:
 
 def put_scratch(storage: Storage, path: str, file: Path, vectors: int) -> PartInfo:
     """Stores a local file and describes it."""
-    from ..schemas.storage import file_sha256
-
     info = PartInfo(path, file_sha256(file), file.stat().st_size, vectors)
     storage.put_file(path, file)
     return info

@@ -33,10 +33,16 @@ class Indexed:
     def ids_a_row(self, shape: RowShape) -> int:
         return shape.ticks if self.of_frames else 1
 
+    def is_stored(self, shape: RowShape) -> bool:
+        """Whether the rows have its column at all."""
+        return bool(self._width(shape))
+
+    def _width(self, shape: RowShape) -> int:
+        return {"frames": shape.frame_dim, "speech": shape.text_dim, "fused": shape.fused_dim}[self.name]
+
     def dimension(self, shape: RowShape) -> int:
         """Numbers a vector. Raises UsageError where the dataset has none of this kind."""
-        found = {"frames": shape.frame_dim, "speech": shape.text_dim, "fused": shape.fused_dim}[self.name]
-        if not found:
+        if not (found := self._width(shape)):
             raise UsageError(
                 f"the dataset has no {self.called}; make them with: reelbeam nightly INPUT OUTPUT --fuse concat --remodel"
             )

@@ -8,8 +8,16 @@ import threading
 
 import numpy as np
 
-_OURS_ALONE = 3
-"""References to an array that only Recycled knows: in its list, as a loop's variable, as getrefcount's argument."""
+MOST_FREE = 16
+"""Free pieces kept for later: a few a column."""
+
+
+def _references(pieces: list[np.ndarray], at: int) -> int:
+    return sys.getrefcount(pieces[at])
+
+
+_OURS_ALONE = _references([np.empty(0)], 0)
+"""References to an array that its list alone holds, as they are counted here."""
 
 
 class Recycled:
@@ -32,8 +40,9 @@ class Recycled:
         count = math.prod(shape)
         size = count * dtype.itemsize
         with self._lock:
-            for piece in self._pieces:
-                if sys.getrefcount(piece) <= _OURS_ALONE and size <= len(piece) <= 2 * size + 64:
+            for at in range(len(self._pieces)):
+                if size <= len(self._pieces[at]) <= 2 * size + 64 and self._is_free(at):
+                    piece = self._pieces[at]
                     break
             else:
                 piece = np.empty(size + size // 4, np.uint8)
@@ -41,12 +50,12 @@ class Recycled:
                 self._pieces.append(piece)
             return piece[:size].view(dtype).reshape(shape)
 
+    def _is_free(self, at: int) -> bool:
+        """Whether no array or tensor uses a piece."""
+        return _references(self._pieces, at) <= _OURS_ALONE
+
     def _drop_unused(self) -> None:
         """Forgets pieces that are free and did not fit."""
-        free = [at for at, piece in enumerate(self._pieces) if sys.getrefcount(piece) <= _OURS_ALONE]
+        free = [at for at in range(len(self._pieces)) if self._is_free(at)]
         for at in reversed(free[MOST_FREE:]):
             del self._pieces[at]
-
-
-MOST_FREE = 16
-"""Free pieces kept for later: a few a column."""

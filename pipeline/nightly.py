@@ -178,7 +178,13 @@ def copy_wave(
             continue
         named = {"video_id": video.video_id, "uri": video.uri}
         titled = replace(video, title=video.title or "", description=video.description or "")  # not its twin's
-        own = {"size_bytes": video.size_bytes, "etag": video.etag, "attempts": video.attempts + 1, "run": run}
+        own = {
+            "size_bytes": video.size_bytes,
+            "etag": video.etag,
+            "attempts": video.attempts + 1,
+            "run": run,
+            "missing_since_ms": 0,
+        }
         entries.append({**relisted(books[other], titled), **named, **own})
         failures += [{**row, **named, "run": run} for row in standing if row["video_id"] == other]
         if other in held:

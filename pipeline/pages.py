@@ -16,10 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_HEADER_BYTES = 32
-"""More than the beginning of a page's header that is read here: three numbers of at most 1 + 5 bytes."""
+_HEADER_BYTES = 48
+"""More than the beginning of a page's header that is read here: five numbers of at most 1 + 5 bytes, and a mark."""
 _I32_FIELD = 0x15
 """A field of 32 bits whose number is one more than that of the field before it."""
+_CHECKSUM_THEN_STRUCT, _STRUCT = 0x1C, 0x2C
+"""A struct whose number is one or two more than that of the field before it: with a checksum between, and without."""
 _DATA_PAGE = 0
 _PLAIN = {"PLAIN", "RLE"}
 """Encodings of a column whose values are as they are; what is null is told by runs."""
@@ -72,9 +74,9 @@ class MappedFile(NamedTuple):
             place, width, dtype, shape, nullable = self.tensors[name]
             chunk = stored.column(place)
             start, end = chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size
-            size = page_bytes(self.content[start : start + _HEADER_BYTES].tobytes())
+            size, held = page_of(self.content[start : start + _HEADER_BYTES].tobytes())
             plain = chunk.compression == "UNCOMPRESSED" and set(chunk.encodings) <= _PLAIN
-            if not plain or not size:
+            if not plain or held != rows:
                 continue
             page = self.content[end - size : end]
             if not nullable and size == rows * width:
@@ -110,20 +112,30 @@ def _varint(content: bytes, at: int) -> tuple[int, int]:
     return value | content[at] << shift, at + 1
 
 
-def page_bytes(header: bytes) -> int:
-    """Size of the content of an uncompressed data page, from the beginning of its header; 0 for another page.
+def page_of(header: bytes) -> tuple[int, int]:
+    """Bytes and rows of an uncompressed data page, from the beginning of its header; (0, 0) for another page.
 
-    >>> page_bytes(bytes([0x15, 0x00, 0x15, 0x80, 0x01, 0x15, 0x80, 0x01]))
-    64
+    >>> page_of(bytes([0x15, 0x00, 0x15, 0x80, 0x01, 0x15, 0x80, 0x01, 0x2C, 0x15, 0x20]))
+    (64, 16)
     """
     found, at = [], 0
     for _ in ("type", "uncompressed_page_size", "compressed_page_size"):
         if header[at] != _I32_FIELD:
-            return 0
+            return 0, 0
         value, at = _varint(header, at + 1)
         found.append(value >> 1)  # zigzag of a number that is never negative
     kind, size, compressed = found
-    return size if kind == _DATA_PAGE and size == compressed else 0
+    if kind != _DATA_PAGE or size != compressed:
+        return 0, 0
+    if header[at] == _I32_FIELD:
+        _, at = _varint(header, at + 1)
+        at += header[at] == _CHECKSUM_THEN_STRUCT
+    else:
+        at += header[at] == _STRUCT
+    if header[at] != _I32_FIELD:
+        return 0, 0
+    rows, _ = _varint(header, at + 1)
+    return size, rows >> 1
 
 
 def _present(page: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -134,7 +146,7 @@ def _present(page: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray] | Non
 
 
 def levels(content: bytes, rows: int) -> np.ndarray | None:
-    """Runs of bits, bool [rows]; None when there are fewer.
+    """Runs of bits, bool [rows]; None when there are fewer or more.
 
     >>> levels(bytes([3 << 1, 1, 1 << 1 | 1, 0b101]), 6).tolist()
     [True, True, True, True, False, True]
@@ -143,6 +155,8 @@ def levels(content: bytes, rows: int) -> np.ndarray | None:
     while at < len(content) and known < rows:
         header, at = _varint(content, at)
         count = (header >> 1) * 8 if header & 1 else header >> 1
+        if count > rows - known + 7 or at + (header >> 1 if header & 1 else 1) > len(content):
+            return None
         if header & 1:  # bits as they are, eight a byte
             packed = np.frombuffer(content, np.uint8, header >> 1, at)
             runs.append(np.unpackbits(packed, bitorder="little").astype(bool))

@@ -64,7 +64,10 @@ def look_for(storage: Storage, sentences: Sequence[str], video_id: str) -> Searc
         elif stored.path.startswith("indexes/") and not stored.path.endswith(".json"):
             continue  # vectors and numbers
         else:
-            content = storage.get(stored.path)
+            try:
+                content = storage.get(stored.path)
+            except FileNotFoundError:  # swept meanwhile
+                continue
             held = any(form in content for said in sentences for form in spelt(said))
         if held:
             places.append(f"{stored.path}: holds what the video says")

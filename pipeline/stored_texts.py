@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 
 
 def spelt(text: str) -> list[bytes]:
-    r"""How a text stands in files that are not compressed: as it is, and as JSON writes what is not ASCII.
+    r"""How a text stands in files that are not compressed: as it is, and as JSON writes quotes and what is not ASCII.
 
     >>> spelt("/v/a.mp4"), spelt("/v/é.mp4")[1]
     ([b'/v/a.mp4'], b'/v/\\u00e9.mp4')
     """
-    return [form.encode() for form in dict.fromkeys((text, json.dumps(text)[1:-1]))]
+    forms = (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+    return [form.encode() for form in dict.fromkeys(forms)]
 
 
 def is_part(before: bytes, after: bytes) -> bool:
@@ -48,12 +49,28 @@ def stands_in(content: bytes, name: bytes) -> bool:
 
 
 def holds_text(kind: pa.DataType) -> bool:
-    """Whether a column is text, or a list of texts, or a list of records with a text in them."""
-    if pa.types.is_list(kind):
-        kind = kind.value_type
-        if pa.types.is_struct(kind):
-            return any(pa.types.is_string(field.type) for field in kind)
-    return bool(pa.types.is_string(kind))
+    """Whether a column may hold text: as it is, as bytes, or anywhere within lists and records.
+
+    >>> holds_text(pa.list_(pa.struct([("word", pa.large_string())]))), holds_text(pa.binary(8)), holds_text(pa.int64())
+    (True, False, False)
+    """
+    if pa.types.is_dictionary(kind):
+        return holds_text(kind.value_type)
+    if kind.num_fields:
+        return any(holds_text(kind.field(at).type) for at in range(kind.num_fields))
+    return str(kind) in ("string", "large_string", "string_view", "binary", "large_binary", "binary_view")
+
+
+def strings_in(value: object) -> Iterator[str]:
+    """Every text within a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, bytes):
+        yield value.decode(errors="replace")
+    elif isinstance(value, dict):
+        yield from (text for part in value.items() for text in strings_in(part[1]))
+    elif isinstance(value, list | tuple):
+        yield from (text for part in value for text in strings_in(part))
 
 
 def row_texts(values: pa.Array) -> Iterator[pa.Array]:
@@ -66,14 +83,19 @@ def row_texts(values: pa.Array) -> Iterator[pa.Array]:
     if pa.types.is_string(values.type):
         yield values
         return
-    inner = values.values
-    parts = (
-        [inner]
-        if pa.types.is_string(inner.type)
-        else [part for part in inner.flatten() if pa.types.is_string(part.type)]
-    )
-    for part in parts:
-        yield pc.binary_join(pa.ListArray.from_arrays(values.offsets, part), " ")
+    inner = values.values if pa.types.is_list(values.type) else None
+    if inner is not None and pa.types.is_string(inner.type):
+        yield pc.binary_join(pa.ListArray.from_arrays(values.offsets, inner), " ")
+    elif (
+        inner is not None
+        and pa.types.is_struct(inner.type)
+        and not any(part.type.num_fields for part in inner.flatten())
+    ):
+        for part in inner.flatten():
+            if pa.types.is_string(part.type):
+                yield pc.binary_join(pa.ListArray.from_arrays(values.offsets, part), " ")
+    else:  # none of our own columns: slower
+        yield pa.array([" ".join(strings_in(value)) for value in values.to_pylist()], pa.string())
 
 
 def text_batches(file: Path) -> Iterator[tuple[pa.RecordBatch, list[pa.Array]]]:

@@ -19,6 +19,7 @@ from ..transforms.discover import video_id_of
 from ..transforms.fill_index import raw_name
 from .index_queries import Queries
 from .index_store import stored_ids
+from .indexed import INDEXED
 from .read import Dataset, are_held, stored_file
 from .stored_texts import parquet_names, spelt, stands_in
 from .sweep import files_of
@@ -82,7 +83,7 @@ def why_held(storage: Storage, path: str, named: Named) -> str:
         return names if named.video_id.encode() in file.read_bytes() else ""
 
 
-def stray_vectors(storage: Storage, path: str, shards: Sequence[ShardInfo], ticks: int) -> int:
+def stray_vectors(storage: Storage, path: str, shards: Sequence[ShardInfo], ids_a_row: int) -> int:
     """How many vectors of one file of an index build belong to no row that one of these shards holds."""
     if path.endswith(".f16"):  # of one shard, whose name it has
         raw = {raw_name(shard) for shard in shards}
@@ -93,7 +94,7 @@ def stray_vectors(storage: Storage, path: str, shards: Sequence[ShardInfo], tick
     else:
         with stored_file(storage, path) as file:
             ids = stored_ids(faiss.read_index(str(file)))
-    return int((~are_held(shards, ids // ticks)).sum())
+    return int((~are_held(shards, ids // ids_a_row)).sum())
 
 
 def traces(storage: Storage, named: Named) -> Iterator[str]:
@@ -107,7 +108,12 @@ def traces(storage: Storage, named: Named) -> Iterator[str]:
         raise UsageError(f"{storage.root} holds no snapshot: there is nothing to prove")
     shards = list({shard.path: shard for one in known.values() for shard in one.shards}.values())
     kept = {path for one in known.values() for path in files_of(one)}
-    ticks = next(iter(known.values())).shape.ticks
+    ids_a_row = {
+        file: INDEXED[built.of].ids_a_row(one.shape)
+        for one in known.values()
+        for built in one.indexes.values()
+        for file in built.files
+    }
     for piece in storage.unfinished():
         yield f"{piece.path}: a write that never ended: nobody can say whose rows it holds"
     for stored in storage.list():
@@ -116,7 +122,7 @@ def traces(storage: Storage, named: Named) -> Iterator[str]:
             if stored.path.startswith("indexes/") and not {stored.path, folder} & kept:
                 yield f"{stored.path}: of an index build that no snapshot names: nobody can say whose vectors it holds"
             elif stored.path.startswith("indexes/") and stored.path.endswith(VECTORS):
-                if stray := stray_vectors(storage, stored.path, shards, ticks):
+                if stray := stray_vectors(storage, stored.path, shards, ids_a_row.get(stored.path, 1)):
                     yield f"{stored.path}: holds {stray} vectors of rows that no snapshot holds any more"
             elif why := why_held(storage, stored.path, named):
                 yield f"{stored.path}: {why}"

@@ -13,8 +13,7 @@ import pytest
 
 from reelbeam.models.profiles import PROFILES
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.index import frame_vectors
-from reelbeam.pipeline.read import Dataset
+from reelbeam.pipeline.read import Dataset, frame_vectors
 from reelbeam.pipeline.search import Index
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.storage import Storage

@@ -67,6 +67,18 @@ def spoken(windows: Sequence[tuple[str, int, str]]) -> Rows:
     return Rows(table, 2)
 
 
+def test_a_batch_of_removed_rows_alone_is_no_obstacle_to_a_phrase() -> None:
+    rows = spoken([("a", 0, "old bridge")])
+
+    class Removed(Rows):
+        def batches(self, columns: Sequence[str]) -> Any:
+            yield np.zeros(0, np.int64), self.table.select(columns).to_batches()[0].slice(0, 0)
+            yield from super().batches(columns)
+
+    found = phrase_moments(Removed(rows.table), "old bridge", 5)  # type: ignore[arg-type]
+    assert [one.video_id for one in found] == ["a"]
+
+
 def test_a_phrase_is_found_whatever_its_case_and_punctuation_also_across_windows() -> None:
     rows = spoken(
         [

@@ -16,8 +16,8 @@ from obstore.exceptions import GenericError
 
 from reelbeam.pipeline import extract
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.index import frame_vectors
 from reelbeam.pipeline.purge import holds_rows
+from reelbeam.pipeline.read import frame_vectors
 from reelbeam.pipeline.search import Index
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.storage import Storage
@@ -147,6 +147,9 @@ def test_a_renamed_video_is_not_extracted_again(world: World, seen: list[str], g
     [report] = [json.loads(file.read_text()) for file in world.new_reports()]
     found = report["found"]
     assert (found["new"], found["renamed"], found["twins"]) == (1, *((1, 0) if grace_days == "0" else (0, 1)))
+    files = world.files()
+    assert world.night("--grace-days", grace_days) == 0
+    assert world.files() == files, "the new name is not missing, as the old one is"
 
 
 def test_a_removed_video_leaves_readers_books_index_and_after_the_sweep_every_file(

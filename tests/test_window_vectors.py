@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +12,13 @@ import pytest
 
 from benchmarks.made import put_snapshot
 from reelbeam.pipeline.index import run_index, update_index
+from reelbeam.pipeline.index_nightly import update_indexes
+from reelbeam.pipeline.index_store import read_settings
 from reelbeam.pipeline.indexed import FUSED, INDEXED, SPEECH, Indexed
 from reelbeam.pipeline.open_index import open_index
 from reelbeam.pipeline.options import IndexOptions
 from reelbeam.pipeline.read import Dataset
+from reelbeam.pipeline.traces import Named, stray_vectors, traces
 from reelbeam.pipeline.verify import check_index
 from reelbeam.pipeline.window_vectors import WindowVectors
 from reelbeam.schemas.errors import UsageError
@@ -108,3 +114,50 @@ def test_every_kind_of_vector_is_named_by_its_option() -> None:
         if declared.name == "of"
     ]
     assert set(choices) == set(INDEXED)
+
+
+def test_a_night_keeps_the_kind_that_was_asked_for_and_goes_on_where_a_column_has_gone(made: MadeDataset) -> None:
+    published, _ = run_index(made.root, options(index="IVF4,Flat", name="mine", min_recall=0.5), encode=encode)
+    made.add([WORLD.draw(40, 9)])
+    gone = replace(published.indexes["mine"], of="fused")
+    standing = {"mine": published.indexes["mine"], "other": gone}
+    night = options(name="speech", index="auto", merge_above=1.0, min_recall=0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "reelbeam.pipeline.index.encode_texts",
+            lambda dataset, wanted, device, kind: encode(dataset, wanted, device),
+        )
+        done = update_indexes(made.storage, night, standing)
+    assert {name: one["kind"] for name, one in done.items()} == {"speech": "Flat", "mine": "IVF4,Flat"}
+
+
+def test_vectors_of_windows_are_traced_by_their_rows(made: MadeDataset) -> None:
+    run_index(made.root, options(), encode=encode)
+    [built] = Dataset.open(made.root).snapshot.indexes.values()
+    shards = Dataset.open(made.root).snapshot.shards
+    [file] = [path for path in built.files if path.endswith("index.faiss")]
+    assert stray_vectors(made.storage, file, shards, 1) == 0
+    assert stray_vectors(made.storage, file, shards[:1], 1) == len(SPEECH.ids(made.storage, shards[1]))
+    seen = list(traces(made.storage, Named("no-such-video", "")))
+    assert seen == []
+
+
+def test_an_index_from_before_windows_had_any_is_read_as_one_of_frames(made: MadeDataset) -> None:
+    run_index(made.root, options(of="frames"), encode=lambda *_: WORLD.draw(20, 3))
+    [built] = Dataset.open(made.root).snapshot.indexes.values()
+    now = read_settings(made.storage, built)
+    old = {name: value for name, value in now.items() if name not in ("of", "models", "ids_a_row", "asked")}
+    old |= {"ticks": now["ids_a_row"], "clip": now["models"]["clip"]}
+    text = json.dumps(old).encode()
+    made.storage.put("indexes/frames/old/index.json", text)
+    found = read_settings(
+        made.storage, replace(built, path="indexes/frames/old", settings_sha256=hashlib.sha256(text).hexdigest())
+    )
+    assert {name: found[name] for name in ("of", "models", "ids_a_row")} == {
+        name: now[name] for name in ("of", "models", "ids_a_row")
+    }
+
+
+def test_a_graph_is_refused_with_the_cure(made: MadeDataset) -> None:
+    with pytest.raises(UsageError, match=r"--index HNSW32: HNSW32 keeps a graph.*cure: auto, or a kind with lists"):
+        run_index(made.root, options(index="HNSW32"), encode=encode)

@@ -147,7 +147,13 @@ def code_bytes(kind: str, dimension: int) -> int:
     try:
         return int(faiss.extract_index_ivf(index).code_size)
     except RuntimeError:
+        pass
+    try:
         return int(index.sa_code_size()) if base != "Flat" else 4 * dimension
+    except RuntimeError as error:
+        raise ValueError(
+            f"{kind} keeps a graph, out of which no vector can be taken; cure: auto, or a kind with lists, such as IVF256,SQfp16"
+        ) from error
 
 
 def list_count(kind: str) -> int:

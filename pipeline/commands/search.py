@@ -43,7 +43,12 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         show([(query, hybrid.phrase_moments(dataset, query, options.k)) for query in args.query], options)
         return 0
     searches = hybrid.Searches(dataset, options.name, options.models, options.device)
-    if (options.image or options.search_in in ("frames", "all")) and searches.index.missing_frames:
+    sees = (
+        options.image
+        or options.search_in == "frames"
+        or (options.search_in == "all" and dataset.snapshot.counts["frames"])
+    )
+    if sees and searches.index.missing_frames:
         log.warning(
             "%d frames are newer than the index and are not searched; cure: reelbeam index %s",
             searches.index.missing_frames,

@@ -23,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Prints the facts of the current snapshot."""
+    from ..indexed import INDEXED
     from ..read import Dataset
 
     none_left(rest, "status")
@@ -40,7 +41,9 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     )
     print(f"{facts['shards']} shards, {facts['bytes'] / 1e6:.1f} MB, row numbers given: {facts['next_row']}")
     for name, index in facts["indexes"].items():
-        print(f"index {name}: {index['kind']}, {index['vectors']} frames, from snapshot {index['snapshot']}")
+        print(
+            f"index {name}: {index['kind']}, {index['vectors']} {INDEXED[index['of']].called}, from snapshot {index['snapshot']}"
+        )
     for failure in facts["failures"]:
         print(f"  {failure['stage']} {failure['kind']}: {failure['uri']}: {failure['message'][:160]}")
     return 0
