@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from fusion_objectives import confusion, macro_f1
 from labelled import Split
-from task_learning import NAMED, SINGLE_AND_ALL, log_probabilities, opened, parsed, print_table, train_classifier
+from task_learning import NAMED, SINGLE_AND_ALL, opened, parsed, print_table, train_classifier, window_scores
 
 KIND = "memory"
 """Chosen on the validation videos."""
@@ -39,13 +38,7 @@ def main() -> None:
         for seed in range(args.seeds):
             train, validation, test = (out_of_order(split, seed) if shuffled else split for split in ordered)
             model = train_classifier(train, validation, "action", kind=args.kind or KIND, only=only, seed=seed)
-            answer, truth = log_probabilities(model, test).argmax(1).numpy(), test.targets("action").numpy()
-            rows[name].append(
-                {
-                    "windows": float((answer == truth).mean()),
-                    "macro F1": macro_f1(confusion(truth, answer, len(classes))),
-                }
-            )
+            rows[name].append(window_scores(model, test, "action"))
     rows["chance"] = [dict.fromkeys(("windows", "macro F1"), 1 / len(classes))]
     print_table(f"Action in {ordered[2].count} windows; share right", rows)
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from fusion_models import KINDS, Fusion, Sizes
-from fusion_objectives import recall_at
+from fusion_objectives import confusion, macro_f1, recall_at
 from labelled import MODALITIES, Labels, Split, labels_of, narrowed, whole
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -121,6 +121,13 @@ def train_classifier(
 def log_probabilities(model: nn.Module, split: Split) -> Tensor:
     """float32 [n, classes]"""
     return torch.log_softmax(model(split.x), -1)
+
+
+def window_scores(model: nn.Module, test: Split, label: str) -> dict[str, float]:
+    """Share of windows whose label is found, and the mean F1 over the classes."""
+    answer, truth = log_probabilities(model, test).argmax(1).numpy(), test.targets(label).numpy()
+    found = confusion(truth, answer, len(test.labels.classes(label)))
+    return {"windows": float((answer == truth).mean()), "macro F1": macro_f1(found)}
 
 
 def parsed(about: str | None) -> argparse.Namespace:
