@@ -59,11 +59,13 @@ def stored_vectors(dataset: Dataset, folder: Path) -> np.ndarray:
     return np.concatenate(ids)
 
 
-def built_by_autofaiss(python: str, vectors: Path, out: Path, **asked: Any) -> dict[str, Any]:
-    """What it took and what was chosen. Raises RuntimeError with autofaiss's own words."""
-    asked |= {"nb_cores": CORES, "current_memory_available": "10G"}
-    done = subprocess.run([python, "-c", BUILD, vectors, out, json.dumps(asked)], capture_output=True, text=True)
-    if done.returncode:
+def built_by_autofaiss(python: str, vectors: Path, out: Path, limit_s: float, **asked: Any) -> dict[str, Any]:
+    """What it took and what was chosen. Raises RuntimeError with autofaiss's own words, TimeoutExpired beyond the limit."""
+    asked |= {"nb_cores": CORES, "current_memory_available": "20G"}
+    done = subprocess.run(
+        [python, "-c", BUILD, vectors, out, json.dumps(asked)], capture_output=True, text=True, timeout=limit_s
+    )
+    if done.returncode or not Path(f"{out}.json").exists():  # it may only log why it built nothing
         raise RuntimeError(f"autofaiss ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1]) | json.loads(Path(f"{out}.json").read_text())
 
@@ -98,10 +100,12 @@ def best_within(points: list[Point], latency_ms: float) -> float:
     return max((point.worst() for point in points if point.latency_ms <= latency_ms), default=0.0)
 
 
-def theirs(name: str, python: str, folder: Path, ids: np.ndarray, truths: list[Truth], **asked: Any) -> list[Point]:
+def theirs(
+    name: str, python: str, folder: Path, ids: np.ndarray, truths: list[Truth], limit_s: float, **asked: Any
+) -> list[Point]:
     """Builds, prints what it took, and measures."""
     out = folder / name
-    took = built_by_autofaiss(python, folder / "vectors", out, **asked)
+    took = built_by_autofaiss(python, folder / "vectors", out, limit_s, **asked)
     size = Path(f"{out}.faiss").stat().st_size
     print(f"autofaiss {name}: {took['index_key']}, {took['s']:.0f} s, {took['processor_s']:.0f} s of processor time, "
           f"{size / 1e9:.2f} GB, peak {took['rss'] / 1e9:.1f} GB")  # fmt: skip
@@ -123,6 +127,7 @@ def main() -> int:
     """Prints what both give, and where ours is not the better."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.autofaiss")
     parser.add_argument("--vectors", type=int, default=1_000_000)
+    parser.add_argument("--limit-s", type=float, default=3600.0, help="longest build of autofaiss that is waited for")
     parser.add_argument("--python", default=sys.executable, help="interpreter that imports autofaiss")
     args = parser.parse_args()
     folder = WORK / "autofaiss"
@@ -141,7 +146,11 @@ def main() -> int:
         print(shown("ours", f"nprobe={point.nprobe}", point))
     ids = stored_vectors(Dataset.open(dataset.root), folder / "vectors")
     for name, asked in {"defaults": {}, "as-large": {"max_index_memory_usage": f"{size // 1_000_000}MB"}}.items():
-        points = theirs(name, args.python, folder, ids, truths, **asked)
+        try:
+            points = theirs(name, args.python, folder, ids, truths, args.limit_s, **asked)
+        except subprocess.TimeoutExpired:
+            print(f"autofaiss {name}: not built within {args.limit_s:.0f} s")
+            continue
         for point in points:
             ours = best_within(own, point.latency_ms)
             verdict = (
