@@ -42,6 +42,17 @@ def update_index(
 
     Returns the snapshot that is current then and what index.json says; its `why` is the reason. Raises as `run_index`.
     """
+    try:
+        return _updated(output, options, beam_flags, encode)
+    except FileNotFoundError as error:
+        # Two builds of the same share what they can use again, and the first to publish clears it: its build is ours too.
+        log.info("index %s: %s; another build may have ended meanwhile, looking again", options.called, error)
+        return _updated(output, options, beam_flags, encode)
+
+
+def _updated(
+    output: str, options: IndexOptions, beam_flags: Sequence[str], encode: Encode | None
+) -> tuple[Snapshot, dict[str, Any]]:
     dataset = Dataset.open(output)
     built = dataset.snapshot.indexes.get(options.called)
     if built is not None and built.of != options.of:

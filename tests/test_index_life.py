@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from made_vectors import Clusters, MadeDataset
 
-from reelbeam.pipeline import index_delta
+from reelbeam.pipeline import index, index_delta
 from reelbeam.pipeline.compact import rewrite, swapped
 from reelbeam.pipeline.index import rollback, run_index, update_index
 from reelbeam.pipeline.index_queries import Queries
@@ -325,6 +325,23 @@ def test_a_damaged_build_is_named_and_built_anew(made: MadeDataset, damage: str)
     made.add([WORLD.draw(200, seed=50)])
     update_index(made.root, options(), encode=encode)
     check_everywhere(made)
+
+
+def test_a_build_whose_work_another_has_cleared_takes_what_that_one_published(
+    made: MadeDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, raced = index.full_build, []
+
+    def overtaken(*given: Any) -> Any:
+        published = real(*given)
+        raced.append(published)
+        raise FileNotFoundError("indexes/frames/work/part.faiss")
+
+    monkeypatch.setattr(index, "full_build", overtaken)
+    published, settings = update_index(made.root, options(), encode=encode)
+    assert len(raced) == 1
+    assert settings["why"].startswith("nothing has changed")
+    assert published.indexes == raced[0][0].indexes
 
 
 def test_an_index_of_another_model_is_built_anew(made: MadeDataset) -> None:
