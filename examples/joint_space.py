@@ -145,3 +145,10 @@ def train_space(train: Asked, validation: Asked, only: str, seed: int, epochs: i
 
     space = JointSpace(train.x, train.q.size(-1), only)
     return trained(space, loss_of, train, validation, epochs=epochs, seed=seed, rate=1e-3)  # type: ignore[return-value]
+
+
+def placed(train: Asked, validation: Asked, test: Asked, only: str, seed: int, epochs: int) -> tuple[Tensor, Tensor]:
+    """Vectors [n, F] of each test window's first sentence, and of the windows, in a space trained on other videos."""
+    space = train_space(train, validation, only, seed, epochs)
+    with torch.no_grad():
+        return space.queries(test.q[:, 0]), space.windows(test.x)

@@ -8,20 +8,18 @@ The joint space of `task_moments.py`, asked the other way round.
 from __future__ import annotations
 
 import torch
-from joint_space import Sentences, asked, train_space
+from joint_space import Sentences, asked, placed
 from task_learning import opened, parsed, print_recall
 
 
-@torch.no_grad()
 def main() -> None:
     args = parsed(__doc__)
     dataset, *splits = opened(args)
     train, validation, test = asked(splits, "caption", Sentences(dataset))
 
     def pairs(only: str, seed: int, epochs: int) -> tuple[torch.Tensor, torch.Tensor]:
-        with torch.enable_grad():
-            space = train_space(train, validation, only, seed, epochs)
-        return space.windows(test.x), space.queries(test.q[:, 0])
+        captions, windows = placed(train, validation, test, only, seed, epochs)
+        return windows, captions
 
     print_recall("Captions found by their windows", pairs, test.count, args.seeds)
 

@@ -65,7 +65,11 @@ class Indexed:
         """The ids of the same vectors, int64 [n]."""
         if self.of_frames:
             return shard_ids(storage, shard)
-        return np.concatenate([np.zeros(0, np.int64), *(ids for ids, _ in self.vectors(storage, shard))])
+        found = (
+            rows[batch[self.column].is_valid().to_numpy(zero_copy_only=False)]
+            for rows, batch in shard_batches(storage, shard, [self.column])
+        )
+        return np.concatenate([np.zeros(0, np.int64), *found])
 
     def all_vectors(self, dataset: Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """All that count, shard by shard."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from reelbeam.pipeline import extract
 from reelbeam.schemas.elements import Grid, Probe, Unit, Video
 
 settings.register_profile("shared machine", deadline=None)
@@ -102,3 +103,17 @@ def made_unit(
     }
     video = Video(video_id, f"/videos/{video_id}.mp4", 1000, "etag")
     return Unit(video, Probe(**{**facts, **probe}), number, 0, windows, 0, grid.window_ms(windows)[0], True)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the videos that go into a pipeline."""
+    names: list[str] = []
+    real = extract.run_wave
+
+    def counted(videos, job):  # type: ignore[no-untyped-def]
+        names.extend(Path(video.uri).name for video in videos)
+        return real(videos, job)
+
+    monkeypatch.setattr(extract, "run_wave", counted)
+    return names

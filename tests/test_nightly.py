@@ -14,7 +14,6 @@ import pytest
 from nights import OFFLINE, World
 from obstore.exceptions import GenericError
 
-from reelbeam.pipeline import extract
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.purge import holds_rows
 from reelbeam.pipeline.read import frame_vectors
@@ -52,20 +51,6 @@ def world(bucket: Path, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     yield made
     shutil.rmtree(bucket)
     shutil.copytree(kept, bucket)
-
-
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the videos that go into a pipeline."""
-    names: list[str] = []
-    real = extract.run_wave
-
-    def counted(videos, job):  # type: ignore[no-untyped-def]
-        names.extend(Path(video.uri).name for video in videos)
-        return real(videos, job)
-
-    monkeypatch.setattr(extract, "run_wave", counted)
-    return names
 
 
 def test_a_night_keeps_every_index_up_to_date(world: World, capsys: pytest.CaptureFixture[str]) -> None:

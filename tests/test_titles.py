@@ -17,7 +17,6 @@ from safetensors.numpy import load_file, save_file
 from reelbeam.models.profiles import PROFILES
 from reelbeam.models.text import TextSpec
 from reelbeam.models.weights import resolve
-from reelbeam.pipeline import extract
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.hybrid import fused_ranks
 from reelbeam.pipeline.read import Dataset
@@ -163,20 +162,6 @@ def output(first: Path, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-@pytest.fixture
-def waves(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the videos that go into a pipeline."""
-    names: list[str] = []
-    real = extract.run_wave
-
-    def counted(videos, job):  # type: ignore[no-untyped-def]
-        names.extend(Path(video.uri).name for video in videos)
-        return real(videos, job)
-
-    monkeypatch.setattr(extract, "run_wave", counted)
-    return names
-
-
 def night(location: Path, output: Path, *flags: str) -> int:
     return main(["nightly", str(location), str(output), "--models", "offline", "--max-removed", "1", *flags])
 
@@ -224,12 +209,12 @@ def test_every_text_is_embedded_and_found_also_that_of_a_video_that_failed(
 
 
 def test_a_new_title_rewrites_the_row_and_decodes_nothing(
-    bucket: Path, output: Path, waves: list[str], capsys: pytest.CaptureFixture[str]
+    bucket: Path, output: Path, seen: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = Dataset.open(str(output)).snapshot
     listed = {**LIST, "bread.mp4": ("Mending a bicycle", "With patches"), "moon.mp4": ("", "")}
     assert night(write_list(bucket, listed, "list.parquet"), output) == 0
-    assert waves == []
+    assert seen == []
     assert_embedded(output, listed)
     after = Dataset.open(str(output)).snapshot
     assert after.shards == before.shards
@@ -241,13 +226,13 @@ def test_a_new_title_rewrites_the_row_and_decodes_nothing(
     assert night(bucket / "list.parquet", output) == 0
     assert set(output.rglob("*")) == files
     assert main(["extract", str(write_list(bucket, LIST)), str(output), "--models", "offline"]) == 0
-    assert waves == []
+    assert seen == []
     assert_embedded(output, LIST)
     assert main(["verify", str(output)]) == 0
 
 
 def test_a_listing_without_titles_leaves_them_and_a_changed_video_keeps_its_own(
-    bucket: Path, output: Path, waves: list[str], make_video: Callable[..., Path], tmp_path: Path
+    bucket: Path, output: Path, seen: list[str], make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     (bucket / "list.txt").write_text("\n".join(LIST))
     before = Dataset.open(str(output)).snapshot.number
@@ -259,7 +244,7 @@ def test_a_listing_without_titles_leaves_them_and_a_changed_video_keeps_its_own(
         assert night(bucket / "list.txt", output) == 0
     finally:
         shutil.copy2(tmp_path / "kept.mp4", bucket / "bread.mp4")  # its time too: the other tests know it by that
-    assert waves == ["bread.mp4"]
+    assert seen == ["bread.mp4"]
     assert_embedded(output, LIST)
 
 
@@ -280,7 +265,7 @@ def test_a_removed_video_leaves_neither_title_nor_vector_and_a_purged_one_not_a_
 
 
 def test_a_dataset_from_before_titles_were_embedded_opens_and_one_night_fills_it(
-    bucket: Path, output: Path, waves: list[str], capsys: pytest.CaptureFixture[str]
+    bucket: Path, output: Path, seen: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     newest = max((output / "snapshots").iterdir())
     fields = json.loads(newest.read_text())
@@ -295,13 +280,13 @@ def test_a_dataset_from_before_titles_were_embedded_opens_and_one_night_fills_it
     assert main(["search", str(output), "bread", "--in", "titles"]) == 2
     assert "no video is decoded again" in capsys.readouterr().err
     assert night(write_list(bucket, LIST), output) == 0
-    assert waves == []
+    assert seen == []
     assert_embedded(output, LIST)
     assert main(["verify", str(output)]) == 0
 
 
 def test_another_sentence_model_reads_the_titles_anew_and_another_fusion_leaves_them(
-    bucket: Path, output: Path, waves: list[str], tmp_path: Path
+    bucket: Path, output: Path, seen: list[str], tmp_path: Path
 ) -> None:
     folder = resolve(PROFILES["offline"].text.weights)
     assert folder is not None
@@ -323,7 +308,7 @@ def test_another_sentence_model_reads_the_titles_anew_and_another_fusion_leaves_
     assert night(write_list(bucket, LIST), output, "--fuse", "mean", "--remodel") == 0
     assert {row["uri"]: row["title_embedding"] for row in Dataset.open(str(output)).newest.to_pylist()} == before
     assert night(write_list(bucket, LIST), output, *flags) == 0
-    assert waves == []
+    assert seen == []
     assert Dataset.open(str(output)).facts == kept
     other = TextSpec(weights=str(tmp_path / "text")).load("cpu")
     rows = Dataset.open(str(output)).newest
