@@ -23,11 +23,12 @@ from typing import Any
 import faiss
 import numpy as np
 
-from reelbeam.pipeline.index import run_index
-from reelbeam.pipeline.index_queries import Queries
-from reelbeam.pipeline.index_store import open_searcher
-from reelbeam.pipeline.options import IndexOptions
-from reelbeam.pipeline.read import Dataset, frame_vectors
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.dataset.vectors import frame_vectors
+from reelbeam.pipeline.indexes.options import IndexOptions
+from reelbeam.pipeline.indexes.queries import Queries
+from reelbeam.pipeline.indexes.store import open_searcher
+from reelbeam.pipeline.indexes.update import run_index
 from reelbeam.transforms.index_recall import Point, Truth, measure
 
 from .index import MEMORY_MB, encode, made

@@ -22,10 +22,10 @@ import faiss
 import numpy as np
 
 from reelbeam.pipeline import index_build
-from reelbeam.pipeline.index import run_index, update_index
-from reelbeam.pipeline.index_build import count_vectors
-from reelbeam.pipeline.options import IndexOptions
-from reelbeam.pipeline.read import Dataset, frame_vectors
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.dataset.vectors import count_vectors, frame_vectors
+from reelbeam.pipeline.indexes.options import IndexOptions
+from reelbeam.pipeline.indexes.update import run_index, update_index
 from reelbeam.transforms.build_index import fill, new_index, sample, training_size
 from reelbeam.transforms.index_kinds import choose_kind
 

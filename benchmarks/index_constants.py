@@ -20,9 +20,10 @@ from typing import Any
 import faiss
 import numpy as np
 
-from reelbeam.pipeline.index_store import Searcher
-from reelbeam.pipeline.options import cores
-from reelbeam.pipeline.read import Dataset, frame_vectors
+from reelbeam.models.devices import cores
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.dataset.vectors import frame_vectors
+from reelbeam.pipeline.indexes.store import Searcher
 from reelbeam.transforms.build_index import exact_search
 from reelbeam.transforms.index_kinds import (
     GRAPH_ABOVE,

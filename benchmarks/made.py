@@ -14,7 +14,7 @@ from reelbeam.schemas.elements import Grid
 from reelbeam.schemas.snapshot import ShardInfo, Snapshot, commit, shard_path
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import RowShape, example_windows, tensor
-from reelbeam.transforms import write_shards
+from reelbeam.transforms import shard_files
 
 
 def made_rows(rows: int, seed: int, shape: RowShape, videos: Sequence[int] | None = None) -> pa.Table:
@@ -31,15 +31,15 @@ def made_rows(rows: int, seed: int, shape: RowShape, videos: Sequence[int] | Non
 
 
 def put_snapshot(
-    output: Path, tables: Sequence[pa.Table], shape: RowShape, group_bytes: int = write_shards.ROW_GROUP_BYTES
+    output: Path, tables: Sequence[pa.Table], shape: RowShape, group_bytes: int = shard_files.ROW_GROUP_BYTES
 ) -> Snapshot:
     """Commits a first snapshot with one shard a table. Row groups are of about `group_bytes`."""
     storage = Storage.at(output)
     shards = []
-    with mock.patch.object(write_shards, "ROW_GROUP_BYTES", group_bytes):
+    with mock.patch.object(shard_files, "ROW_GROUP_BYTES", group_bytes):
         for part, table in enumerate(tables):
             path = shard_path("made", part, len(tables))
-            info = write_shards.put_table(storage, path, table, write_shards.write_windows)
+            info = shard_files.put_table(storage, path, table, shard_files.write_windows)
             first, last = ((table["video_id"][at].as_py(), table["window"][at].as_py()) for at in (0, len(table) - 1))
             shards.append(ShardInfo(path, info.rows, info.bytes, info.sha256, first, last))
     grid = Grid(Fraction(1), shape.ticks)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from reelbeam.pipeline.changes import COMPARED, Policy, compare
+from reelbeam.pipeline.extraction.changes import COMPARED, Policy, compare_listing
 from reelbeam.schemas.elements import Video
 from reelbeam.schemas.tables import TITLE_EMBEDDINGS, videos_schema
 from reelbeam.transforms.discover import video_id_of
@@ -65,7 +65,7 @@ def measure(objects: int) -> dict[str, Any]:
             for at, video in enumerate(videos)
         ]
         started = time.monotonic()
-        changes = compare(changed, books, (), Policy(), 0)
+        changes = compare_listing(changed, books, (), Policy(), 0)
         name = "1% changed" if share else "0 changed"
         found[name] = {"compare_s": round(time.monotonic() - started, 2), "changed": len(changes.changed)}
     found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

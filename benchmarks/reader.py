@@ -28,8 +28,8 @@ import pyarrow.parquet as pq
 import torch
 from torch.utils.data import DataLoader
 
-from reelbeam.pipeline.read import Dataset
-from reelbeam.pipeline.training import WindowDataset
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.training.window_dataset import WindowDataset
 from reelbeam.schemas.tables import RowShape, tensor
 
 from .made import made_rows, put_snapshot

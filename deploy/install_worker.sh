@@ -31,7 +31,7 @@ package) # in place of the empty package that the dependencies came with
 check) # nothing is missing, nothing disagrees, and the command starts
     $pip check
     for program in ffmpeg ffprobe setpriv prlimit; do command -v "$program"; done
-    "$home/venv/bin/python" -c 'import reelbeam.pipeline.extract, reelbeam.pipeline.index; print(reelbeam.pipeline.extract.__file__)'
+    "$home/venv/bin/python" -c 'import reelbeam.pipeline.extraction.run, reelbeam.pipeline.indexes.update; print(reelbeam.pipeline.extraction.run.__file__)'
     "$home/venv/bin/reelbeam" --help >/dev/null
     ;;
 *)

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reelbeam.models.loaded import loaded
-from reelbeam.pipeline.query_models import clip_of, text_encoder
-from reelbeam.pipeline.read import Dataset
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.transforms.encode_queries import clip_of, text_encoder
 
 BLOCKS = {"frame": ("frames", "motion"), "text": ("words",), "audio": ("sound",)}
 """The evidence that each modality gives."""

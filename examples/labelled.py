@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reelbeam.pipeline.read import Dataset
-from reelbeam.pipeline.training import WindowDataset
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.training.window_dataset import WindowDataset
 
 COLUMNS = ["video_id", "window", "frame_embedding", "tick_valid", "audio_feature", "tick_sound", "text_embedding"]
 MODALITIES = ("frame", "audio", "text")

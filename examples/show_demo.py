@@ -12,10 +12,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from reelbeam.pipeline.options import SearchOptions
-from reelbeam.pipeline.page import clock, page
-from reelbeam.pipeline.read import Dataset
-from reelbeam.pipeline.search import Index, Moment, query_vector
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.search.frames import FrameIndex, Moment, query_vector
+from reelbeam.pipeline.search.options import SearchOptions
+from reelbeam.pipeline.views.moments_page import clock, moments_page
 
 TRUTH = Path(__file__).parent / "sample_bucket" / "truth.json"
 SHOWN = 12
@@ -35,7 +35,7 @@ def is_right(moment: Moment, wanted: list[dict[str, int | str]]) -> bool:
 def main(output: str, page_file: str) -> None:
     truth = json.loads(TRUTH.read_text())
     queries = [query for query in truth["queries"] if query["kind"] == "frame"]
-    index = Index(Dataset.open(output))
+    index = FrameIndex(Dataset.open(output))
     options = SearchOptions(k=5)
     found = {query["text"]: index.search(query_vector(index, query["text"], options), options.k) for query in queries}
     right = {query["text"]: is_right(found[query["text"]][0], query["moments"]) for query in queries}
@@ -49,7 +49,9 @@ def main(output: str, page_file: str) -> None:
         mark = "yes" if right[text] else "no"
         table.add_row(text, span, Path(best.uri).name, f"{best.score:.3f}", mark, best.text)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
-    Path(page_file).write_text(page([(query["text"], found[query["text"]]) for query in shown]), encoding="utf-8")
+    Path(page_file).write_text(
+        moments_page([(query["text"], found[query["text"]]) for query in shown]), encoding="utf-8"
+    )
     print(f"{sum(right.values())} of {len(right)} queries find the right moment first. The frames found: {page_file}")
     print(f'Try your own: .venv/bin/reelbeam search {output} "a rocket"')
 

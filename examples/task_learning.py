@@ -24,8 +24,8 @@ from labelled import MODALITIES, Labels, Split, labels_of, narrowed, whole
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reelbeam.pipeline.augment import modality_dropout, noise, tick_dropout
-from reelbeam.pipeline.read import Dataset
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.training.augment import modality_dropout, noise, tick_dropout
 
 BATCH = 64
 SHARPNESS = 8.0

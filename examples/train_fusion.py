@@ -31,9 +31,9 @@ from labelled import MODALITIES, Labels, inputs_of, labels_of, narrowed, windows
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reelbeam.pipeline.augment import modality_dropout, noise, tick_dropout
-from reelbeam.pipeline.read import Dataset
-from reelbeam.pipeline.training import WindowDataset
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.training.augment import modality_dropout, noise, tick_dropout
+from reelbeam.pipeline.training.window_dataset import WindowDataset
 
 BATCH = 64
 RATE = 2e-3

@@ -6,24 +6,13 @@ import contextlib
 import threading
 from typing import Any, Protocol
 
-from ..schemas.errors import UsageError
+from .devices import pick_device
 
 
 class Spec(Protocol):
     """A frozen description of a model that can load itself."""
 
     def load(self, device: str) -> Any: ...
-
-
-def pick_device(device: str) -> str:
-    """`auto` is the GPU when there is one."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"--device {device}: torch sees no CUDA device here; use --device auto or cpu")
-    return device
 
 
 _models: dict[tuple[Spec, str], Any] = {}

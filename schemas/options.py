@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import Field, dataclass
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from .errors import UsageError
 
@@ -85,3 +86,41 @@ def fingerprint(facts: dict[str, Any]) -> str:
     """
     kept = {key: value for key, value in facts.items() if value not in (None, "", [], {})}
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+Part = TypeVar("Part", bound="Options")
+
+
+@dataclass(frozen=True)
+class Options:
+    """A command's options, checked when made."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @classmethod
+    def add_to(cls, parser: argparse.ArgumentParser) -> None:
+        """One flag a field."""
+        for declared, doc in documented(cls):
+            name = doc.flag or flag(declared.name)
+            shown = f"{doc.text} (default: {'none' if declared.default in ('', None) else declared.default})"
+            if declared.default is False:
+                parser.add_argument(name, dest=declared.name, action="store_true", help=doc.text)
+            else:
+                parser.add_argument(
+                    name,
+                    dest=declared.name,
+                    type=type(declared.default),
+                    default=declared.default,
+                    help=shown,
+                    choices=doc.choices or None,
+                    metavar=None if doc.choices else type(declared.default).__name__.upper(),
+                )
+
+    def part(self, kind: type[Part]) -> Part:
+        """The options of one of the commands that this one is composed of."""
+        return kind(**{declared.name: getattr(self, declared.name) for declared, _ in documented(kind)})
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Self:
+        return cls(**{declared.name: getattr(args, declared.name) for declared, _ in documented(cls)})

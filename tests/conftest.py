@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from reelbeam.pipeline import extract
+from reelbeam.pipeline.extraction import run as extraction_run
 from reelbeam.schemas.elements import Grid, Probe, Unit, Video
 
 settings.register_profile("shared machine", deadline=None)
@@ -109,11 +109,11 @@ def made_unit(
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the videos that go into a pipeline."""
     names: list[str] = []
-    real = extract.run_wave
+    real = extraction_run.run_wave
 
     def counted(videos, job):  # type: ignore[no-untyped-def]
         names.extend(Path(video.uri).name for video in videos)
         return real(videos, job)
 
-    monkeypatch.setattr(extract, "run_wave", counted)
+    monkeypatch.setattr(extraction_run, "run_wave", counted)
     return names

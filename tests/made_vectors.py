@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from reelbeam.pipeline.compact import rewrite, swapped
-from reelbeam.pipeline.publish import without
-from reelbeam.pipeline.read import Dataset
+from reelbeam.pipeline.dataset.commit import without
+from reelbeam.pipeline.dataset.compact import rewrite_shards, with_rewrites
+from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.elements import Grid
 from reelbeam.schemas.snapshot import ShardInfo, Snapshot, shard_path
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import RowShape, tensor_array, windows_schema
-from reelbeam.transforms.write_shards import put_table, write_windows
+from reelbeam.transforms.shard_files import put_table, write_windows
 
 CLIP = {"architecture": "made", "weights": "made", "quick_gelu": False, "weights_sha256": "0" * 64}
 ROWS_A_VIDEO = 5
@@ -141,13 +141,13 @@ class MadeDataset:
         self.runs += 1
         due = [shard for shard in snapshots.load(self.storage).shards if shard.removed]
         done = [
-            rewrite(self.storage, [shard], shard_path(f"tidy-{self.runs:04d}", number, len(due)))
+            rewrite_shards(self.storage, [shard], shard_path(f"tidy-{self.runs:04d}", number, len(due)))
             for number, shard in enumerate(due)
         ]
 
         def less(parent: Snapshot | None) -> Snapshot:
             assert parent is not None
-            shards = tuple(swapped(parent.shards, done))
+            shards = tuple(with_rewrites(parent.shards, done))
             return replace(parent, number=parent.number + 1, parent=parent.number, shards=shards)
 
         snapshots.commit_next(self.storage, less)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.read import Dataset
+from reelbeam.pipeline.dataset.read import Dataset
 
 OFFLINE = ("--models", "offline", "--max-removed", "1")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reelbeam.pipeline import augment
+from reelbeam.pipeline.training import augment
 
 
 def drawn(seed: int = 0) -> torch.Generator:

@@ -12,14 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reelbeam.pipeline.changes import DAY_MS, Changes, Policy, compare, may_be_twins, relisted, twins
-from reelbeam.pipeline.compact import choose_groups, rewrite, swapped
-from reelbeam.pipeline.publish import without
+from reelbeam.pipeline.dataset.commit import without
+from reelbeam.pipeline.dataset.compact import choose_groups, rewrite_shards, with_rewrites
+from reelbeam.pipeline.extraction.changes import (
+    DAY_MS,
+    Changes,
+    Policy,
+    compare_listing,
+    may_be_twins,
+    relisted,
+    split_twins,
+)
 from reelbeam.schemas.elements import Grid, Video
 from reelbeam.schemas.snapshot import ShardInfo, Snapshot, stretches_of
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import RowShape, example_windows
-from reelbeam.transforms.write_shards import put_windows
+from reelbeam.transforms.shard_files import put_windows
 
 NOW_MS = 100 * DAY_MS
 SHAPE = RowShape(4, 8, 5, 6)
@@ -42,7 +50,7 @@ def books(*rows: dict[str, object]) -> pa.Table:
 def found(
     listed: list[Video], known: pa.Table, retryable: tuple[str, ...] = (), policy: Policy | None = None
 ) -> dict[str, list[str]]:
-    changes = compare(listed, known, retryable, policy or Policy(), NOW_MS)
+    changes = compare_listing(listed, known, retryable, policy or Policy(), NOW_MS)
     kinds = {name: value for name, value in vars(changes).items() if isinstance(value, list) and value}
     return {name: [getattr(one, "video_id", one) for one in value] for name, value in kinds.items()}
 
@@ -72,7 +80,7 @@ def test_only_failures_that_may_pass_are_tried_again_and_their_attempts_go_on_co
     )
     listed = [video("may"), video("never"), video("cut")]
     assert found(listed, known, ("may",)) == {"retried": ["may"]}
-    assert compare(listed, known, ("may",), Policy(), NOW_MS).retried[0].attempts == 2
+    assert compare_listing(listed, known, ("may",), Policy(), NOW_MS).retried[0].attempts == 2
     assert found(listed, known, ("may",), Policy(max_attempts=2)) == {}
     assert found(listed, known, (), Policy(retry_all=True)) == {"retried": ["may", "never", "cut"]}
 
@@ -95,7 +103,7 @@ def test_a_new_title_is_no_change_of_the_video_and_a_listing_without_titles_says
     assert found(listed, known) == {
         "retitled": ["c", "unread"], "suspects": ["d"], "changed": ["e"], "back": ["back"]
     }  # fmt: skip
-    changes = compare(listed, known, (), Policy(), NOW_MS)
+    changes = compare_listing(listed, known, (), Policy(), NOW_MS)
     assert [(one.title, one.description) for one in (*changes.suspects, *changes.changed)] == [("new", ""), ("t", "")]
     row = {**book("c", title="t", title_embedding=b"v"), "words": 3}
     assert relisted(row, changes.retitled[0]) == {**row, "title": "", "title_embedding": None}
@@ -112,7 +120,7 @@ def test_every_video_ends_in_exactly_one_place(
 ) -> None:
     listed = [video(name, *facts) for name, facts in now.items()]
     known = books(*(book(name, *facts) for name, facts in before.items()))
-    changes = compare(listed, known, (), Policy(grace_ms=grace_ms), NOW_MS)
+    changes = compare_listing(listed, known, (), Policy(grace_ms=grace_ms), NOW_MS)
     places = Counter(
         getattr(one, "video_id", one) for value in vars(changes).values() if isinstance(value, list) for one in value
     )
@@ -126,7 +134,7 @@ def test_every_video_ends_in_exactly_one_place(
 def test_equal_bytes_are_extracted_once_and_only_equal_sizes_are_hashed() -> None:
     todo = [video("a", size=1), video("b", size=2), video("c", size=2), video("d", size=3)]
     assert [one.video_id for one in may_be_twins(todo, {"known": 3, "a": 1})] == ["b", "c", "d"]
-    alone, doubles = twins(todo, {"b": "same", "c": "same", "d": "stored"}, {"stored": "known"})
+    alone, doubles = split_twins(todo, {"b": "same", "c": "same", "d": "stored"}, {"stored": "known"})
     assert [one.video_id for one in alone] == ["a", "b"]
     assert [(one.video_id, other) for one, other in doubles] == [("c", "b"), ("d", "known")]
 
@@ -154,14 +162,14 @@ def shards_of(storage: Storage, sizes: list[int]) -> list[ShardInfo]:
 def test_what_is_removed_while_a_shard_is_rewritten_stays_removed(tmp_path: Path) -> None:
     storage = Storage.at(tmp_path)
     shards = shards_of(storage, [4, 6])
-    done = rewrite(storage, shards, "windows/new/0.parquet", gone={"0000000000000000"})
+    done = rewrite_shards(storage, shards, "windows/new/0.parquet", gone={"0000000000000000"})
     assert done.made is not None
     assert done.made.row_numbers().tolist() == list(range(2, 10))
     meanwhile = list(without(storage, shards, {"0000000000000003"}))
-    [now] = swapped(meanwhile, [done])
+    [now] = with_rewrites(meanwhile, [done])
     assert now.removed == ("0000000000000003",)
     assert now.removed_rows == 2
-    assert swapped(meanwhile[:1], [done]) == meanwhile[:1]  # a source has gone: the rewrite is dropped
+    assert with_rewrites(meanwhile[:1], [done]) == meanwhile[:1]  # a source has gone: the rewrite is dropped
 
 
 @pytest.mark.parametrize(("known", "groups"), [({"a", "b"}, []), ({"a"}, [["s0"]])])

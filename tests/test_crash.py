@@ -18,10 +18,10 @@ import pytest
 from conftest import REPOSITORY
 from nights import OFFLINE, World
 
-from reelbeam.pipeline import extract
-from reelbeam.pipeline.extract import choose
-from reelbeam.pipeline.job import prepare
-from reelbeam.pipeline.options import ExtractOptions
+from reelbeam.pipeline.extraction.options import ExtractOptions
+from reelbeam.pipeline.extraction.plan import ExtractionPlan, choose
+from reelbeam.pipeline.extraction.prepare import prepare_job
+from reelbeam.pipeline.extraction.run import run_extraction
 from reelbeam.schemas.storage import Storage
 from reelbeam.transforms.discover import list_videos
 
@@ -106,11 +106,11 @@ def test_a_night_that_dies_at_any_write_is_made_whole_by_the_next(
 
 
 def test_of_two_runs_planned_from_one_snapshot_each_video_is_kept_once(bucket: Path, tmp_path: Path) -> None:
-    job = prepare(str(tmp_path / "out"), ExtractOptions(models="offline", wave_videos=2))
+    job = prepare_job(str(tmp_path / "out"), ExtractOptions(models="offline", wave_videos=2))
     videos = list_videos(str(bucket))
-    plans = [extract.Plan(len(videos), choose(videos, {}, False), None) for _ in range(2)]
+    plans = [ExtractionPlan(len(videos), choose(videos, {}, False), None) for _ in range(2)]
     for planned in plans:
-        extract.run(planned, job)
+        run_extraction(planned, job)
     world = World(bucket, tmp_path / "out")
     assert world.names() == {file.name for file in bucket.iterdir()}
     assert world.data.snapshot.counts["windows"] == len(world.content())
@@ -119,11 +119,11 @@ def test_of_two_runs_planned_from_one_snapshot_each_video_is_kept_once(bucket: P
 
 
 def test_a_run_that_was_overtaken_for_some_videos_keeps_its_work_on_the_others(bucket: Path, tmp_path: Path) -> None:
-    job = prepare(str(tmp_path / "out"), ExtractOptions(models="offline"))
+    job = prepare_job(str(tmp_path / "out"), ExtractOptions(models="offline"))
     videos = list_videos(str(bucket))
-    extract.run(extract.Plan(1, videos[:1], None), job)
+    run_extraction(ExtractionPlan(1, videos[:1], None), job)
     given = World(bucket, tmp_path / "out").numbers()
-    extract.run(extract.Plan(len(videos), videos, None), job)
+    run_extraction(ExtractionPlan(len(videos), videos, None), job)
     world = World(bucket, tmp_path / "out")
     assert given.items() <= world.numbers().items()
     assert world.names() == {file.name for file in bucket.iterdir()}

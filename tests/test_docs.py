@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from reelbeam.pipeline.cli import build_parser
-from reelbeam.pipeline.docs import filled, sections
+from reelbeam.pipeline.reference import filled, sections
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
 
 def test_generated_tables_are_up_to_date() -> None:
-    assert filled(README) == README, "run: python -m reelbeam.pipeline.docs README.md"
+    assert filled(README) == README, "run: python -m reelbeam.pipeline.reference README.md"
 
 
 @pytest.mark.parametrize("name", sections())

@@ -15,8 +15,8 @@ import pytest
 
 from benchmarks.made import made_rows, put_snapshot
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.export import export
-from reelbeam.pipeline.read import Dataset
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.views.export import export_view
 from reelbeam.schemas.errors import UsageError
 from reelbeam.schemas.tables import RowShape, tensor
 
@@ -49,7 +49,7 @@ NUMBERS = [row for row in range(ROWS) if row not in (4, 5)]
 
 def test_lists_answer_sql_over_single_vectors(dataset: Dataset, kept: pa.Table, tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
-    assert export(dataset, tmp_path / "view", "lists")["rows"] == len(kept)
+    assert export_view(dataset, tmp_path / "view", "lists")["rows"] == len(kept)
     with duckdb.connect() as connection:
         found = connection.execute(
             f"SELECT row, frame_embedding[2][3], tick_valid, text_embedding, list_dot_product(frame_embedding[1], "
@@ -66,7 +66,7 @@ def test_lists_answer_sql_over_single_vectors(dataset: Dataset, kept: pa.Table, 
 
 
 def test_npy_has_one_array_a_column(dataset: Dataset, kept: pa.Table, tmp_path: Path) -> None:
-    export(dataset, tmp_path / "view", "npy")
+    export_view(dataset, tmp_path / "view", "npy")
     folders = sorted(path for path in (tmp_path / "view").iterdir() if path.is_dir())
     assert len(folders) == 2
     for name in ("frame_embedding", "text_embedding", "tick_pts_ms"):
@@ -83,7 +83,7 @@ def test_npy_has_one_array_a_column(dataset: Dataset, kept: pa.Table, tmp_path: 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # webdataset leaves its tar open
 def test_webdataset_reads_the_tars(dataset: Dataset, kept: pa.Table, tmp_path: Path) -> None:
     webdataset = pytest.importorskip("webdataset")
-    export(dataset, tmp_path / "view", "webdataset")
+    export_view(dataset, tmp_path / "view", "webdataset")
     tars = sorted(str(path) for path in (tmp_path / "view").glob("*.tar"))
     found = list(webdataset.WebDataset(tars, shardshuffle=False).decode())
     assert [int(row["__key__"]) for row in found] == NUMBERS
@@ -97,7 +97,7 @@ def test_webdataset_reads_the_tars(dataset: Dataset, kept: pa.Table, tmp_path: P
 
 
 def test_csv_has_numbers_and_text(dataset: Dataset, kept: pa.Table, tmp_path: Path) -> None:
-    export(dataset, tmp_path / "view", "csv")
+    export_view(dataset, tmp_path / "view", "csv")
     found = []
     for file in sorted((tmp_path / "view").glob("*.csv")):
         with open(file, newline="", encoding="utf-8") as stream:
@@ -111,17 +111,17 @@ def test_csv_has_numbers_and_text(dataset: Dataset, kept: pa.Table, tmp_path: Pa
 @pytest.mark.parametrize("kind", ["lists", "npy", "webdataset", "csv"])
 def test_a_second_export_writes_only_what_changed(dataset: Dataset, tmp_path: Path, kind: str) -> None:
     dest = tmp_path / "view"
-    assert export(dataset, dest, kind) == {"written": 2, "kept": 0, "deleted": 0, "rows": 58}
+    assert export_view(dataset, dest, kind) == {"written": 2, "kept": 0, "deleted": 0, "rows": 58}
     before = {path: path.stat().st_mtime_ns for path in dest.rglob("*") if path.name != "export.json"}
-    assert export(dataset, dest, kind) == {"written": 0, "kept": 2, "deleted": 0, "rows": 58}
+    assert export_view(dataset, dest, kind) == {"written": 0, "kept": 2, "deleted": 0, "rows": 58}
     assert {path: path.stat().st_mtime_ns for path in dest.rglob("*") if path.name != "export.json"} == before
 
     first, second = dataset.snapshot.shards
     less = replace(second, removed=(f"{20:016x}",))
     newer = replace(dataset, snapshot=replace(dataset.snapshot, shards=(first, less)))
-    assert export(newer, dest, kind) == {"written": 1, "kept": 1, "deleted": 0, "rows": 56}
+    assert export_view(newer, dest, kind) == {"written": 1, "kept": 1, "deleted": 0, "rows": 56}
     last = replace(dataset, snapshot=replace(dataset.snapshot, shards=(less,)))
-    assert export(last, dest, kind) == {"written": 0, "kept": 1, "deleted": 1, "rows": 28}
+    assert export_view(last, dest, kind) == {"written": 0, "kept": 1, "deleted": 1, "rows": 28}
     assert len([path for path in dest.iterdir() if path.name != "export.json"]) == 1
 
 
@@ -129,19 +129,19 @@ def test_a_shard_without_rows_leaves_no_file(dataset: Dataset, tmp_path: Path) -
     first, second = dataset.snapshot.shards
     empty = replace(first, removed=tuple(f"{video:016x}" for video in range(15)))
     newer = replace(dataset, snapshot=replace(dataset.snapshot, shards=(empty, second)))
-    assert export(newer, tmp_path / "view", "lists")["rows"] == 30
+    assert export_view(newer, tmp_path / "view", "lists")["rows"] == 30
     assert len(list((tmp_path / "view").glob("*.parquet"))) == 1
-    assert export(newer, tmp_path / "view", "lists")["kept"] == 2
+    assert export_view(newer, tmp_path / "view", "lists")["kept"] == 2
 
 
 def test_a_folder_of_somebody_else_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("")
     with pytest.raises(UsageError, match="not empty"):
-        export(dataset, tmp_path / "mine", "lists")
-    export(dataset, tmp_path / "view", "lists")
+        export_view(dataset, tmp_path / "mine", "lists")
+    export_view(dataset, tmp_path / "view", "lists")
     with pytest.raises(UsageError, match="as lists, not as csv"):
-        export(dataset, tmp_path / "view", "csv")
+        export_view(dataset, tmp_path / "view", "csv")
 
 
 def test_the_command_exports(dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from reelbeam.models.profiles import PROFILES
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.read import Dataset, frame_vectors
-from reelbeam.pipeline.search import Index
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.dataset.vectors import frame_vectors
+from reelbeam.pipeline.search.frames import FrameIndex
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import tensor
@@ -140,7 +141,7 @@ def test_waves_commit_one_by_one_and_a_changed_video_replaces_its_rows(
     assert sum(len(numbers) for numbers, _ in dataset.batches(["window"])) == dataset.snapshot.counts["windows"]
     assert sum(shard.removed_rows for shard in dataset.snapshot.shards) == rows[str(folder / "one.mp4")]
     assert main(["verify", str(output)]) == 0
-    index = Index(dataset)
+    index = FrameIndex(dataset)
     ids = np.concatenate([numbers for numbers, _ in dataset.batches(["window"])])
     for vector in np.concatenate([values for _, values in frame_vectors(dataset)])[:20]:
         for moment in index.search(vector, 50):

@@ -14,7 +14,7 @@ from reelbeam.models.fusion import TIMBRE, FusionSpec
 from reelbeam.models.profiles import PROFILES
 from reelbeam.schemas.errors import MissingWeights, UsageError
 from reelbeam.schemas.tables import example_windows, tensor, tensor_array
-from reelbeam.transforms.fuse import TEMPERATURE, Windows, fuse, fused, fuser_of
+from reelbeam.transforms.fusers import TEMPERATURE, Windows, fuse, fused, fuser_of
 
 T, D, E = 4, 6, 5
 PATTERNS = list(itertools.product([False, True], repeat=3))

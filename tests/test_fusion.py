@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from benchmarks.made import made_rows, put_snapshot
-from reelbeam.pipeline.read import Dataset
+from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.schemas.tables import RowShape
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -156,7 +156,7 @@ def test_a_truth_without_labels_is_refused_with_the_cure(labelled: Path, tmp_pat
 def test_two_processes_train_together(labelled: Path, tmp_path: Path) -> None:
     script = (
         "import json, sys, torch, labelled, train_fusion as t\n"
-        "from reelbeam.pipeline.read import Dataset\n"
+        "from reelbeam.pipeline.dataset.read import Dataset\n"
         "torch.distributed.init_process_group('gloo'); torch.set_num_threads(1)\n"
         "labels = labelled.Labels(json.load(open(f'{sys.argv[2]}/labels.json')))\n"
         "made = t.train(Dataset.open(sys.argv[1]), labels, 'early', epochs=2)\n"

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from reelbeam.pipeline.hybrid import fused_ranks, phrase_moments
-from reelbeam.pipeline.search import Moment
+from reelbeam.pipeline.search.frames import Moment
+from reelbeam.pipeline.search.hybrid import fused_ranks, phrase_moments
 from reelbeam.schemas.errors import UsageError
 from reelbeam.schemas.tables import RowShape, example_windows
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from reelbeam.pipeline.search import Hit, merge_hits
+from reelbeam.pipeline.search.frames import Hit, merge_hits
 from reelbeam.schemas.elements import Grid
 from reelbeam.transforms import build_index
 from reelbeam.transforms.build_index import (

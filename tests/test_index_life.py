@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 from made_vectors import Clusters, MadeDataset
 
-from reelbeam.pipeline import index, index_delta
-from reelbeam.pipeline.compact import rewrite, swapped
-from reelbeam.pipeline.index import rollback, run_index, update_index
-from reelbeam.pipeline.index_queries import Queries
-from reelbeam.pipeline.index_store import open_searcher, read_settings
-from reelbeam.pipeline.options import IndexOptions
-from reelbeam.pipeline.read import Dataset, frame_vectors
-from reelbeam.pipeline.sweep import sweep
+from reelbeam.pipeline.dataset.compact import rewrite_shards, with_rewrites
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.dataset.sweep import sweep_files
+from reelbeam.pipeline.dataset.vectors import frame_vectors
+from reelbeam.pipeline.indexes import changes as index_changes
+from reelbeam.pipeline.indexes import update
+from reelbeam.pipeline.indexes.options import IndexOptions
+from reelbeam.pipeline.indexes.queries import Queries
+from reelbeam.pipeline.indexes.store import open_searcher, read_settings
+from reelbeam.pipeline.indexes.update import rollback, run_index, update_index
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.errors import CorruptOutput, GateError, UsageError
 from reelbeam.schemas.snapshot import Snapshot
@@ -227,7 +229,7 @@ def test_vectors_of_rows_that_left_their_shards_are_in_no_file_of_the_index(
     assert found_in_files(made, gone_values), "the old build holds them"
     _, settings = update_index(made.root, chosen, encode=encode)
     assert "left their shards" in settings["why"]
-    sweep(made.storage, 1, 0, now_s=time.time() + 10)
+    sweep_files(made.storage, 1, 0, now_s=time.time() + 10)
     assert found_in_files(made, values[np.isin(ids, all_vectors(made)[0])]), "those that stay are found like this"
     assert found_in_files(made, gone_values) == []
     again, _ = update_index(made.root, chosen, encode=encode)
@@ -244,8 +246,10 @@ def found_in_files(made: MadeDataset, values: np.ndarray) -> list[str]:
 def rewritten(made: MadeDataset, parent: Snapshot | None) -> Snapshot:
     """The same dataset, all its rows that count in one shard."""
     assert parent is not None
-    done = rewrite(made.storage, parent.shards, "windows/compacted/windows-00000-of-00001.parquet")
-    return replace(parent, number=parent.number + 1, parent=parent.number, shards=tuple(swapped(parent.shards, [done])))
+    done = rewrite_shards(made.storage, parent.shards, "windows/compacted/windows-00000-of-00001.parquet")
+    return replace(
+        parent, number=parent.number + 1, parent=parent.number, shards=tuple(with_rewrites(parent.shards, [done]))
+    )
 
 
 def test_rolling_back_makes_the_build_before_current_again(made: MadeDataset) -> None:
@@ -330,14 +334,14 @@ def test_a_damaged_build_is_named_and_built_anew(made: MadeDataset, damage: str)
 def test_a_build_whose_work_another_has_cleared_takes_what_that_one_published(
     made: MadeDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, raced = index.full_build, []
+    real, raced = update.full_build, []
 
     def overtaken(*given: Any) -> Any:
         published = real(*given)
         raced.append(published)
         raise FileNotFoundError("indexes/frames/work/part.faiss")
 
-    monkeypatch.setattr(index, "full_build", overtaken)
+    monkeypatch.setattr(update, "full_build", overtaken)
     published, settings = update_index(made.root, options(), encode=encode)
     assert len(raced) == 1
     assert settings["why"].startswith("nothing has changed")
@@ -348,10 +352,10 @@ def test_an_index_of_another_model_is_built_anew(made: MadeDataset) -> None:
     run_index(made.root, options(), encode=encode)
     dataset = Dataset.open(made.root)
     settings = read_settings(dataset.storage, dataset.snapshot.indexes["frames"])
-    change = index_delta.changes(dataset, settings)
+    change = index_changes.changes(dataset, settings)
     other = {**settings, "models": {"clip": {**settings["models"]["clip"], "weights": "another"}}}
-    assert index_delta.decide(dataset, other, change, options())[0] == "full"
-    assert index_delta.decide(dataset, {**settings, "dimension": 8}, change, options())[0] == "full"
+    assert index_changes.decide(dataset, other, change, options())[0] == "full"
+    assert index_changes.decide(dataset, {**settings, "dimension": 8}, change, options())[0] == "full"
 
 
 @pytest.mark.long

@@ -15,7 +15,7 @@ from conftest import REPOSITORY
 
 from reelbeam.models.weights import sha256_of
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.read import Dataset
+from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.schemas.tables import tensor
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")]

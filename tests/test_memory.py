@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from reelbeam.pipeline.memory import MOST_FREE, Recycled
+from reelbeam.pipeline.training.buffers import MOST_FREE, Recycled
 
 
 def test_memory_is_lent_again_only_when_no_array_or_tensor_uses_it() -> None:

@@ -15,9 +15,9 @@ from nights import OFFLINE, World
 from obstore.exceptions import GenericError
 
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.purge import holds_rows
-from reelbeam.pipeline.read import frame_vectors
-from reelbeam.pipeline.search import Index
+from reelbeam.pipeline.dataset.vectors import frame_vectors
+from reelbeam.pipeline.nightly.purge import holds_rows
+from reelbeam.pipeline.search.frames import FrameIndex
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.storage import Storage
 from reelbeam.transforms.discover import video_id_of
@@ -146,7 +146,7 @@ def test_a_removed_video_leaves_readers_books_index_and_after_the_sweep_every_fi
     assert world.night() == 0
     assert world.names() == {"a.mp4", "c.mp4", "twin.mp4"}
     assert world.numbers() == {key: number for key, number in numbers.items() if key[0] != gone}
-    index = Index(world.data)
+    index = FrameIndex(world.data)
     assert index.faiss.ntotal == world.data.snapshot.counts["frames"] == 4 + 12 + 3
     for _, vectors in frame_vectors(world.data):
         for vector in vectors:
@@ -239,7 +239,7 @@ def test_compaction_keeps_every_row_its_number_and_its_content(world: World, mak
     taken = world.data.take(list(numbers.values()), ["uri", "window"])
     assert {(row["uri"], row["window"]): number for number, row in taken.items()} == numbers
     assert world.verified()
-    index = Index(world.data)
+    index = FrameIndex(world.data)
     for ids, values in frame_vectors(world.data):
         _, found = index.faiss.search(values, 1)
         assert np.isin(found[:, 0], ids).all()

@@ -11,14 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from made_vectors import Clusters, MadeDataset
 
-from reelbeam.pipeline.describe import keyframes, read_labels, tag_with
-from reelbeam.pipeline.index import run_index, update_index
-from reelbeam.pipeline.knn import knn
-from reelbeam.pipeline.open_index import Filter, Frames, open_index
-from reelbeam.pipeline.options import IndexOptions
-from reelbeam.pipeline.read import Dataset, frame_vectors
-from reelbeam.pipeline.retrieve import near_duplicates, outliers, similar
-from reelbeam.pipeline.where import Where
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.dataset.row_locations import RowLocations
+from reelbeam.pipeline.dataset.vectors import frame_vectors
+from reelbeam.pipeline.indexes.options import IndexOptions
+from reelbeam.pipeline.indexes.update import run_index, update_index
+from reelbeam.pipeline.search.knn import knn_table
+from reelbeam.pipeline.search.opened_index import Filter, Frames, open_index
+from reelbeam.pipeline.search.retrieval import near_duplicates, outliers, similar
+from reelbeam.pipeline.search.tagging import keyframes, read_labels, tag_with
 from reelbeam.schemas.errors import UsageError
 from reelbeam.schemas.tables import tensor
 
@@ -155,7 +156,7 @@ def test_knn_answers_each_query_of_a_file_as_one_by_one(frames: Frames, tmp_path
     metadata = {"dtype": "float32", "shape": "[16]"} if form == "tensor" else None
     field = pa.field("vector", kinds[form].type, True, metadata)
     pq.write_table(pa.table([kinds[form]], schema=pa.schema([field])), tmp_path / "queries.parquet", row_group_size=7)
-    asked = knn(frames, str(tmp_path / "queries.parquet"), str(tmp_path / "out.parquet"), "vector", 4, "cpu")
+    asked = knn_table(frames, str(tmp_path / "queries.parquet"), str(tmp_path / "out.parquet"), "vector", 4, "cpu")
     assert asked == len(kinds[form])
     answers = pq.read_table(tmp_path / "out.parquet").to_pylist()
     for number, query in enumerate(QUERIES):
@@ -169,12 +170,12 @@ def test_knn_refuses_queries_of_another_size_or_kind(frames: Frames, tmp_path: P
     for values, reason in ((pa.array([[1.0, 2.0]]), "16 numbers"), (pa.array([1]), "give text")):
         pq.write_table(pa.table({"vector": values}), file)
         with pytest.raises(UsageError, match=reason):
-            knn(frames, str(file), str(tmp_path / "out.parquet"), "vector", 4, "cpu")
+            knn_table(frames, str(file), str(tmp_path / "out.parquet"), "vector", 4, "cpu")
     with pytest.raises(UsageError, match="no column 'other'"):
-        knn(frames, str(file), str(tmp_path / "out.parquet"), "other", 4, "cpu")
+        knn_table(frames, str(file), str(tmp_path / "out.parquet"), "other", 4, "cpu")
     file.write_bytes(b"no parquet")
     with pytest.raises(UsageError, match="cannot be read as Parquet"):
-        knn(frames, str(file), str(tmp_path / "out.parquet"), "vector", 4, "cpu")
+        knn_table(frames, str(file), str(tmp_path / "out.parquet"), "vector", 4, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +194,7 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Frames:
 def test_a_copy_is_found_as_one_pair_of_spans_with_a_threshold_from_the_data(copies: Frames) -> None:
     found, threshold, clarity = near_duplicates(copies)
     [pair] = found.to_pylist()
-    uris = Where(copies.dataset).uris
+    uris = RowLocations(copies.dataset).uris
     assert (pair["uri"], pair["other_uri"]) == (uris[1], uris[3])
     assert (pair["start_ms"], pair["end_ms"], pair["other_start_ms"], pair["other_end_ms"]) == (0, 20_000, 0, 20_000)
     assert pair["frames"] == 20
@@ -213,7 +214,7 @@ def test_where_nothing_is_copied_no_threshold_is_made_up(frames: Frames, tmp_pat
 
 
 def test_the_copy_of_a_video_is_most_similar_to_it(copies: Frames) -> None:
-    uris = Where(copies.dataset).uris
+    uris = RowLocations(copies.dataset).uris
     [best, *_] = similar(copies, uris[1], 3).to_pylist()
     assert best["uri"] == uris[3]
     assert best["frames"] == 20
@@ -224,7 +225,7 @@ def test_the_copy_of_a_video_is_most_similar_to_it(copies: Frames) -> None:
 
 def test_what_is_copied_is_no_outlier_and_scores_are_brute_force(copies: Frames) -> None:
     [strangest, *others] = outliers(copies, 18, neighbours=3).to_pylist()
-    uris = Where(copies.dataset).uris
+    uris = RowLocations(copies.dataset).uris
     assert not {uris[1], uris[3]} & {row["uri"] for row in [strangest, *others]}
     values = np.concatenate([some for _, some in frame_vectors(copies.dataset)])
     likeness = values @ values.T
@@ -240,7 +241,7 @@ def test_keyframes_stand_for_the_whole_video(tmp_path: Path) -> None:
     scenes = np.repeat(np.eye(16, dtype=np.float32)[:3], [10, 6, 4], axis=0)
     dataset.add([scenes])
     opened = Dataset.open(dataset.root)
-    found = keyframes(opened, Where(opened).uris[0], 3).to_pylist()
+    found = keyframes(opened, RowLocations(opened).uris[0], 3).to_pylist()
     assert [row["share"] for row in found] == [0.5, 0.3, 0.2]
     assert [np.searchsorted([10_000, 16_000], row["ms"], side="right") for row in found] == [0, 1, 2]
     assert all(row["likeness"] == pytest.approx(1, abs=1e-3) for row in found)

@@ -8,7 +8,8 @@ from fractions import Fraction
 import pytest
 
 from reelbeam.models.profiles import profile
-from reelbeam.pipeline.options import ExtractOptions, beam_options
+from reelbeam.pipeline.extraction.beam_flags import beam_options
+from reelbeam.pipeline.extraction.options import ExtractOptions
 from reelbeam.schemas.errors import UsageError
 from reelbeam.schemas.options import data_options, documented
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reelbeam.pipeline.order import BLOCK_GROUPS, Order, Share, key_of, shuffled
+from reelbeam.pipeline.training.order import BLOCK_GROUPS, Order, Share, key_of, shuffled
 
 COUNTS = st.lists(st.integers(0, 40), min_size=1, max_size=30).map(lambda counts: np.array(counts, np.int64))
 SEEDS = st.none() | st.integers(0, 2**40)

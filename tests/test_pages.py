@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reelbeam.pipeline.pages import MappedFile, levels
+from reelbeam.pipeline.training.mapped_columns import MappedFile, levels
 from reelbeam.schemas.tables import RowShape, example_windows, tensor, tensor_array, tensor_column
-from reelbeam.transforms.write_shards import write_windows
+from reelbeam.transforms.shard_files import write_windows
 
 SCHEMA = pa.schema(
     [tensor_column("full", "float16", (2, 3), "a tensor"), tensor_column("some", "float32", (5,), "a tensor", "", True)]

@@ -14,10 +14,10 @@ from PIL import Image
 
 from benchmarks.made import made_rows, put_snapshot
 from reelbeam.models.audio import FEATURES
-from reelbeam.pipeline import embedding_map, timeline
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.drawing import Box, Dot, Label, Mark, Picture, as_html, as_png, size_of
-from reelbeam.pipeline.read import Dataset
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.views import embedding_map, timeline
+from reelbeam.pipeline.views.drawing import Box, Dot, Label, Mark, Picture, as_html, as_png, size_of
 from reelbeam.schemas.elements import Grid
 from reelbeam.schemas.errors import UsageError
 from reelbeam.schemas.tables import RowShape, tensor

@@ -19,7 +19,7 @@ from reelbeam.models.weights import resolve
 from reelbeam.models.whisper import Transcriber, WhisperSpec
 from reelbeam.models.whisper_engines import STATE_SAMPLES, encoder_width
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.read import Dataset
+from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.schemas.elements import SAMPLE_RATE_HZ, Decoded, Grid, UnitFeatures
 from reelbeam.schemas.tables import RowShape, example_windows, tensor, validate_windows
 from reelbeam.transforms.align import align

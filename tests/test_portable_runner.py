@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from reelbeam.pipeline.read import Dataset
-from reelbeam.pipeline.verify import verify
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.nightly.verify import verify_dataset
 
 pytestmark = pytest.mark.slow
 
@@ -143,7 +143,7 @@ def test_a_cluster_of_processes_stores_the_same_shards_byte_for_byte(
     assert found.snapshot.counts == wanted.snapshot.counts
     assert found.snapshot.counts["videos"] == 3
     assert found.snapshot.counts["failed"] == 1
-    assert not list(verify(found))
+    assert not list(verify_dataset(found))
 
 
 def test_options_and_several_waves_reach_the_workers(videos: Path, cluster: list[str], tmp_path: Path) -> None:
@@ -152,4 +152,4 @@ def test_options_and_several_waves_reach_the_workers(videos: Path, cluster: list
     assert found.snapshot.number == 2
     assert found.snapshot.counts["frames"] == 2 * 11 + 2 * 7
     assert found.snapshot.counts["windows"] == 6 + 4
-    assert not list(verify(found))
+    assert not list(verify_dataset(found))

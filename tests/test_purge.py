@@ -13,7 +13,7 @@ from conftest import REPOSITORY
 from nights import World
 
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.said import look_for, sentences_of
+from reelbeam.pipeline.nightly.purge_texts import look_for, sentences_of
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.transforms.discover import video_id_of
 

@@ -15,7 +15,7 @@ import pytest
 
 from reelbeam.schemas.tables import RowShape, example_windows, tensor
 from reelbeam.transforms.build_index import fill, new_index
-from reelbeam.transforms.write_shards import write_windows
+from reelbeam.transforms.shard_files import write_windows
 
 SHAPE = RowShape(ticks=4, frame_dim=8, audio_dim=5, text_dim=6)
 ROWS = 500
@@ -32,7 +32,7 @@ def shards(rows: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
     """Two shards as WriteShards stores them, of several row groups each, with half of the rows in each."""
     folder = tmp_path_factory.mktemp("windows")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reelbeam.transforms.write_shards.ROW_GROUP_BYTES", 20_000)
+        patch.setattr("reelbeam.transforms.shard_files.ROW_GROUP_BYTES", 20_000)
         for part in range(2):
             file = folder / f"windows-{part:05d}-of-00002.parquet"
             write_windows(rows.slice(part * ROWS // 2, ROWS // 2), file)

@@ -13,9 +13,9 @@ import pytest
 from conftest import REPOSITORY
 from safetensors.numpy import load_file, save_file
 
-from reelbeam.pipeline.carry import FUSED, TOUCHES
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.read import Dataset
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.nightly.column_merge import FUSED, TOUCHES
 from reelbeam.schemas.tables import tensor
 from reelbeam.transforms import metrics
 

@@ -15,10 +15,10 @@ from conftest import REPOSITORY, frame_times
 from wer import ENGINES, NOT_WORSE, by_hand, errors, models_of, normal, words_of
 
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.hybrid import Searches
-from reelbeam.pipeline.options import SearchOptions
-from reelbeam.pipeline.read import Dataset
-from reelbeam.pipeline.search import Index, Moment, query_vector
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.search.frames import FrameIndex, Moment, query_vector
+from reelbeam.pipeline.search.hybrid import Searches
+from reelbeam.pipeline.search.options import SearchOptions
 from reelbeam.schemas.tables import tensor
 from reelbeam.transforms.probe import probe_file
 
@@ -59,7 +59,7 @@ def test_every_file_ends_as_the_truth_expects(made: Path) -> None:
 
 
 def test_the_top_moment_is_right_for_nine_of_ten_queries(made: Path) -> None:
-    index = Index(Dataset.open(str(made)))
+    index = FrameIndex(Dataset.open(str(made)))
     queries = [query for query in TRUTH["queries"] if query["kind"] == "frame"]
     assert len(queries) >= 60
     wrong = []

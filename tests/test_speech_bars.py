@@ -18,7 +18,7 @@ from conftest import REPOSITORY
 from wer import ENGINES, NOT_WORSE, by_hand, errors, models_of, normal, words_of
 
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.read import Dataset
+from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.schemas.elements import SAMPLE_RATE_HZ
 
 pytestmark = [

@@ -12,9 +12,10 @@ from apache_beam.runners.portability.fn_api_runner.translations import PAR_DO_UR
 from apache_beam.runners.worker.bundle_processor import DATA_INPUT_URN, DATA_OUTPUT_URN
 
 from reelbeam.models.profiles import profile
-from reelbeam.pipeline import extract
-from reelbeam.pipeline.extract import Job, build_wave
-from reelbeam.pipeline.options import ExtractOptions
+from reelbeam.pipeline.extraction import wave
+from reelbeam.pipeline.extraction.options import ExtractOptions
+from reelbeam.pipeline.extraction.prepare import Job
+from reelbeam.pipeline.extraction.wave import build_wave
 from reelbeam.schemas.elements import Video
 from reelbeam.schemas.storage import Storage
 from reelbeam.transforms.extract_rows import ExtractRows
@@ -77,7 +78,7 @@ def test_only_planned_units_enter_the_stage_that_holds_pixels_and_only_rows_leav
 def test_a_hint_on_the_whole_of_extract_rows_keeps_it_in_one_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extract, "ExtractRows", lambda *args: ExtractRows(*args).with_resource_hints(min_ram="4GB"))
+    monkeypatch.setattr(wave, "ExtractRows", lambda *args: ExtractRows(*args).with_resource_hints(min_ram="4GB"))
     found = extract_stages(wave_stages(tmp_path))
     assert len(found) == 1, [stage.name for stage in found]
     assert user_steps(found) == sorted(STEPS)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reelbeam.pipeline.stored_texts import parquet_names, spelt
+from reelbeam.pipeline.nightly.purge_texts import parquet_names, spelt
 
 NAME = "s3://b/a.mp4"
 COLUMNS = {

@@ -18,10 +18,10 @@ from reelbeam.models.profiles import PROFILES
 from reelbeam.models.text import TextSpec
 from reelbeam.models.weights import resolve
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.hybrid import fused_ranks
-from reelbeam.pipeline.read import Dataset
-from reelbeam.pipeline.search import Moment
-from reelbeam.pipeline.titles import has_titles, title_moments
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.search.frames import Moment
+from reelbeam.pipeline.search.hybrid import fused_ranks
+from reelbeam.pipeline.search.titles import has_titles, title_moments
 from reelbeam.schemas.errors import UsageError
 from reelbeam.schemas.storage import file_sha256
 from reelbeam.schemas.tables import TITLE_EMBEDDINGS, tensor, videos_schema

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from benchmarks.made import made_rows, put_snapshot
-from reelbeam.pipeline.read import Dataset
-from reelbeam.pipeline.training import WindowDataset
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.training.window_dataset import WindowDataset
 from reelbeam.schemas.errors import CorruptOutput, UsageError
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import RowShape, tensor

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 
 from benchmarks.made import put_snapshot
-from reelbeam.pipeline.index import run_index, update_index
-from reelbeam.pipeline.index_nightly import update_indexes
-from reelbeam.pipeline.index_store import read_settings
-from reelbeam.pipeline.indexed import FUSED, INDEXED, SPEECH, Indexed
-from reelbeam.pipeline.open_index import open_index
-from reelbeam.pipeline.options import IndexOptions
-from reelbeam.pipeline.read import Dataset
-from reelbeam.pipeline.traces import Named, stray_vectors, traces
-from reelbeam.pipeline.verify import check_index
-from reelbeam.pipeline.window_vectors import WindowVectors
+from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.indexes.options import IndexOptions
+from reelbeam.pipeline.indexes.store import read_settings
+from reelbeam.pipeline.indexes.update import run_index, update_index
+from reelbeam.pipeline.nightly.indexes import update_indexes
+from reelbeam.pipeline.nightly.purge_ids import NamedVideo, find_traces, stray_vectors
+from reelbeam.pipeline.nightly.verify import check_index
+from reelbeam.pipeline.search.opened_index import open_index
+from reelbeam.pipeline.search.windows import WindowVectors
 from reelbeam.schemas.errors import UsageError
 from reelbeam.schemas.tables import RowShape, example_windows, tensor
+from reelbeam.schemas.vector_sources import FUSED, SPEECH, VECTOR_SOURCES, VectorSource
 
 from .made_vectors import TEXT_DIMENSION, Clusters, MadeDataset
 
@@ -43,7 +43,7 @@ def options(**changed: object) -> IndexOptions:
     return IndexOptions(**{"of": "speech", "device": "cpu", "queries": 50, **changed})  # type: ignore[arg-type]
 
 
-def check(dataset: Dataset, kind: Indexed, k: int = 9) -> None:
+def check(dataset: Dataset, kind: VectorSource, k: int = 9) -> None:
     """The answers are those of brute force over the rows that count."""
     keys, vectors = [], []
     for _, batch in dataset.batches(["video_id", "start_ms", kind.column]):
@@ -69,7 +69,7 @@ def made(tmp_path: Path) -> MadeDataset:
 
 
 @pytest.mark.parametrize("kind", [SPEECH, FUSED], ids=lambda kind: kind.name)
-def test_without_an_index_every_row_is_compared(kind: Indexed, tmp_path: Path) -> None:
+def test_without_an_index_every_row_is_compared(kind: VectorSource, tmp_path: Path) -> None:
     shape = RowShape(4, 8, 5, 6, 7)
     put_snapshot(tmp_path / "features", [example_windows(60, 5, shape)], shape)
     check(Dataset.open(str(tmp_path / "features")), kind)
@@ -113,7 +113,7 @@ def test_every_kind_of_vector_is_named_by_its_option() -> None:
         for declared in IndexOptions.__dataclass_fields__.values()
         if declared.name == "of"
     ]
-    assert set(choices) == set(INDEXED)
+    assert set(choices) == set(VECTOR_SOURCES)
 
 
 def test_a_night_keeps_the_kind_that_was_asked_for_and_goes_on_where_a_column_has_gone(made: MadeDataset) -> None:
@@ -124,7 +124,7 @@ def test_a_night_keeps_the_kind_that_was_asked_for_and_goes_on_where_a_column_ha
     night = options(name="speech", index="auto", merge_above=1.0, min_recall=0.5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "reelbeam.pipeline.index.encode_texts",
+            "reelbeam.pipeline.indexes.update.encode_texts",
             lambda dataset, wanted, device, kind: encode(dataset, wanted, device),
         )
         done = update_indexes(made.storage, night, standing)
@@ -138,7 +138,7 @@ def test_vectors_of_windows_are_traced_by_their_rows(made: MadeDataset) -> None:
     [file] = [path for path in built.files if path.endswith("index.faiss")]
     assert stray_vectors(made.storage, file, shards, 1) == 0
     assert stray_vectors(made.storage, file, shards[:1], 1) == len(SPEECH.ids(made.storage, shards[1]))
-    seen = list(traces(made.storage, Named("no-such-video", "")))
+    seen = list(find_traces(made.storage, NamedVideo("no-such-video", "")))
     assert seen == []
 
 

@@ -19,6 +19,7 @@ import apache_beam as beam
 import faiss
 import numpy as np
 
+from ..schemas.index_manifest import PartInfo, raw_name
 from ..schemas.snapshot import ShardInfo
 from ..schemas.storage import Storage, file_sha256
 from .build_index import Vectors, exact_search, merge_results, read_index
@@ -36,16 +37,6 @@ class Task:
     key: str
     number: int
     shards: tuple[ShardInfo, ...]
-
-
-@dataclass(frozen=True)
-class PartInfo:
-    """One stored part of an index."""
-
-    path: str
-    sha256: str
-    bytes: int
-    vectors: int
 
 
 @dataclass(frozen=True)
@@ -216,11 +207,6 @@ class SearchExactly(beam.PTransform):
             | "Best" >> beam.CombinePerKey(_Best(self.k))
             | "Store" >> beam.MapTuple(store)
         )
-
-
-def raw_name(shard: ShardInfo) -> str:
-    """The name of a shard's raw vectors."""
-    return f"{shard.sha256}-{shard.first_row}.f16"
 
 
 def store_raw(storage: Storage, folder: str, shard: ShardInfo, vectors: Vectors, ticks: int) -> dict[str, str | int]:

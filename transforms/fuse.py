@@ -1,147 +1,21 @@
-"""FuseModalities: one vector a window from its pictures, its words and its sound.
+"""FuseModalities: one vector per window, made from its pictures, its words and its sound.
 
 In:  groups of `UnitRows` with text embeddings.
 Out: the same with `fused_embedding` float16 [F], unit length; null where a window has nothing to fuse.
-Bad: nothing of the input's.
-
-With p the unit-length mean of a window's valid frame embeddings f_t, t its text embedding, a its timbre (MFCC 1 to 19, each
-averaged over the ticks with sound, scaled to unit length), and weights w, over the modalities that a window has:
-
-    concat     v = [sqrt(w_f) p ; sqrt(w_t) t ; sqrt(w_a) a],        F = D + E + 19, zeros where a modality is missing
-    mean       v = w_f p + w_t c,                                    F = D
-    attention  v = sum_t s_t f_t,  s = softmax(f_t . q / TEMPERATURE),  F = D
-
-each scaled to unit length. c is the transcript in CLIP's own space; q is c, or p where nothing is said. So two windows' concat
-vectors have the inner product sum_m w_m cos_m / sqrt(W_1 W_2), m over what both have, W the weights of what each has: a
-missing modality neither helps nor hurts. A window without frames has no attention; one with frames alone has p in all but concat.
-
-A learned fusion is a TorchScript file: forward(frames [B, T, D], frame_valid bool [B, T], sound [B, T, A], text [B, E], present
-bool [B, 3] for frames, sound, text; float32) -> float32 [B, F], and an attribute `dimension`, an int: F.
-
-Source of the attention: Bain et al. 2022, "A CLIP-Hitchhiker's Guide to Long Video Retrieval" (query scoring).
+Bad: nothing of the input's. The formulas are in `fusers.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Iterator
+from dataclasses import replace
 
 import apache_beam as beam
-import numpy as np
-import pyarrow as pa
 
-from ..models.fusion import ATTENTION, CONCAT, MEAN, TIMBRE, FusionSpec
-from ..models.loaded import loaded
 from ..models.profiles import Profile
 from ..schemas.elements import UnitRows
-from ..schemas.tables import tensor, tensor_array, with_column
+from .fusers import fused
 from .metrics import StageMetrics
-
-TEMPERATURE = 0.1
-"""The paper's best."""
-
-
-@dataclass(frozen=True)
-class Windows:
-    """What there is to fuse, a row a window; float32, zeros where a modality is missing."""
-
-    frames: np.ndarray
-    """[B, T, D], unit length where `frame_valid`."""
-    frame_valid: np.ndarray
-    """bool [B, T]"""
-    sound: np.ndarray
-    """[B, T, A]"""
-    sound_valid: np.ndarray
-    """bool [B, T]"""
-    text: np.ndarray
-    """[B, E], unit length or zeros."""
-    spoken: np.ndarray
-    """[B, D]: the words in CLIP's space, unit length or zeros. Only mean and attention read it."""
-
-    @property
-    def present(self) -> np.ndarray:
-        """bool [B, 3]: frames, sound, text."""
-        return np.stack([self.frame_valid.any(1), self.sound_valid.any(1), self.text.any(1)], axis=1)
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Each row scaled to length 1; zeros stay zeros."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    scaled: np.ndarray = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
-    return scaled
-
-
-def pooled(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """[B, T, N] -> [B, N]: the mean over valid ticks; zeros where none is."""
-    counts = np.maximum(valid.sum(1), 1)[:, None]
-    mean: np.ndarray = (values * valid[..., None]).sum(1) / counts
-    return mean
-
-
-def fuse(windows: Windows, spec: FusionSpec) -> np.ndarray:
-    """float32 [B, F], unit length; zeros for a window that has nothing to fuse. The formulas are this module's."""
-    shown = unit(pooled(windows.frames, windows.frame_valid))
-    if spec.how == CONCAT:
-        heard = unit(pooled(windows.sound, windows.sound_valid)[:, TIMBRE])
-        parts = [(spec.frame_weight, shown), (spec.text_weight, windows.text), (spec.sound_weight, heard)]
-        return unit(np.concatenate([np.sqrt(weight) * part for weight, part in parts], axis=1))
-    if spec.how == MEAN:
-        return unit(spec.frame_weight * shown + spec.text_weight * windows.spoken)
-    assert spec.how == ATTENTION
-    query = np.where(windows.spoken.any(1, keepdims=True), windows.spoken, shown)
-    scores = np.where(windows.frame_valid, np.einsum("btd,bd->bt", windows.frames, query) / TEMPERATURE, -np.inf)
-    scores -= np.where(windows.frame_valid.any(1), scores.max(1), 0)[:, None]
-    shares = np.exp(scores) * windows.frame_valid
-    return unit(np.einsum("bt,btd->bd", shares, windows.frames))
-
-
-class Fuser(Protocol):
-    """A learned fusion that is loaded."""
-
-    def __call__(self, windows: Windows) -> np.ndarray: ...
-
-
-class WordEncoder(Protocol):
-    """CLIP, as this stage needs it."""
-
-    def encode_text(self, texts: Sequence[str]) -> np.ndarray: ...
-
-
-def windows_of(table: pa.Table, frame_dim: int, clip: WordEncoder | None) -> Windows:
-    """The windows of a table; `clip` puts their words into its space where a fusion asks for it."""
-    texts = table["text"].to_pylist()
-    said: np.ndarray = np.array([bool(text) for text in texts], bool)
-    spoken = np.zeros((len(texts), frame_dim), np.float32)
-    if clip is not None and said.any():
-        spoken[said] = clip.encode_text([text for text in texts if text])
-    return Windows(
-        tensor(table, "frame_embedding").astype(np.float32),
-        tensor(table, "tick_valid").astype(bool),
-        tensor(table, "audio_feature").astype(np.float32),
-        tensor(table, "tick_sound").astype(bool),
-        tensor(table, "text_embedding").astype(np.float32) * said[:, None],
-        spoken,
-    )
-
-
-def fuser_of(spec: FusionSpec, device: str) -> Fuser:
-    """The function of a spec: one of the formulas, or a learned module."""
-    if spec.file:
-        module = loaded(spec, device)
-        return lambda windows: module.fuse(
-            windows.frames, windows.frame_valid, windows.sound, windows.text, windows.present
-        )
-    return lambda windows: fuse(windows, spec)
-
-
-def fused(table: pa.Table, profile: Profile, device: str) -> pa.Table:
-    """A windows table with its fused embeddings."""
-    if not len(table):
-        return table
-    clip = loaded(profile.clip, device) if profile.fusion.needs_words_in_clip else None
-    found = fuser_of(profile.fusion, device)(windows_of(table, profile.clip.dimension, clip))
-    return with_column(table, "fused_embedding", tensor_array(found.astype(np.float16), found.any(1)))
 
 
 class _FuseModalities(beam.DoFn):

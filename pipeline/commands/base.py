@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from ...schemas.errors import UsageError
 
 if TYPE_CHECKING:
-    from ..drawing import Mark
-    from ..options import TimelineOptions
-    from ..read import Dataset
+    from ..dataset.read import Dataset
+    from ..views.drawing import Mark
+    from ..views.options import TimelineOptions
 
 
 def none_left(flags: list[str], command: str) -> None:
@@ -21,12 +21,12 @@ def none_left(flags: list[str], command: str) -> None:
 
 def draw(output: str, options: TimelineOptions, make: Callable[[Dataset], tuple[list[Mark], str]]) -> int:
     """Writes the page or the picture that `make` gives of OUTPUT, or both. Raises UsageError when neither is asked for."""
-    from ..drawing import write
-    from ..read import Dataset
+    from ..dataset.read import Dataset
+    from ..views.drawing import write_drawing
 
     if not (options.html or options.png):
         raise UsageError("say where to: --html FILE, --png FILE, or both")
     marks, title = make(Dataset.open(output))
-    write(marks, title, options.html, options.png)
+    write_drawing(marks, title, options.html, options.png)
     print(f"{title}: {' and '.join(filter(None, (options.html, options.png)))}")
     return 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ...schemas.storage import Storage
-from ..options import ExtractOptions, KeepOptions
+from ..dataset.options import KeepOptions
+from ..extraction.options import ExtractOptions
 from .base import none_left
 
 HELP = "merge small shards, drop rows that no longer count, let old snapshots go, and sweep"
@@ -19,13 +20,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Compacts what is due, then sweeps."""
     from ...schemas.snapshot import new_run
-    from .. import compact, sweep
+    from ..dataset.compact import compact_shards
+    from ..dataset.sweep import sweep_files
 
     none_left(rest, "compact")
     options, storage = KeepOptions.from_args(args), Storage.at(args.output)
     shard_bytes = ExtractOptions().shard_mb * 1_000_000
-    made = compact.compact(storage, new_run(), shard_bytes, options.compact_from, options.removed_share)
-    swept = sweep.sweep(storage, options.keep_snapshots, options.sweep_after_h * 3600)
+    made = compact_shards(storage, new_run(), shard_bytes, options.compact_from, options.removed_share)
+    swept = sweep_files(storage, options.keep_snapshots, options.sweep_after_h * 3600)
     done = f"snapshot {made.number}: {len(made.shards)} shards" if made else "nothing to compact"
     print(f"{done}; swept {swept.snapshots} snapshots, {swept.files} files, {swept.bytes / 1e6:.1f} MB")
     return 0

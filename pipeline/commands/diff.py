@@ -24,10 +24,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Prints videos, counts, settings and indexes that differ."""
-    from ..history import difference
+    from ..dataset.history import snapshot_difference
 
     none_left(rest, "diff")
-    found = difference(Storage.at(args.output), args.first, args.second).to_json()
+    found = snapshot_difference(Storage.at(args.output), args.first, args.second).to_json()
     if args.json:
         print(json.dumps(found, indent=1))
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..options import ExportOptions
+from ..views.options import ExportOptions
 from .base import none_left
 
 HELP = "write views of the rows for other tools"
@@ -19,13 +19,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Brings a view up to date with a snapshot."""
-    from ..export import export
-    from ..read import Dataset
+    from ..dataset.read import Dataset
+    from ..views.export import export_view
 
     none_left(rest, "export")
     options = ExportOptions.from_args(args)
     dataset = Dataset.open(args.output, options.version or None)
-    counts = export(dataset, Path(args.dest), options.view)
+    counts = export_view(dataset, Path(args.dest), options.view)
     print(
         f"snapshot {dataset.snapshot.number} as {options.view}: {counts['rows']} rows; shards: {counts['written']} written, "
         f"{counts['kept']} kept, {counts['deleted']} deleted"

@@ -6,7 +6,7 @@ import argparse
 import logging
 from collections import Counter
 
-from ..options import ExtractOptions
+from ..extraction.options import ExtractOptions
 
 log = logging.getLogger("reelbeam")
 
@@ -26,29 +26,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Plans, extracts, reports."""
     from ...transforms import metrics
-    from .. import extract, progress
-    from ..job import prepare
+    from ..extraction.estimate import TYPICAL_SPEED, estimate_extraction
+    from ..extraction.plan import plan_extraction
+    from ..extraction.prepare import prepare_job
+    from ..extraction.progress import show_progress
+    from ..extraction.run import run_extraction
 
     options = ExtractOptions.from_args(args)
-    job = prepare(args.output, options, rest)
+    job = prepare_job(args.output, options, rest)
     if options.dry_run:
-        guess = extract.estimate(args.input, job)
+        guess = estimate_extraction(args.input, job)
         print(
             f"would extract {guess.videos} videos ({guess.hours:.2f} h, {guess.units} units, {guess.windows} windows), "
             f"about {guess.bytes / 1e6:.1f} MB; {guess.unchanged} unchanged, {guess.unreadable} unreadable"
         )
         print(
-            f"at {extract.TYPICAL_SPEED:.0f}x realtime, typical of two CPU cores, this takes about "
-            f"{guess.hours * 60 / extract.TYPICAL_SPEED:.1f} min. Nothing was done"
+            f"at {TYPICAL_SPEED:.0f}x realtime, typical of two CPU cores, this takes about "
+            f"{guess.hours * 60 / TYPICAL_SPEED:.1f} min. Nothing was done"
         )
         return 0
-    plan = extract.plan(args.input, job)
+    plan = plan_extraction(args.input, job)
     log.info("%d videos listed, %d to do, %d unchanged", plan.listed, len(plan.todo), plan.listed - len(plan.todo))
     if not plan.todo and not plan.retitled:
         print(f"nothing to do: all {plan.listed} videos are unchanged since snapshot {plan.snapshot}")
         return 0
-    with progress.shown(len(plan.todo), job.runner):
-        report = extract.run(plan, job)
+    with show_progress(len(plan.todo), job.runner):
+        report = run_extraction(plan, job)
     print(
         f"snapshot {report.snapshot}: {report.done} videos ({say(report.statuses)}), "
         f"{report.windows} windows, {report.media_ms / 3_600_000:.3f} h of media in {report.seconds:.1f} s "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ...schemas.errors import UsageError
-from ..options import IndexOptions
+from ..indexes.options import IndexOptions
 
 HELP = "bring a FAISS index over frames, speech or fused embeddings up to date, and measure its recall. Beam's own options may follow"
 OPTIONS = IndexOptions
@@ -21,14 +21,14 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Builds or updates, measures, publishes, reports; or plans; or rolls back."""
     options = IndexOptions.from_args(args)
     if options.plan:
-        from ..index_plan import print_plan
+        from ..views.index_costs import print_plan
 
         print_plan(args.output, options)
         return 0
     if not args.output:
         raise UsageError("say which OUTPUT to index; only --plan --vectors N goes without")
-    from ..index import rollback, update_index
-    from ..indexed import INDEXED
+    from ...schemas.vector_sources import VECTOR_SOURCES
+    from ..indexes.update import rollback, update_index
 
     if options.rollback:
         published = rollback(args.output, options.called)
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     published, settings = update_index(args.output, options, rest)
     print(f"snapshot {published.number}: {settings['why']}")
     print(
-        f"index {options.called}: {settings['kind']}, {settings['vectors']} {INDEXED[options.of].called}"
+        f"index {options.called}: {settings['kind']}, {settings['vectors']} {VECTOR_SOURCES[options.of].called}"
         f"{'' if settings['nprobe'] is None else ', nprobe ' + str(settings['nprobe'])}; recall@10 "
         + ", ".join(
             f"{one['recall']:.4f} [{one['low']:.4f}, {one['high']:.4f}] ({one['queries']} {kind.replace('_', ' ')})"

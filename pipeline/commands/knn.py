@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..retrieve_options import KnnOptions
+from ..search.options import KnnOptions
 from .base import none_left
 
 HELP = "find the nearest frames of many queries at once, from Parquet to Parquet"
@@ -19,13 +19,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Answers all queries."""
-    from ..knn import knn
-    from ..open_index import Filter, open_index
+    from ..search.knn import knn_table
+    from ..search.opened_index import Filter, open_index
 
     none_left(rest, "knn")
     options = KnnOptions.from_args(args)
     wanted = Filter(uri=options.uri, language=options.language)
     frames = open_index(args.output, options.name)
-    asked = knn(frames, args.queries, args.answers, options.column, options.k, options.device, wanted)
+    asked = knn_table(frames, args.queries, args.answers, options.column, options.k, options.device, wanted)
     print(f"{asked} queries answered in {args.answers}")
     return 0

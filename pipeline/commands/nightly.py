@@ -8,12 +8,13 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ..options import ExtractOptions, NightlyOptions
+from ..extraction.options import ExtractOptions
+from ..nightly.options import NightlyOptions
 from .extract import arguments as extract_arguments
 from .extract import say
 
 if TYPE_CHECKING:
-    from ..nightly import NightReport
+    from ..nightly.run import NightReport
 
 HELP = (
     "bring OUTPUT to what INPUT holds now: extract, remove, index, verify, tidy up. Takes extract's and index's options"
@@ -30,23 +31,23 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Does the night's work and prints its report."""
     import time
 
-    from .. import nightly
-    from ..job import check_same, prepare
-    from ..night_plan import plan
+    from ..extraction.prepare import prepare_job
+    from ..nightly.plan import plan_night
+    from ..nightly.run import run_night
 
     options = NightlyOptions.from_args(args)
-    job = prepare(args.output, options.part(ExtractOptions), rest)
+    job = prepare_job(args.output, options.part(ExtractOptions), rest)
     if options.dry_run:
-        night = plan(args.input, job, options, int(time.time() * 1000))
+        night = plan_night(args.input, job, options, int(time.time() * 1000))
         if night.dataset and not options.remodel:
-            check_same(night.dataset.snapshot, job)
+            job.settings.check_same(night.dataset.snapshot, job.storage)
         found = {name: len(value) for name, value in vars(night.changes).items() if isinstance(value, list)}
         due = ", ".join(f"{count} {name}" for name, count in found.items() if count) or "nothing"
         print(
             f"{len(night.listed)} videos listed; would do: {due}; {night.changes.unchanged} unchanged. Nothing was done"
         )
         return 0
-    report = nightly.run(args.input, job, options)
+    report = run_night(args.input, job, options)
     print(json.dumps(asdict(report), indent=1) if args.json else describe(report))
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..retrieve_options import OutliersOptions
+from ..search.options import OutliersOptions
 from .base import none_left
 from .tables import show
 
@@ -18,8 +18,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Finds and shows them."""
-    from ..open_index import open_index
-    from ..retrieve import outliers
+    from ..search.opened_index import open_index
+    from ..search.retrieval import outliers
 
     none_left(rest, "outliers")
     options = OutliersOptions.from_args(args)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ...schemas.storage import Storage
-from ..options import PurgeOptions
+from ..nightly.options import PurgeOptions
 from .base import none_left
 
 HELP = "take one video out of OUTPUT at once: shards, books, indexes, old snapshots. Take it out of INPUT first"
@@ -19,11 +19,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Purges, and says how to prove it."""
-    from ..purge import purge
+    from ..nightly.purge import purge_video
 
     none_left(rest, "purge")
     options = PurgeOptions.from_args(args)
-    done = purge(Storage.at(args.output), args.video, options, options.sweep_after_h * 3600)
+    done = purge_video(Storage.at(args.output), args.video, options, options.sweep_after_h * 3600)
     gone = f", with the snapshots {', '.join(map(str, done.snapshots_deleted))}" if done.snapshots_deleted else ""
     print(
         f"snapshot {done.snapshot}: {done.named.uri or done.named.video_id} is gone: {done.rows} rows, "

@@ -18,10 +18,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Restores, and says what the next nightly will do."""
-    from ..history import restore
+    from ..dataset.history import restore_snapshot
 
     none_left(rest, "restore")
-    published = restore(Storage.at(args.output), args.number)
+    published = restore_snapshot(Storage.at(args.output), args.number)
     print(
         f"snapshot {published.number} holds what snapshot {args.number} held: {published.counts.get('videos', 0)} videos, "
         f"{published.counts.get('windows', 0)} windows. The next nightly brings it to what INPUT holds again"

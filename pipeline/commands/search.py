@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ...schemas.errors import UsageError
-from ..options import SearchOptions
+from ..search.options import SearchOptions
 from .base import none_left
 
 if TYPE_CHECKING:
-    from ..search import Moment
+    from ..search.frames import Moment
 
 log = logging.getLogger("reelbeam")
 
@@ -31,8 +31,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Searches for one or several queries, and prints the moments."""
-    from .. import hybrid, search
-    from ..read import Dataset
+    from ..dataset.read import Dataset
+    from ..search.frames import query_vector
+    from ..search.hybrid import Searches, phrase_moments
 
     none_left(rest, "search")
     options = SearchOptions.from_args(args)
@@ -40,9 +41,9 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         raise UsageError("say what to look for: either words or --image FILE")
     dataset = Dataset.open(args.output)
     if options.phrase:
-        show([(query, hybrid.phrase_moments(dataset, query, options.k)) for query in args.query], options)
+        show([(query, phrase_moments(dataset, query, options.k)) for query in args.query], options)
         return 0
-    searches = hybrid.Searches(dataset, options.name, options.models, options.device)
+    searches = Searches(dataset, options.name, options.models, options.device)
     sees = (
         options.image
         or options.search_in == "frames"
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
             args.output,
         )
     if options.image:
-        results = [(options.image, searches.index.search(search.query_vector(searches.index, "", options), options.k))]
+        results = [(options.image, searches.index.search(query_vector(searches.index, "", options), options.k))]
     else:
         results = [(query, searches.find(options.search_in, query, options.k)) for query in args.query]
     show(results, options)
@@ -64,21 +65,22 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
 def show(results: Sequence[tuple[str, list[Moment]]], options: SearchOptions) -> None:
     """Prints the moments of each query, and writes the page where one is asked for."""
-    from .. import page, search
+    from ..search.frames import as_json
+    from ..views.moments_page import clock, moments_page
 
     if options.html:
         with open(options.html, "w", encoding="utf-8") as stream:
-            stream.write(page.page([*results]))
+            stream.write(moments_page([*results]))
     for query, moments in results:
         if options.json:
-            print(search.as_json(query, moments))
+            print(as_json(query, moments))
         else:
             table = Table("score", "from", "to", "video", "words", title=query, title_justify="left")
             for moment in moments:
                 table.add_row(
                     f"{moment.score:.3f}",
-                    page.clock(moment.start_ms),
-                    page.clock(moment.end_ms),
+                    clock(moment.start_ms),
+                    clock(moment.end_ms),
                     moment.uri,
                     moment.text,
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..retrieve_options import SimilarOptions
+from ..search.options import SimilarOptions
 from .base import none_left
 from .tables import show
 
@@ -19,8 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Finds and shows them."""
-    from ..open_index import open_index
-    from ..retrieve import similar
+    from ..search.opened_index import open_index
+    from ..search.retrieval import similar
 
     none_left(rest, "similar")
     options = SimilarOptions.from_args(args)

@@ -24,14 +24,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Pins when asked, then lists."""
-    from ..history import listing, pin
+    from ..dataset.history import list_snapshots, pin_snapshot
 
     none_left(rest, "snapshots")
     storage = Storage.at(args.output)
     for number, pinned in ((args.pin, True), (args.unpin, False)):
         if number is not None:
-            pin(storage, number, pinned)
-    facts = listing(storage)
+            pin_snapshot(storage, number, pinned)
+    facts = list_snapshots(storage)
     if args.json:
         print(json.dumps(facts, indent=1))
         return 0

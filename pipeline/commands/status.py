@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .base import none_left
 
 if TYPE_CHECKING:
-    from ..read import Dataset
+    from ..dataset.read import Dataset
 
 HELP = "what OUTPUT holds"
 OPTIONS = None
@@ -23,8 +23,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Prints the facts of the current snapshot."""
-    from ..indexed import INDEXED
-    from ..read import Dataset
+    from ...schemas.vector_sources import VECTOR_SOURCES
+    from ..dataset.read import Dataset
 
     none_left(rest, "status")
     facts = status_of(Dataset.open(args.output))
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     print(f"{facts['shards']} shards, {facts['bytes'] / 1e6:.1f} MB, row numbers given: {facts['next_row']}")
     for name, index in facts["indexes"].items():
         print(
-            f"index {name}: {index['kind']}, {index['vectors']} {INDEXED[index['of']].called}, from snapshot {index['snapshot']}"
+            f"index {name}: {index['kind']}, {index['vectors']} {VECTOR_SOURCES[index['of']].called}, from snapshot {index['snapshot']}"
         )
     for failure in facts["failures"]:
         print(f"  {failure['stage']} {failure['kind']}: {failure['uri']}: {failure['message'][:160]}")

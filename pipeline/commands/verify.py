@@ -19,14 +19,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Checks everything; exit code 4 when something is not as promised."""
-    from ..read import Dataset
-    from ..verify import verify
+    from ..dataset.read import Dataset
+    from ..nightly.verify import verify_dataset
 
     none_left(rest, "verify")
     if args.gone:
         return gone(args.output, args.gone)
     dataset = Dataset.open(args.output)
-    problems = list(verify(dataset))
+    problems = list(verify_dataset(dataset))
     for problem in problems:
         print(problem)
     snapshot = dataset.snapshot
@@ -40,15 +40,15 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
 def gone(output: str, video: str) -> int:
     """Prints every trace of a video; exit code 4 when there is one."""
-    from ..read import Dataset
-    from ..traces import Named, likely, traces
+    from ..dataset.read import Dataset
+    from ..nightly.purge_ids import NamedVideo, find_traces, likely_names
 
-    storage, named = Storage.at(output), Named.of(video)
-    found = list(traces(storage, named))
+    storage, named = Storage.at(output), NamedVideo.of(video)
+    found = list(find_traces(storage, named))
     for trace in found:
         print(trace)
     print(f"{named.uri or video}: {f'{len(found)} traces' if found else 'nothing in OUTPUT holds it'}")
-    for uri in likely(Dataset(storage, snapshots.load(storage)), video):
+    for uri in likely_names(Dataset(storage, snapshots.load(storage)), video):
         if uri != named.uri:
             print(f"  another video: {uri}")
     return 4 if found else 0

@@ -1,0 +1,199 @@
+"""Publishes a wave: the next snapshot names its files, and nothing is visible before that."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...schemas import snapshot as snapshots
+from ...schemas.elements import Grid
+from ...schemas.errors import CorruptOutput, GateError, ModelMismatch
+from ...schemas.options import fingerprint
+from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo
+from ...schemas.storage import Storage
+from ...schemas.tables import FAILED, REMOVED, TITLE_EMBEDDINGS, RowShape, videos_schema
+from ...transforms.shard_files import put_table
+from .read import Dataset, read_table
+
+log = logging.getLogger("reelbeam")
+
+
+VERSION = ("etag", "status", "attempts", "run", "missing_since_ms", *TITLE_EMBEDDINGS)
+"""What tells whether a video's row in the books is still the one that a run was planned with."""
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """What every row of a dataset is made with: options that change data, models, grid and shapes."""
+
+    options: dict[str, str]
+    models: dict[str, Any]
+    """Identity of each model, with the hash of its weights."""
+    grid: Grid
+    shape: RowShape
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint({"options": self.options, "models": self.models})
+
+    def first_snapshot(self) -> Snapshot:
+        """The empty snapshot that the first commit of a dataset builds on."""
+        return Snapshot(0, None, "", "", self.options, self.models, self.fingerprint, self.grid, self.shape)
+
+    def check_same(self, parent: Snapshot, storage: Storage) -> None:
+        """Raises ModelMismatch when these settings would mix other models or another grid into a dataset."""
+        if parent.fingerprint == self.fingerprint:
+            return
+        wanted = {**self.options, **self.models}
+        stored = {**parent.options, **parent.models}
+        changed = [
+            f"{name}: stored {stored.get(name)}, asked {wanted.get(name)}"
+            for name in wanted
+            if stored.get(name) != wanted.get(name)
+        ]
+        raise ModelMismatch(
+            f"{storage.root} was made with other settings, and features of two models must not mix. "
+            f"{'; '.join(changed)}. Cure: use the same settings, or another OUTPUT"
+        )
+
+
+@dataclass(frozen=True)
+class WaveRows:
+    """What one wave wrote, and not yet published."""
+
+    run: str
+    shards: list[ShardInfo]
+    videos_info: TableInfo
+    failures_info: TableInfo | None
+    videos: list[dict[str, Any]]
+    failures: list[dict[str, Any]]
+    planned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The books that the wave was planned with: what another writer has done to one of its videos since then stands."""
+    kept: frozenset[str] = frozenset()
+    """Videos of which only the books change: their rows stay."""
+
+
+def commit_wave(
+    storage: Storage, settings: DatasetSettings, wave: WaveRows, max_failed: float | None = None
+) -> Snapshot:
+    """Commits a wave onto the current snapshot. When another writer was first, it is planned again onto the newer one.
+
+    `max_failed` is the largest share of videos that may have failed; None for waves that were not extracted.
+
+    Raises GateError before anything is published, and CorruptOutput when the store does not hold what was written.
+    """
+    lost = sum(row["status"] == FAILED for row in wave.videos)
+    if max_failed is not None and lost > max_failed * len(wave.videos):
+        raise GateError(
+            f"{lost} of {len(wave.videos)} videos failed, more than --max-failed {max_failed:g}; "
+            f"nothing of this wave was published; the reasons are in {storage.uri(f'failures/{wave.run}.parquet')}"
+        )
+    check_written(storage, [*wave.shards, wave.videos_info, *([wave.failures_info] if wave.failures_info else [])])
+    return snapshots.commit_next(storage, lambda parent: next_snapshot(storage, settings, parent, wave))
+
+
+def check_written(storage: Storage, files: Sequence[ShardInfo | TableInfo]) -> None:
+    """Raises CorruptOutput when a file in the store is not, byte for byte, the one that was put there."""
+    for info in files:
+        if (found := storage.sha256(info.path)) != info.sha256:
+            raise CorruptOutput(
+                f"{storage.uri(info.path)} reads back with sha256 {found[:12]}, written was {info.sha256[:12]}; "
+                "nothing was published; cure: run again, and look at the store if it repeats"
+            )
+
+
+def next_snapshot(storage: Storage, settings: DatasetSettings, parent: Snapshot | None, wave: WaveRows) -> Snapshot:
+    """The snapshot after `parent` with a wave's rows; the older rows of its videos no longer count. `parent` itself when
+    other writers have already done all of it.
+
+    Raises ModelMismatch when another writer has meanwhile begun the dataset with other settings.
+    """
+    if parent:
+        settings.check_same(parent, storage)
+    known = Dataset(storage, parent).facts if parent else {}
+    overtaken = {
+        row["video_id"]
+        for row in wave.videos
+        if version(known.get(row["video_id"])) != version(wave.planned.get(row["video_id"]))
+    }
+    videos = [row for row in wave.videos if row["video_id"] not in overtaken]
+    if parent and not videos:
+        log.info("another run has meanwhile done all %d videos of this wave", len(overtaken))
+        return parent
+    books, base = wave.videos_info, parent or settings.first_snapshot()
+    if overtaken:
+        log.info("another run has meanwhile done %d of %d videos; its rows stand", len(overtaken), len(wave.videos))
+        path = f"videos/{wave.run}-{secrets.token_hex(3)}.parquet"
+        books = put_table(storage, path, pa.Table.from_pylist(videos, videos_schema(base.shape.text_dim)))
+    replaced = {row["video_id"] for row in videos} & set(known) - wave.kept
+    added = drop_empty(without(storage, wave.shards, overtaken))
+    kept = drop_empty(without(storage, base.shards, replaced))
+    shards, next_row = replace(base, shards=tuple(kept)).add_shards(added)
+    number = base.number + 1
+    known = known | {row["video_id"]: row for row in videos}
+    failures = (*base.failures, *([wave.failures_info] if wave.failures_info else []))
+    return replace(
+        base,
+        number=number,
+        parent=parent.number if parent else None,
+        run=wave.run,
+        created_at=snapshots.now(),
+        shards=shards,
+        videos=(*base.videos, books),
+        failures=failures,
+        next_row=next_row,
+        holes=next_row - sum(shard.rows for shard in shards),
+        rows_changed=number if added or replaced else base.rows_changed,
+        counts=count_videos(
+            {video_id: row for video_id, row in known.items() if row["status"] != REMOVED},
+            sum(table.rows for table in failures),
+        ),
+    )
+
+
+def version(row: Mapping[str, Any] | None) -> tuple[Any, ...] | None:
+    """What of a video's row tells it from an earlier or later one; None where there is no row."""
+    return None if row is None or row["status"] == REMOVED else tuple(row[name] for name in VERSION)
+
+
+def drop_empty(shards: Iterable[ShardInfo]) -> list[ShardInfo]:
+    """Shards without those of which no row counts any more."""
+    return [shard for shard in shards if shard.removed_rows < shard.rows]
+
+
+def without(storage: Storage, shards: Iterable[ShardInfo], video_ids: set[str]) -> Iterator[ShardInfo]:
+    """The same shards with some videos marked as removed."""
+    for shard in shards:
+        here = {
+            video_id
+            for video_id in video_ids - set(shard.removed)
+            if shard.first_key[0] <= video_id <= shard.last_key[0]
+        }
+        if here:
+            held = read_table(storage, shard.path, ["video_id"])["video_id"]
+            gone = pc.sum(pc.is_in(held, pa.array(sorted(here)))).as_py() or 0
+            here &= set(pc.unique(held).to_pylist())
+            shard = replace(
+                shard, removed=tuple(sorted({*shard.removed, *here})), removed_rows=shard.removed_rows + gone
+            )
+        yield shard
+
+
+def count_videos(known: dict[str, dict[str, Any]], failures: int) -> dict[str, int]:
+    """The counts of a snapshot, from the newest row of each video."""
+    rows = list(known.values())
+    return {
+        "videos": len(rows),
+        **{status: sum(row["status"] == status for row in rows) for status in ("ok", "partial", "failed")},
+        "windows": sum(row["windows"] for row in rows),
+        "frames": sum(row["frames"] for row in rows),
+        "words": sum(row["words"] for row in rows),
+        "media_ms": sum(row["duration_ms"] for row in rows),
+        "failures": failures,
+    }

@@ -1,0 +1,182 @@
+"""Compaction: small shards become large ones, rows that no longer count leave, and the books are gathered in one file.
+
+Every row keeps its global number: the new shard says which numbers its rows have (`ShardInfo.stretches`), so that no
+index, training position or bookmark notices. The old shards stay in the store until the sweep.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...schemas import snapshot as snapshots
+from ...schemas.errors import UsageError
+from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo, shard_path, stretches_of
+from ...schemas.storage import Storage
+from ...schemas.tables import failures_schema, videos_schema
+from ...transforms.shard_files import put_table, put_windows
+from .commit import check_written, count_videos
+from .read import Dataset, read_table
+
+log = logging.getLogger("reelbeam")
+
+SMALL = 0.25
+"""A shard under this share of the size that shards aim for is small."""
+
+MAX_BOOKS = 32
+"""Files of the videos table beyond which they are gathered: every plan and commit reads them all."""
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """Shards that become one, or none where no row of them counts."""
+
+    sources: tuple[ShardInfo, ...]
+    made: ShardInfo | None
+    rows_of: dict[str, int]
+    """Rows of each video in `made`."""
+
+
+def choose_groups(
+    snapshot: Snapshot, known: Collection[str], shard_bytes: int, compact_from: int, removed_share: float
+) -> list[list[ShardInfo]]:
+    """Shards to rewrite together, each group about one shard's size.
+
+    A shard is due when it holds rows of a video that was deleted, when too many of its rows were replaced, and, once
+    there are enough of them, when it is small.
+    """
+    small = [shard for shard in snapshot.shards if _live_bytes(shard) < SMALL * shard_bytes]
+    crowd = {shard.path for shard in small} if len(small) >= compact_from else set()
+    due = [
+        shard
+        for shard in snapshot.shards
+        if shard.path in crowd
+        or not set(shard.removed) <= set(known)
+        or shard.removed_rows > removed_share * shard.rows
+    ]
+    groups: list[list[ShardInfo]] = []
+    size = shard_bytes
+    for shard in due:
+        if size + _live_bytes(shard) > shard_bytes:
+            groups.append([])
+            size = 0
+        groups[-1].append(shard)
+        size += _live_bytes(shard)
+    return [group for group in groups if len(group) > 1 or group[0].removed]
+
+
+def _live_bytes(shard: ShardInfo) -> int:
+    return shard.bytes * (shard.rows - shard.removed_rows) // max(1, shard.rows)
+
+
+def live_rows(storage: Storage, shard: ShardInfo, gone: Collection[str] = ()) -> tuple[pa.Table, np.ndarray]:
+    """The rows of a shard that count, less those of some more videos, and their numbers int64 [rows]."""
+    table = read_table(storage, shard.path)
+    counts = pc.invert(pc.is_in(table["video_id"], pa.array(sorted({*shard.removed, *gone}), pa.string())))
+    return table.filter(counts), shard.row_numbers()[counts.to_numpy()]
+
+
+def rewrite_shards(storage: Storage, sources: Sequence[ShardInfo], path: str, gone: Collection[str] = ()) -> Rewrite:
+    """Writes the rows that count as one sorted shard with their old numbers. Invisible until it is committed."""
+    parts = [live_rows(storage, shard, gone) for shard in sources]
+    table = pa.concat_tables([rows for rows, _ in parts])
+    numbers = np.concatenate([given for _, given in parts])
+    if not len(table):
+        return Rewrite(tuple(sources), None, {})
+    order = pc.sort_indices(table, [("video_id", "ascending"), ("window", "ascending")])
+    table, numbers = table.take(order), numbers[order.to_numpy()]
+    made = replace(put_windows(storage, path, table), first_row=int(numbers.min()), stretches=stretches_of(numbers))
+    if len(made.stretches) == 1:  # the rows lie as they were given: nothing to remember
+        made = replace(made, stretches=())
+    check_written(storage, [made])
+    return Rewrite(tuple(sources), made, dict(Counter(table["video_id"].to_pylist())))
+
+
+def with_rewrites(shards: Sequence[ShardInfo], done: Sequence[Rewrite]) -> list[ShardInfo]:
+    """The shards with every rewrite whose sources are all still there in the place of them.
+
+    What was removed from a source since it was read is removed from the new shard too.
+    """
+    now = {shard.path: shard for shard in shards}
+    standing = [one for one in done if all(source.path in now for source in one.sources)]
+    put: dict[str, list[ShardInfo]] = {}
+    for one in standing:
+        since = {gone for source in one.sources for gone in set(now[source.path].removed) - set(source.removed)}
+        since &= set(one.rows_of)
+        lost = sum(one.rows_of[video_id] for video_id in since)
+        whole = one.made is None or lost == one.made.rows
+        made = [] if whole or one.made is None else [replace(one.made, removed=tuple(sorted(since)), removed_rows=lost)]
+        put.update({source.path: [] for source in one.sources})
+        put[one.sources[0].path] = made
+    return [new for shard in shards for new in put.get(shard.path, [shard])]
+
+
+def compact_shards(
+    storage: Storage, run: str, shard_bytes: int, compact_from: int, removed_share: float
+) -> Snapshot | None:
+    """Rewrites what is due and commits it; None when nothing is."""
+    dataset = Dataset(storage, snapshots.load(storage))
+    known = set(dataset.newest["video_id"].to_pylist())
+    groups = choose_groups(dataset.snapshot, known, shard_bytes, compact_from, removed_share)
+    crowded = len(dataset.snapshot.videos) > MAX_BOOKS
+    if not groups and not crowded:
+        return None
+    done = [rewrite_shards(storage, group, shard_path(run, part, len(groups))) for part, group in enumerate(groups)]
+
+    def next_one(parent: Snapshot | None) -> Snapshot:
+        if parent is None:
+            raise UsageError(f"{storage.root} has lost all its snapshots while it was being compacted")
+        return compacted_snapshot(storage, parent, run, with_rewrites(parent.shards, done), crowded or bool(groups))
+
+    return snapshots.commit_next(storage, next_one)
+
+
+def compacted_snapshot(
+    storage: Storage, parent: Snapshot, run: str, shards: Sequence[ShardInfo], books: bool
+) -> Snapshot:
+    """The snapshot after `parent` with other shards of the same rows, and its books gathered."""
+    videos, failures = (parent.videos, parent.failures) if not books else gather_tables(storage, parent, run)
+    known = Dataset(storage, replace(parent, videos=videos)).facts
+    return replace(
+        parent,
+        number=parent.number + 1,
+        parent=parent.number,
+        run=run,
+        created_at=snapshots.now(),
+        shards=tuple(shards),
+        videos=videos,
+        failures=failures,
+        holes=parent.next_row - sum(shard.rows for shard in shards),
+        counts=count_videos(known, sum(table.rows for table in failures)),
+    )
+
+
+def gather_tables(
+    storage: Storage, parent: Snapshot, run: str, without: Collection[str] = ()
+) -> tuple[tuple[TableInfo, ...], tuple[TableInfo, ...]]:
+    """One videos table with the newest row of each video, and one of the failures that stand, without some videos."""
+    dataset = Dataset(storage, parent)
+    gone = pa.array(sorted(without), pa.string())
+    newest = dataset.newest.filter(pc.invert(pc.is_in(dataset.newest["video_id"], gone))).sort_by("video_id")
+    path = f"videos/{run}-{secrets.token_hex(3)}.parquet"
+    videos = put_table(storage, path, newest.cast(videos_schema(parent.shape.text_dim)))
+    check_written(storage, [videos])
+    return (videos,), gather_failures(dataset, run, without)
+
+
+def gather_failures(dataset: Dataset, run: str, without: Collection[str] = ()) -> tuple[TableInfo, ...]:
+    """One table of the failures that stand; none where there are none."""
+    failures = [row for row in dataset.standing_failures() if row["video_id"] not in without]
+    if not failures:
+        return ()
+    path = f"failures/{run}-{secrets.token_hex(3)}.parquet"
+    made = put_table(dataset.storage, path, pa.Table.from_pylist(failures, failures_schema()))
+    check_written(dataset.storage, [made])
+    return (made,)

@@ -1,0 +1,148 @@
+"""What a dataset has been: list its snapshots, compare two, pin one, bring one back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ...schemas import snapshot as snapshots
+from ...schemas.errors import UsageError
+from ...schemas.snapshot import Snapshot
+from ...schemas.storage import Storage
+from ...schemas.tables import TITLE_EMBEDDINGS
+from .read import Dataset
+from .sweep import files_of, pin_path, pins
+
+
+def list_snapshots(storage: Storage) -> list[dict[str, Any]]:
+    """The facts of each snapshot that can be opened, oldest first."""
+    pinned, facts = pins(storage), []
+    for number, one in snapshots.load_all(storage).items():
+        facts.append(
+            {
+                "number": number,
+                "created_at": one.created_at,
+                "run": one.run,
+                "videos": one.counts.get("videos", 0),
+                "windows": one.counts.get("windows", 0),
+                "shards": len(one.shards),
+                "bytes": sum(shard.bytes for shard in one.shards),
+                "fingerprint": one.fingerprint,
+                "indexes": {name: built.snapshot for name, built in one.indexes.items()},
+                "pinned": number in pinned,
+            }
+        )
+    return facts
+
+
+def pin_snapshot(storage: Storage, number: int, pinned: bool) -> None:
+    """Keeps a snapshot from retention, or leaves it to retention again. Raises UsageError where there is none."""
+    snapshots.load(storage, number)
+    if pinned:
+        storage.put(pin_path(number), b"")
+    else:
+        storage.delete(pin_path(number))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What the second of two snapshots has, and the first has not."""
+
+    added: list[str]
+    """Uris of videos."""
+    removed: list[str]
+    changed: list[str]
+    """Videos whose bytes, state, rows or titles differ."""
+    counts: dict[str, tuple[int, int]]
+    settings: dict[str, tuple[Any, Any]]
+    """Options and models that differ."""
+    shards_added: int
+    shards_removed: int
+    indexes: dict[str, tuple[int | None, int | None]]
+    """Indexes of another build: the snapshots that they were built from."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+COMPARED = ("content_sha256", "status", "windows", "frames", "words", *TITLE_EMBEDDINGS)
+
+
+def snapshot_difference(storage: Storage, first: int, second: int) -> Difference:
+    """Compares two snapshots by what they hold. Raises UsageError where one does not exist."""
+    old, new = (Dataset(storage, snapshots.load(storage, number)) for number in (first, second))
+    before, after = old.videos, new.videos
+    both = before.keys() & after.keys()
+    changed = [key for key in both if any(before[key][name] != after[key][name] for name in COMPARED)]
+    one, two = old.snapshot, new.snapshot
+    settings = ({**one.options, **one.models}, {**two.options, **two.models})
+    paths = tuple({shard.path for shard in snapshot.shards} for snapshot in (one, two))
+    builds = [{name: built.snapshot for name, built in snapshot.indexes.items()} for snapshot in (one, two)]
+    return Difference(
+        sorted(after[key]["uri"] for key in after.keys() - before.keys()),
+        sorted(before[key]["uri"] for key in before.keys() - after.keys()),
+        sorted(after[key]["uri"] for key in changed),
+        _differing(one.counts, two.counts),
+        _differing(*settings),
+        len(paths[1] - paths[0]),
+        len(paths[0] - paths[1]),
+        _differing(*builds),
+    )
+
+
+def _differing(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """
+    >>> _differing({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4})
+    {'b': (2, 3), 'c': (None, 4)}
+    """
+    names = sorted(first.keys() | second.keys())
+    return {name: (first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)}
+
+
+def restore_snapshot(storage: Storage, number: int) -> Snapshot:
+    """Publishes a new snapshot with the content of an old one. Row numbers given since then are not given again.
+
+    Raises UsageError when the old one is not there or has lost a file to a sweep, before and after the commit: a sweep
+    at the same moment can still take a file, and then the restored snapshot says so.
+    """
+    old = snapshots.load(storage, number)
+    _require_files(storage, old)
+
+    def again(parent: Snapshot | None) -> Snapshot:
+        current = parent or old
+        next_row = max(current.next_row, old.next_row)
+        return replace(
+            old,
+            number=current.number + 1,
+            parent=current.number,
+            created_at=snapshots.now(),
+            next_row=next_row,
+            holes=next_row - sum(shard.rows for shard in old.shards),
+            rows_changed=current.number + 1,
+            indexes=_still_true(old, current.number + 1, next_row),
+        )
+
+    published = snapshots.commit_next(storage, again)
+    _require_files(storage, published)
+    return published
+
+
+def _still_true(old: Snapshot, number: int, next_row: int) -> dict[str, Any]:
+    """The old indexes; those that were up to date then are so now, of the restored snapshot."""
+    return {
+        name: replace(built, snapshot=number, rows=next_row)
+        if built.snapshot >= old.rows_changed and built.rows == old.next_row
+        else built
+        for name, built in old.indexes.items()
+    }
+
+
+def _require_files(storage: Storage, snapshot: Snapshot) -> None:
+    for path in files_of(snapshot):
+        try:
+            storage.head(f"{path}index.json" if path.endswith("/") else path)
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"snapshot {snapshot.number} can't be restored: {path} has been swept; "
+                f"{storage.root} can go back to {snapshots.numbers(storage)}"
+            ) from error

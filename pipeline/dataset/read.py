@@ -1,0 +1,170 @@
+"""Opens what a run stored: the current snapshot, its rows, its videos. Readers follow snapshots, never folders."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ...schemas import snapshot as snapshots
+from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo
+from ...schemas.storage import Storage
+from ...schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed, failures_schema, tensor, videos_schema
+
+
+@contextmanager
+def stored_file(storage: Storage, path: str) -> Iterator[Path]:
+    """A stored file on local disk: where it lies, or a copy for the time that the context is open.
+
+    Raises FileNotFoundError.
+    """
+    local = storage.local_path(path)
+    if local is not None:
+        yield local
+        return
+    with tempfile.TemporaryDirectory(prefix="reelbeam-read-") as folder:
+        copy = Path(folder, "file")
+        storage.fetch(path, copy)
+        yield copy
+
+
+def read_table(storage: Storage, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows of one stored Parquet file."""
+    with stored_file(storage, path) as file:
+        return pq.read_table(file, columns=columns, memory_map=False)
+
+
+def shard_batches(
+    storage: Storage, shard: ShardInfo, columns: Sequence[str], rows: int = 2048
+) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+    """The rows of one shard that count: their global numbers int64 [n], and the columns asked for."""
+    wanted = [*columns, *(["video_id"] if shard.removed and "video_id" not in columns else [])]
+    removed = pa.array(shard.removed, pa.string())
+    given, at = shard.row_numbers(), 0
+    with stored_file(storage, shard.path) as file, pq.ParquetFile(file, memory_map=True) as parquet:
+        for batch in parquet.iter_batches(rows, columns=wanted):
+            numbers = given[at : at + len(batch)]
+            at += len(batch)
+            if shard.removed:
+                counts = pc.invert(pc.is_in(batch["video_id"], removed))
+                batch, numbers = batch.filter(counts), numbers[counts.to_numpy(zero_copy_only=False)]
+            yield numbers, batch.select(columns)
+
+
+def are_held(shards: Iterable[ShardInfo], numbers: np.ndarray) -> np.ndarray:
+    """Which global row numbers int64 [n] some shard's file still holds, whether the row counts or not: bool [n].
+
+    >>> shard = ShardInfo("p", 3, 0, "", ("a", 0), ("b", 0), 7, stretches=((7, 1), (20, 2)))
+    >>> are_held([shard], np.array([6, 7, 8, 21, 22])).tolist()
+    [False, True, False, True, False]
+    """
+    runs = np.array(sorted(run for shard in shards for run in shard.runs), np.int64).reshape(-1, 2)
+    if not len(runs):
+        return np.zeros(len(numbers), bool)
+    ends = np.maximum.accumulate(runs.sum(axis=1))  # stretches of shards of several snapshots may overlap
+    at = np.searchsorted(runs[:, 0], numbers, "right") - 1
+    found: np.ndarray = (at >= 0) & (numbers < ends[at])
+    return found
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One snapshot, open for reading."""
+
+    storage: Storage
+    snapshot: Snapshot
+
+    @classmethod
+    def open(cls, output: str, version: int | None = None) -> Dataset:
+        """The current snapshot of OUTPUT, or an older one. Raises UsageError where there is none."""
+        storage = Storage.at(output)
+        return cls(storage, snapshots.load(storage, version))
+
+    def batches(self, columns: Sequence[str], rows: int = 2048) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+        """All rows that count, shard by shard: their global numbers int64 [n], and the columns asked for."""
+        for shard in self.snapshot.shards:
+            yield from self.shard_batches(shard, columns, rows)
+
+    def shard_batches(
+        self, shard: ShardInfo, columns: Sequence[str], rows: int = 2048
+    ) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+        """The rows of one shard that count."""
+        yield from shard_batches(self.storage, shard, columns, rows)
+
+    def take(self, numbers: Sequence[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
+        """Single rows by global number, those that count. Only the row groups that hold them are read."""
+        found: dict[int, dict[str, Any]] = {}
+        for shard in self.snapshot.shards:
+            if here := shard.places(set(numbers)):
+                found |= self._take_from(shard, here, columns)
+        return found
+
+    def _take_from(self, shard: ShardInfo, places: dict[int, int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
+        found = {}
+        wanted = [*columns, *(["video_id"] if shard.removed and "video_id" not in columns else [])]
+        with stored_file(self.storage, shard.path) as file, pq.ParquetFile(file, memory_map=True) as parquet:
+            start = 0
+            for group in range(parquet.num_row_groups):
+                end = start + parquet.metadata.row_group(group).num_rows
+                here = sorted((place, number) for number, place in places.items() if start <= place < end)
+                if here:
+                    rows = parquet.read_row_group(group, wanted).take([place - start for place, _ in here])
+                    tensors = {
+                        name: tensor(rows.combine_chunks(), name)
+                        for name in columns
+                        if b"dtype" in (rows.schema.field(name).metadata or {})
+                    }
+                    for at, ((_, number), row) in enumerate(zip(here, rows.to_pylist(), strict=True)):
+                        if not shard.removed or row["video_id"] not in shard.removed:
+                            kept = {name: row[name] for name in columns}
+                            found[number] = {**kept, **{name: values[at] for name, values in tensors.items()}}
+                start = end
+        return found
+
+    def table_of(self, info: TableInfo) -> pa.Table:
+        """All rows of one run's table."""
+        return read_table(self.storage, info.path)
+
+    def table(self, kind: str) -> pa.Table:
+        """All rows of the videos or failures tables, oldest run first."""
+        schema = videos_schema(self.snapshot.shape.text_dim) if kind == "videos" else failures_schema()
+        parts = [conformed(read_table(self.storage, info.path), schema) for info in getattr(self.snapshot, kind)]
+        return pa.concat_tables(parts) if parts else pa.table({})
+
+    @cached_property
+    def newest(self) -> pa.Table:
+        """The videos table as it counts: the newest row of each video that has not been removed."""
+        if not self.snapshot.videos:
+            return videos_schema(self.snapshot.shape.text_dim).empty_table()
+        rows = self.table("videos")
+        last = {video_id: at for at, video_id in enumerate(rows["video_id"].to_pylist())}
+        newest = rows.take(pa.array(last.values(), pa.int64()))
+        return newest.filter(pc.not_equal(newest["status"], REMOVED))
+
+    @cached_property
+    def videos(self) -> dict[str, dict[str, Any]]:
+        """The same as records, by video_id."""
+        return {row["video_id"]: row for row in self.newest.to_pylist()}
+
+    @cached_property
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """The same without the embeddings: what commits and counts look at, of a million videos too."""
+        return {row["video_id"]: row for row in self.newest.drop_columns([*TITLE_EMBEDDINGS.values()]).to_pylist()}
+
+    def standing_failures(self) -> list[dict[str, Any]]:
+        """The failures that the newest run of each video saw."""
+        run_of = dict(zip(*(self.newest[name].to_pylist() for name in ("video_id", "run")), strict=True))
+        return (
+            [row for row in self.table("failures").to_pylist() if run_of.get(row["video_id"]) == row["run"]]
+            if self.snapshot.failures
+            else []
+        )

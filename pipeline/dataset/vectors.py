@@ -1,0 +1,66 @@
+"""Reads the vectors of a dataset, shard by shard, with their ids. Rows that no longer count are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ...schemas.snapshot import ShardInfo
+from ...schemas.storage import Storage
+from ...schemas.tables import tensor
+from ...schemas.vector_sources import FRAMES, VectorSource
+from .read import Dataset, shard_batches
+
+
+def shard_vectors(source: VectorSource, storage: Storage, shard: ShardInfo) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The vectors of one shard: (ids int64 [n], vectors float32 [n, D]). Ticks without a frame and windows without a
+    vector are left out."""
+    if source.of_frames:
+        for rows, batch in shard_batches(storage, shard, ["frame_embedding", "tick_valid"]):
+            valid = tensor(batch, "tick_valid").astype(bool)
+            yield _frame_ids(rows, valid), tensor(batch, "frame_embedding")[valid].astype(np.float32)
+        return
+    for rows, batch in shard_batches(storage, shard, [source.column]):
+        there = batch[source.column].is_valid().to_numpy(zero_copy_only=False)
+        yield rows[there], tensor(batch, source.column)[there].astype(np.float32)
+
+
+def shard_ids(source: VectorSource, storage: Storage, shard: ShardInfo) -> np.ndarray:
+    """The ids of the same vectors, int64 [n]. For frames only the small `tick_valid` column is read."""
+    found = [np.zeros(0, np.int64)]
+    column = "tick_valid" if source.of_frames else source.column
+    for rows, batch in shard_batches(storage, shard, [column]):
+        if source.of_frames:
+            found.append(_frame_ids(rows, tensor(batch, "tick_valid").astype(bool)))
+        else:
+            found.append(rows[batch[source.column].is_valid().to_numpy(zero_copy_only=False)])
+    return np.concatenate(found)
+
+
+def _frame_ids(rows: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Ids int64 [n] of the ticks that have a frame; `rows` int64 [r], `valid` bool [r, T]."""
+    ids: np.ndarray = (rows[:, None] * valid.shape[1] + np.arange(valid.shape[1]))[valid]
+    return ids
+
+
+def all_vectors(source: VectorSource, dataset: Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The vectors of all shards, in the snapshot's order."""
+    for shard in dataset.snapshot.shards:
+        yield from shard_vectors(source, dataset.storage, shard)
+
+
+def count_vectors(
+    dataset: Dataset, source: VectorSource = FRAMES, known: dict[str, int] | None = None
+) -> dict[str, int]:
+    """Vectors per shard, keyed by the shard's path. Shards in `known` are not counted again."""
+    known = known or {}
+    return {
+        shard.path: known[shard.path] if shard.path in known else len(shard_ids(source, dataset.storage, shard))
+        for shard in dataset.snapshot.shards
+    }
+
+
+def frame_vectors(dataset: Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All frame embeddings: (ids int64 [n], vectors float32 [n, D]) per batch."""
+    yield from all_vectors(FRAMES, dataset)

@@ -1,0 +1,79 @@
+"""Options of `reelbeam extract`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ...models.devices import cores
+from ...schemas.elements import Grid
+from ...schemas.errors import UsageError
+from ...schemas.options import Options, option
+
+
+@dataclass(frozen=True)
+class ExtractOptions(Options):
+    """reelbeam extract"""
+
+    models: str = option("standard", "models to use: offline, standard, or a JSON file", changes_data=False)
+    device: str = option("auto", "where models run: auto, cpu, cuda, cuda:1")
+    tick_hz: str = option(
+        "1", "frames sampled a second; a fraction such as 1/2 or 30000/1001 is exact", changes_data=True
+    )
+    window_ticks: int = option(10, "ticks in a row", low=1, high=600, changes_data=True)
+    unit_s: float = option(120.0, "longest span that is decoded at once, in seconds", low=1, high=3600)
+    shot_threshold: float = option(
+        0.2, "scene score above which a new shot starts", low=0.01, high=1, changes_data=True
+    )
+    fuse: str = option(
+        "", "fused_embedding: none, concat, mean, attention, or a TorchScript file; empty: as the models say (concat)"
+    )
+    language: str = option("", "what is spoken, such as en or de; empty: detected for each video")
+    task: str = option(
+        "", "transcribe, or translate into English; empty: as the models say", choices=("", "transcribe", "translate")
+    )
+    audio_embedding: bool = option(False, "store audio_embedding: what Whisper's encoder heard in each window")
+    still_difference: float = option(
+        0.0,
+        "a frame that differs from an embedded one before it by at most this mean of 255 shares its embedding; "
+        "0: exact copies only",
+        low=0,
+        high=255,
+        changes_data=True,
+    )
+    decode_on: str = option(
+        "cpu", "nvdec decodes on an NVIDIA GPU what it can, the rest on the CPU", choices=("cpu", "nvdec")
+    )
+    decoders: int = option(0, "decoder processes at a time; 0 is one a core", low=0, high=1024)
+    decode_timeout_s: float = option(0.0, "time limit of one unit's decoder; 0 is 60 s plus 20 times the unit", low=0)
+    wave_videos: int = option(256, "videos a commit: what a crash can cost", low=1, high=100_000)
+    shard_mb: int = option(128, "size that shards aim for, in MB", low=1, high=4096)
+    retry_failed: bool = option(False, "try failed and partial videos again though they have not changed")
+    max_failed: float = option(
+        1.0, "publish no wave in which a larger share of the videos failed entirely", low=0, high=1
+    )
+    dry_run: bool = option(False, "say what would be done, and do nothing")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            hz = Fraction(self.tick_hz)
+        except (ValueError, ZeroDivisionError):
+            raise UsageError(
+                f"--tick-hz {self.tick_hz}: not a number; give frames a second, such as 1, 0.5 or 1/3"
+            ) from None
+        if not Fraction(1, 3600) <= hz <= 240:
+            raise UsageError(f"--tick-hz {self.tick_hz}: allowed is 1/3600 to 240")
+
+    @property
+    def grid(self) -> Grid:
+        return Grid(Fraction(self.tick_hz), self.window_ticks)
+
+    @property
+    def unit_windows(self) -> int:
+        """Windows a unit: as many as fit into unit_s, at least one."""
+        return max(1, int(Fraction(self.unit_s) * self.grid.tick_hz / self.window_ticks))
+
+    @property
+    def decoder_count(self) -> int:
+        return self.decoders or cores()

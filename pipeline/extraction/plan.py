@@ -1,0 +1,71 @@
+"""Compares a listing with the current snapshot: which videos a run has to extract. Writes nothing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ...schemas import snapshot as snapshots
+from ...schemas.elements import Video
+from ...schemas.errors import UsageError
+from ...transforms.discover import MEDIA_SUFFIXES, list_videos
+from ..dataset.read import Dataset
+from .changes import as_known, is_retitled, unembedded
+from .prepare import Job
+
+
+@dataclass(frozen=True)
+class ExtractionPlan:
+    """What there is to do."""
+
+    listed: int
+    todo: list[Video]
+    snapshot: int | None
+    known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The books that it was compared with: the row of each known video."""
+    retitled: list[Video] = field(default_factory=list)
+    """Unchanged videos whose title or description is another one, or was never embedded: only their row is written anew."""
+
+
+def choose(videos: list[Video], known: dict[str, dict[str, Any]], retry_failed: bool) -> list[Video]:
+    """The videos that need work: new ones, changed ones, and failed ones when asked.
+
+    `attempts` of an unchanged video goes on counting; a changed one starts again.
+    """
+    chosen = []
+    for video in videos:
+        row = known.get(video.video_id)
+        if row is None or row["etag"] != video.etag:
+            chosen.append(as_known(video, row))
+        elif retry_failed and row["status"] != "ok":
+            chosen.append(replace(as_known(video, row), attempts=row["attempts"]))
+    return chosen
+
+
+def plan_extraction(location: str, job: Job) -> ExtractionPlan:
+    """Lists a location and compares it with the current snapshot. Writes nothing.
+
+    Raises ModelMismatch when the dataset was made with other models or another grid.
+    """
+    listed = list_videos(location)
+    if not listed:
+        raise UsageError(
+            f"{location}: no videos found; folders are searched for {', '.join(sorted(MEDIA_SUFFIXES)[:6])} and the like, "
+            "a glob or a list takes any name"
+        )
+    parent = snapshots.latest(job.storage)
+    if parent:
+        job.settings.check_same(parent, job.storage)
+    if parent is None:
+        return ExtractionPlan(len(listed), listed, None)
+    dataset = Dataset(job.storage, parent)
+    known = dataset.videos
+    chosen = choose(listed, known, job.options.retry_failed)
+    unread = set(itertools.compress(dataset.newest["video_id"].to_pylist(), unembedded(dataset.newest)))
+    rest = {video.video_id: video for video in listed if video.video_id in known}
+    for video in chosen:
+        rest.pop(video.video_id, None)
+    retitled = [one for key, one in rest.items() if key in unread or is_retitled(one, known[key])]
+    return ExtractionPlan(len(listed), chosen, parent.number, known, retitled)

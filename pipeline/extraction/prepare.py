@@ -1,0 +1,73 @@
+"""Everything that is fixed before the first wave of a run, and checked before anything is done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from ...models.profiles import Profile, profile
+from ...schemas.errors import UsageError
+from ...schemas.options import data_options
+from ...schemas.storage import Storage
+from ...transforms.embed_titles import Titles
+from ..dataset.commit import DatasetSettings
+from .beam_flags import LOCAL_RUNNER, beam_options
+from .options import ExtractOptions
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything fixed before the first wave."""
+
+    storage: Storage
+    options: ExtractOptions
+    profile: Profile
+    models: dict[str, Any]
+    beam: PipelineOptions
+
+    @property
+    def runner(self) -> str:
+        """Beam's own choice of a local runner differs between machines with and without a network; ours does not."""
+        return self.beam.view_as(StandardOptions).runner or LOCAL_RUNNER
+
+    @property
+    def titles(self) -> Titles:
+        """What embeds the titles of videos."""
+        return Titles(self.profile.text, self.options.device, self.profile.text.dimension)
+
+    @property
+    def settings(self) -> DatasetSettings:
+        """What OUTPUT must have been made with."""
+        shape = self.profile.row_shape(self.options.window_ticks)
+        return DatasetSettings(data_options(self.options), self.models, self.options.grid, shape)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that changes what is stored."""
+        return self.settings.fingerprint
+
+
+def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] = ()) -> Job:
+    """Checks all that can be checked before work starts. Raises UsageError, MissingWeights."""
+    for program in ("ffmpeg", "ffprobe", "setpriv", "prlimit"):
+        if shutil.which(program) is None:
+            package = "ffmpeg" if program.startswith("ff") else "util-linux"
+            raise UsageError(f"{program} is not installed; cure: apt-get install {package}")
+    settings = beam_options([*beam_flags])
+    models = chosen(options)
+    return Job(Storage.at(output), options, models, models.identities(), settings)
+
+
+def chosen(options: ExtractOptions) -> Profile:
+    """The models of a profile, with what the options say otherwise."""
+    models = profile(options.models)
+    if options.fuse:
+        models = replace(models, fusion=replace(models.fusion, how=options.fuse))
+    spoken = {
+        name: getattr(options, name) for name in ("language", "task", "audio_embedding") if getattr(options, name)
+    }
+    return replace(models, whisper=replace(models.whisper, **spoken)) if spoken else models

@@ -1,0 +1,61 @@
+"""extract: a bucket of videos becomes rows. Works in waves: each wave is one Beam pipeline and one commit, so that a
+crash costs one wave and a rerun continues where the last commit stands.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from ..dataset.commit import commit_wave
+from ..dataset.copied_rows import commit_videos
+from .changes import relisted
+from .plan import ExtractionPlan
+from .prepare import Job
+from .wave import run_wave
+
+log = logging.getLogger("reelbeam")
+
+
+@dataclass
+class ExtractionReport:
+    """What a run did."""
+
+    done: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    """Videos that ended ok, partial or failed."""
+    windows: int = 0
+    media_ms: int = 0
+    seconds: float = 0.0
+    snapshot: int | None = None
+    failures: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """(uri, stage, kind, message)."""
+    retitled: int = 0
+    """Unchanged videos that have another title or description."""
+
+
+def run_extraction(planned: ExtractionPlan, job: Job) -> ExtractionReport:
+    """Extracts what was planned, wave by wave."""
+    started = time.monotonic()
+    report = ExtractionReport(snapshot=planned.snapshot)
+    if planned.todo or planned.retitled:
+        job.storage.touch()
+    if planned.retitled:
+        rows = [relisted(planned.known[video.video_id], video) for video in planned.retitled]
+        report.snapshot = commit_videos(job.storage, job.settings, job.titles.embed(rows), planned.known).number
+        report.retitled = len(rows)
+    step = job.options.wave_videos
+    for at in range(0, len(planned.todo), step):
+        wave = replace(run_wave(planned.todo[at : at + step], job), planned=planned.known)
+        report.snapshot = commit_wave(job.storage, job.settings, wave, job.options.max_failed).number
+        report.done += len(wave.videos)
+        for row in wave.videos:
+            report.statuses[row["status"]] += 1
+            report.windows += row["windows"]
+            report.media_ms += row["duration_ms"]
+        report.failures += [(row["uri"], row["stage"], row["kind"], row["message"]) for row in wave.failures]
+        report.seconds = time.monotonic() - started
+        log.info("snapshot %d: %d of %d videos", report.snapshot, report.done, len(planned.todo))
+    return report

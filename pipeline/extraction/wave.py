@@ -1,0 +1,103 @@
+"""One wave: a Beam pipeline over some videos. What it writes is invisible until it is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import apache_beam as beam
+
+from ...schemas import snapshot as snapshots
+from ...schemas.elements import Group, Probe, Video
+from ...schemas.errors import Failure
+from ...schemas.tables import RowShape
+from ...transforms.decode import DecodeLimits
+from ...transforms.decode_command import NO_CUTS
+from ...transforms.discover import PlanUnits, ProbeVideos
+from ...transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of
+from ...transforms.shard_files import read_receipt
+from ...transforms.write_shards import WriteBooks, WriteShards
+from ..dataset.commit import WaveRows
+from ..dataset.read import read_table
+from .options import ExtractOptions
+from .prepare import Job
+
+GROUP_TICKS = 128
+"""Ticks that travel together: full CLIP batches, and small enough that decoders and models overlap."""
+
+
+BUCKET_VIDEOS = 64
+"""Videos that are packed into groups together."""
+
+
+ROW_BYTES_GUESS = 2_000
+"""A row without its tensors: words, text, ids."""
+
+
+def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
+    """One Beam pipeline over some videos. What it writes is invisible until it is published."""
+    run = snapshots.new_run()
+    build = beam.Pipeline(runner=job.runner, options=job.beam)
+    build_wave(build, videos, job, run)
+    build.run().wait_until_finish()
+    shards, videos_info, failures_info = read_receipt(job.storage, run)
+    return WaveRows(
+        run,
+        shards,
+        videos_info,
+        failures_info,
+        read_table(job.storage, videos_info.path).to_pylist(),
+        read_table(job.storage, failures_info.path).to_pylist() if failures_info else [],
+    )
+
+
+def build_wave(
+    pipeline: beam.Pipeline, videos: Sequence[Video], job: Job, run: str, parts: frozenset[str] = EVERY_MODEL
+) -> None:
+    """The wave's graph: probe, plan, extract, write. With fewer `parts` only what these models need is decoded."""
+    options, output = job.options, job.storage.root
+    grid = options.grid
+    shape = job.profile.row_shape(grid.window_ticks)
+    limits = DecodeLimits(
+        options.shot_threshold if parts == EVERY_MODEL else NO_CUTS,  # known shots are carried over
+        timeout_s=options.decode_timeout_s,
+        nvdec=options.decode_on == "nvdec",
+    )
+    group_ms = int(GROUP_TICKS * 1000 / grid.tick_hz)
+    probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos()
+    planned = (
+        probed
+        | "Readable" >> beam.Filter(lambda pair: not isinstance(pair[1], Failure))
+        | PlanUnits(grid, options.unit_windows, group_ms, -(-len(videos) // BUCKET_VIDEOS))
+        | "Streams" >> beam.Map(keep_streams, parts)
+        | "Spread" >> beam.Reshuffle()
+    )
+    rows = planned | ExtractRows(
+        job.profile, grid, limits, options.decoder_count, options.device, options.still_difference, parts
+    )
+    shards = rows | WriteShards(output, run, shard_count(videos, options, shape), shape)
+    outcomes = rows | "Outcome" >> beam.Map(outcome_of)
+    _ = {"probed": probed, "outcomes": outcomes, "shards": shards} | WriteBooks(output, run, job.titles)
+
+
+def streams_for(probe: Probe, parts: frozenset[str]) -> Probe:
+    """A probe without the streams that no model needs: they are not decoded."""
+    pictures = probe.video_stream if "clip" in parts else None
+    sound = probe.audio_stream if parts & {"whisper", "audio"} else None
+    return replace(probe, video_stream=pictures, audio_stream=sound)
+
+
+def keep_streams(group: Group, parts: frozenset[str]) -> Group:
+    """The same units with only the streams that are needed."""
+    return tuple(
+        replace(features, unit=replace(features.unit, probe=streams_for(features.unit.probe, parts)))
+        for features in group
+    )
+
+
+def shard_count(videos: Sequence[Video], options: ExtractOptions, shape: RowShape) -> int:
+    """Shards for a wave: a guess of its bytes from the files' sizes, at 1 Mbit a second of media."""
+    seconds = sum(video.size_bytes for video in videos) / 125_000
+    row_bytes = shape.ticks * (shape.frame_dim + shape.audio_dim) * 2 + ROW_BYTES_GUESS
+    windows = len(videos) + seconds * options.grid.tick_hz / options.window_ticks
+    return max(1, min(len(videos), round(float(windows) * row_bytes / (options.shard_mb * 1_000_000))))

@@ -1,0 +1,142 @@
+"""A full build: sample, train, fill parts in parallel, merge them on disk, measure, publish. Each step is resumable.
+
+Memory is bounded by `--memory-mb`, not by the number of vectors: half for training, a quarter for the part that a worker
+fills, a quarter for merging. What an interrupted build has finished lies in `indexes/<name>/work/` and is used again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import apache_beam as beam
+import faiss
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from ...schemas import snapshot as snapshots
+from ...schemas.errors import UsageError
+from ...schemas.storage import Storage
+from ...schemas.vector_sources import VECTOR_SOURCES, VectorSource
+from ...transforms import metrics
+from ...transforms.build_index import read_index
+from ...transforms.index_kinds import choose_kind, code_bytes, split_refine
+from ..dataset.read import Dataset
+from ..extraction.beam_flags import LOCAL_RUNNER
+from ..extraction.progress import run_beside
+from .options import IndexOptions
+from .store import scratch
+
+log = logging.getLogger("reelbeam")
+
+
+PROGRESS_EVERY_S = 15.0
+
+PART_BYTES = 1 << 30
+"""Largest part, where memory allows more: a lost worker costs one."""
+
+
+@dataclass
+class Build:
+    """One build on its way: what it works with, and how long each step took."""
+
+    dataset: Dataset
+    options: IndexOptions
+    beam_options: PipelineOptions
+    kind: str
+    work: str
+    """Folder of what can be used again after an interruption."""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def storage(self) -> Storage:
+        return self.dataset.storage
+
+    @property
+    def source(self) -> VectorSource:
+        """What is indexed."""
+        return VECTOR_SOURCES[self.options.of]
+
+    @property
+    def ids_a_row(self) -> int:
+        return self.source.ids_per_row(self.dataset.snapshot.shape)
+
+    @property
+    def dimension(self) -> int:
+        return self.source.dimension(self.dataset.snapshot.shape)
+
+    @property
+    def memory_bytes(self) -> int:
+        return self.options.memory_mb << 20
+
+    @property
+    def part_bytes(self) -> int:
+        return min(PART_BYTES, self.memory_bytes // 4)
+
+    @property
+    def second_look(self) -> bool:
+        return split_refine(self.kind)[1]
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - started, 3)
+        log.info("index: %s took %.1f s", step, time.monotonic() - started)
+
+    def run(self, make: Callable[[beam.Pipeline], object], total: int, stage: str) -> None:
+        """Runs one Beam pipeline, on our pinned local runner unless another is asked for."""
+        pipeline = beam.Pipeline(
+            runner=self.beam_options.view_as(StandardOptions).runner or LOCAL_RUNNER, options=self.beam_options
+        )
+        make(pipeline)
+        with progress(stage, total):
+            pipeline.run().wait_until_finish()
+
+
+@contextmanager
+def progress(stage: str, total: int) -> Iterator[None]:
+    """A log line now and then while the in-process runner works."""
+    before = metrics.totals().get(stage, {}).get("vectors", 0)
+
+    def lines(over: threading.Event) -> None:
+        while not over.wait(PROGRESS_EVERY_S):
+            done = metrics.totals().get(stage, {}).get("vectors", 0) - before
+            log.info("index: %s, %d of %d vectors", stage.replace("_", " "), done, total)
+
+    with run_beside(lines):
+        yield
+
+
+def kind_for(options: IndexOptions, vectors: int, dimension: int) -> str:
+    """The factory string to build. Raises UsageError for one that FAISS does not know."""
+    if options.index == "auto":
+        return choose_kind(vectors, dimension, options.search_memory_mb << 20, options.min_recall)
+    try:
+        code_bytes(options.index, dimension)
+    except ValueError as error:
+        raise UsageError(f"--index {options.index}: {error}") from error
+    return options.index
+
+
+def stored_index(storage: Storage, path: str) -> faiss.Index:
+    """A whole FAISS index from storage. Raises FileNotFoundError, CorruptOutput."""
+    with scratch() as folder:
+        file = Path(folder, "index.faiss")
+        storage.fetch(path, file)
+        return read_index(file, path)
+
+
+def new_folder(name: str) -> str:
+    """A build's folder: by time and chance, so that two builders never meet."""
+    return f"indexes/{name}/{snapshots.new_run()}"
+
+
+def clear(storage: Storage, work: str) -> None:
+    """Removes what was only needed on the way."""
+    for stored in storage.list(work):
+        storage.delete(stored.path)

@@ -1,0 +1,159 @@
+"""What has changed since an index was built, and the cheapest update that still meets the recall gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...schemas.snapshot import ShardInfo
+from ...schemas.vector_sources import VECTOR_SOURCES
+from ...transforms.index_kinds import FLAT_UP_TO, choose_kind, list_count
+from ..dataset.read import Dataset, are_held, shard_batches
+from ..dataset.vectors import count_vectors
+from .measure import mark
+from .options import IndexOptions
+from .store import parts_of, read_removed
+
+MOST_DELTAS = 16
+"""Parts that a search looks through before they are merged."""
+
+
+LISTS_OFF_BY = 4
+"""Times by which the number of lists may differ from what the size asks for."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a build does not know yet."""
+
+    added: tuple[ShardInfo, ...]
+    removed: np.ndarray
+    """int64, sorted: ids that the build may hold and that no longer count."""
+    counts: dict[str, int]
+    """Vectors that count now, by shard."""
+    reused_ids: bool
+    """An id stands for another vector than before: only a new build can tell."""
+
+    @property
+    def new_vectors(self) -> int:
+        return sum(self.counts[shard.path] for shard in self.added)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+def changes_since(dataset: Dataset, settings: dict[str, Any]) -> Change:
+    """The shards that came and the ids that went since a build. Reads small columns of changed shards alone."""
+    ids_a_row = settings["ids_a_row"]
+    before = {(shard["path"], shard["sha256"], shard["first_row"]): shard for shard in settings["covers"]}
+    now = {(shard.path, shard.sha256, shard.first_row): shard for shard in dataset.snapshot.shards}
+    left = _numbers([run for key, old in before.items() if key not in now for run in old["stretches"]])
+    stayed = _numbers([run for key, old in before.items() if key in now for run in old["stretches"]])
+    added, reused, found_again = [], False, [np.zeros(0, np.int64)]
+    for key, shard in now.items():
+        if key in before:
+            continue
+        rows = _rows_of(dataset, shard)
+        again = np.isin(rows, left)
+        if again.all() and len(rows):  # rewritten by compaction: the same rows under the same numbers
+            found_again.append(rows)
+        else:
+            added.append(shard)
+            reused |= bool(again.any() or np.isin(rows, stayed).any())
+    gone_rows = np.setdiff1d(left, np.concatenate(found_again))
+    gone = [_ids(gone_rows, ids_a_row)]
+    known = {}
+    for key in before.keys() & now.keys():
+        marks = set(before[key]["removed"])
+        new_removed = {video_id for video_id in now[key].removed if mark(video_id) not in marks}
+        if marks - {mark(video_id) for video_id in now[key].removed}:
+            reused = True  # rows that had gone count again, after a rollback
+        if new_removed:
+            gone.append(_ids(_rows_of_videos(dataset, now[key], new_removed), ids_a_row))
+        else:
+            known[now[key].path] = before[key]["vectors"]
+    removed = np.unique(np.concatenate([np.zeros(0, np.int64), *gone]))
+    return Change(tuple(added), removed, count_vectors(dataset, VECTOR_SOURCES[settings["of"]], known), reused)
+
+
+def _rows_of(dataset: Dataset, shard: ShardInfo) -> np.ndarray:
+    """Numbers int64 of the rows of a shard that count; its file is read only where some do not."""
+    if not shard.removed:
+        return shard.row_numbers()
+    return np.concatenate([np.zeros(0, np.int64), *(some for some, _ in shard_batches(dataset.storage, shard, []))])
+
+
+def erased(dataset: Dataset, settings: dict[str, Any], change: Change) -> int:
+    """How many vectors that the parts may hold belong to rows that no shard holds any more: what has left the shards must
+    leave the index too, and not only its answers."""
+    removed = np.union1d(read_removed(dataset.storage, settings), change.removed)
+    return int((~are_held(dataset.snapshot.shards, removed // settings["ids_a_row"])).sum())
+
+
+def _numbers(runs: Sequence[Sequence[int]]) -> np.ndarray:
+    """Row numbers int64 of stretches (first, rows)."""
+    return np.concatenate([np.zeros(0, np.int64), *(np.arange(first, first + rows) for first, rows in runs)])
+
+
+def _ids(rows: np.ndarray, ids_a_row: int) -> np.ndarray:
+    """All ids int64 of rows."""
+    return (rows[:, None] * ids_a_row + np.arange(ids_a_row)).ravel()
+
+
+def _rows_of_videos(dataset: Dataset, shard: ShardInfo, videos: set[str]) -> np.ndarray:
+    """Numbers int64 of some videos' rows in a shard."""
+    found = [np.zeros(0, np.int64)]
+    whole = replace(shard, removed=(), removed_rows=0)
+    for rows, batch in shard_batches(dataset.storage, whole, ["video_id"]):
+        found.append(rows[pc.is_in(batch["video_id"], pa.array(sorted(videos))).to_numpy(zero_copy_only=False)])
+    return np.concatenate(found)
+
+
+def decide(dataset: Dataset, settings: dict[str, Any], change: Change, options: IndexOptions) -> tuple[str, str]:
+    """("none", "delta", "merge" or "full", and why)."""
+    snapshot, kind = dataset.snapshot, settings["kind"]
+    of = VECTOR_SOURCES[settings["of"]]
+    for name, made_with in of.made_with(snapshot).items():
+        if settings["models"].get(name) != made_with:
+            return "full", f"the index was made with another {name} than the rows"
+    if (settings["dimension"], settings["ids_a_row"]) != (of.dimension(snapshot.shape), of.ids_per_row(snapshot.shape)):
+        return "full", "the rows have another shape than the index"
+    if options.index not in ("auto", kind):
+        return "full", f"--index {options.index} is asked for, and the index is {kind}"
+    if change.reused_ids:
+        return "full", "rows of the index were written again under the same numbers"
+    gone_for_good = erased(dataset, settings, change)
+    if not change.added and not len(change.removed) and not gone_for_good:
+        return "none", f"nothing has changed since snapshot {settings['snapshot']}"
+    if not change.total:
+        return "full", "no vector of the index counts any more"
+    if not settings.get("trained"):
+        return "full", f"{kind} has no trained lists: it is filled anew"
+    base = settings["trained_on"]
+    if options.index == "auto":
+        wanted = choose_kind(change.total, settings["dimension"], options.search_memory_mb << 20, options.min_recall)
+        lists, now = list_count(wanted), list_count(kind)
+        if change.total <= FLAT_UP_TO or max(lists, now) >= LISTS_OFF_BY * min(lists, now):
+            return "full", f"{wanted} is the kind for {change.total} vectors, and the index is {kind}"
+    share = (settings.get("newer", 0) + change.new_vectors) / max(1, change.total)
+    if share > options.retrain_above:
+        return (
+            "full",
+            f"{share:.0%} of the vectors are newer than the training, more than --retrain-above {options.retrain_above:g}",
+        )
+    held = sum(part.vectors for part in parts_of(settings)[1:]) + change.new_vectors
+    gone = settings.get("removed", {}).get("ids", 0) + len(change.removed)
+    if held + gone > options.merge_above * base["vectors"] or len(settings["parts"]) > MOST_DELTAS:
+        return "merge", f"{len(settings['parts'])} parts, {held} vectors beside the base and {gone} removed: merged"
+    if gone_for_good:
+        return (
+            "merge",
+            f"{gone_for_good} ids are of rows that have left their shards: the lists are copied without them",
+        )
+    return "delta", f"{change.new_vectors} vectors are new, {len(change.removed)} ids went"

@@ -1,0 +1,160 @@
+"""What has changed since a build, and what to do about it: nothing, a delta, a merge, or a new build. With the reason.
+
+A delta is filled with the trained lists of the build before it, so that both together answer as one index filled at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from ...schemas.errors import GateError
+from ...schemas.index_manifest import raw_name
+from ...schemas.options import fingerprint
+from ...schemas.snapshot import Snapshot
+from ...transforms.build_index import merge_results, take
+from ...transforms.index_kinds import code_bytes
+from ...transforms.index_recall import RECALL_AT
+from ..dataset.read import Dataset
+from ..dataset.vectors import shard_vectors
+from .build import Build, clear, new_folder, stored_index
+from .changes import Change
+from .measure import covered, described, measured, put_side_files
+from .options import IndexOptions
+from .parts import exact, fill, merge, store_vectors, tasks_for
+from .queries import TRUTH_K, Queries
+from .store import parts_of, publish, read_removed
+
+FRESH_SHARE = 10
+"""One of so many frame queries is replaced by a frame of the new rows with each update."""
+
+
+UNEVEN = 2.0
+"""Times by which the lists may be more uneven than when they were trained."""
+
+MOST_NPROBE_GROWTH = 4
+"""Times by which nprobe may grow over the full build's: beyond, the lists no longer fit the data."""
+
+
+class Drift(Exception):
+    """The trained lists do not fit the data any more; the message says how that shows."""
+
+
+def delta_build(
+    dataset: Dataset,
+    options: IndexOptions,
+    beam_options: PipelineOptions,
+    settings: dict[str, Any],
+    change: Change,
+    merging: bool,
+    why: str,
+) -> tuple[Snapshot, dict[str, Any]]:
+    """Adds and removes what has changed, measures, publishes. Raises Drift when a new build is called for instead."""
+    snapshot, storage = dataset.snapshot, dataset.storage
+    key = fingerprint({"onto": settings["parts"], "snapshot": snapshot.number})
+    build = Build(dataset, options, beam_options, settings["kind"], f"indexes/{options.called}/work/{key}")
+    trained = stored_index(storage, settings["trained"]["path"])
+    storage.put(f"{build.work}/trained.faiss", storage.get(settings["trained"]["path"]))
+    parts = parts_of(settings)
+    removed = np.union1d(read_removed(storage, settings), change.removed)
+    folder = new_folder(options.called)
+    if change.new_vectors:
+        tasks = tasks_for(change.added, change.counts, code_bytes(build.kind, trained.d) + 8, build.part_bytes)
+        with build.timed("fill"):
+            new = fill(build, tasks, change.new_vectors, build.part_bytes)
+        if not merging:
+            with build.timed("merge"):
+                new = [merge(build, trained, new, f"{folder}/delta.faiss")]
+        parts = [*parts, *new]
+    if merging:
+        with build.timed("merge"):
+            parts = [merge(build, trained, parts, f"{folder}/index.faiss", removed)]
+        removed = np.zeros(0, np.int64)
+    if build.second_look:
+        with build.timed("second_look"):
+            settings = {**settings, "second_look": _raw_files(build, settings)}
+    with build.timed("exact"):
+        queries, fresh = answers(build, settings, change)
+    made: dict[str, Any] = {
+        **described(build, change.total, parts, why),
+        **{name: settings[name] for name in ("trained", "trained_on", "second_look") if name in settings},
+        "newer": settings.get("newer", 0) + change.new_vectors,
+        "covers": covered(snapshot.shards, change.counts),
+    }
+    files = put_side_files(build, folder, made, None, queries, removed)
+    try:
+        made |= measured(build, made, queries, settings["nprobe"], [fresh.truth("fresh_queries")] if len(fresh) else [])
+    except GateError as error:
+        raise Drift(str(error)) from error
+    check_drift(made)
+    published = publish(storage, options.called, folder, made, files)
+    clear(storage, build.work)
+    return published, made
+
+
+def check_drift(made: dict[str, Any]) -> None:
+    """Raises Drift when the lists have become too uneven, or when searching takes too many of them."""
+    base = made["trained_on"]
+    if made["imbalance"] > UNEVEN * base["imbalance"]:
+        raise Drift(f"lists are uneven by {made['imbalance']}, {base['imbalance']} when they were trained")
+    if made["nprobe"] > MOST_NPROBE_GROWTH * base["nprobe"]:
+        raise Drift(f"nprobe {made['nprobe']} is needed, {base['nprobe']} when the lists were trained")
+
+
+def _raw_files(build: Build, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """The raw vector files that an update needs: those of shards that stayed, and of those that came."""
+    kept = {file["path"].rpartition("/")[2]: file for file in settings["second_look"]}
+    shards = build.dataset.snapshot.shards
+    names = {raw_name(shard): shard for shard in shards}
+    missing = [shard for name, shard in names.items() if name not in kept]
+    stayed = [file for name, file in kept.items() if name in names]
+    return [*stayed, *(store_vectors(build, missing) if missing else [])]
+
+
+def answers(build: Build, settings: dict[str, Any], change: Change) -> tuple[Queries, Queries]:
+    """The queries with exact answers for the vectors that count now, and those of them that are new.
+
+    Known answers are kept up to date with the changes alone; only new queries, and those that lost too many answers,
+    are asked of everything.
+    """
+    old = Queries.from_bytes(build.storage.get(settings["queries"]))
+    fresh = _fresh(build, old, change)
+    kept = old[_still_asked(old, change, len(fresh))]
+    was_whole = (kept.ids >= 0).sum(axis=1) >= settings["vectors"]
+    left = np.where(np.isin(kept.ids, change.removed), -1, kept.ids)
+    floor = np.where(left >= 0, kept.scores, np.inf).min(axis=1, initial=np.inf)
+    found = [(kept.scores, left)]
+    if change.new_vectors:
+        tasks = tasks_for(change.added, change.counts, 4 * kept.vectors.shape[1], build.part_bytes)
+        found.append(exact(build, tasks, kept.vectors, change.new_vectors))
+    scores, ids = merge_results(found, len(kept), TRUTH_K)
+    unsure = ~was_whole[:, None] & (scores < floor[:, None])  # a vector that was never listed may lie above these
+    kept = kept.answered(np.where(unsure, -np.inf, scores).astype(np.float32), np.where(unsure, -1, ids))
+    short = (kept.ids >= 0).sum(axis=1) < min(max(RECALL_AT) + 1, change.total)
+    again = kept[short] + fresh
+    if len(again):
+        tasks = tasks_for(build.dataset.snapshot.shards, change.counts, 4 * again.vectors.shape[1], build.part_bytes)
+        again = again.answered(*exact(build, tasks, again.vectors, change.total))
+    fresh = again[np.arange(short.sum(), len(again))]
+    return kept[~short] + again, fresh
+
+
+def _fresh(build: Build, old: Queries, change: Change) -> Queries:
+    """New frame queries, drawn from the new rows."""
+    wanted = min(change.new_vectors, -(-int((old.own >= 0).sum()) // FRESH_SHARE))
+    rng = np.random.default_rng(build.dataset.snapshot.number)
+    picked = np.sort(rng.choice(change.new_vectors, wanted, replace=False)) if wanted else np.zeros(0, np.int64)
+    stream = (piece for shard in change.added for piece in shard_vectors(build.source, build.storage, shard))
+    [(own, vectors)] = take(stream, [picked])
+    return Queries.asked(own, vectors if wanted else np.zeros((0, old.vectors.shape[1]), np.float32))
+
+
+def _still_asked(old: Queries, change: Change, fresh: int) -> np.ndarray:
+    """Places of the queries that stay: text, and frames but for those that went, and the oldest where more must go."""
+    places = np.flatnonzero(~np.isin(old.own, change.removed))
+    frames = places[old.own[places] >= 0]
+    lost = int((old.own >= 0).sum()) - len(frames)
+    oldest = frames[: max(0, fresh - lost)]
+    return np.setdiff1d(places, oldest, assume_unique=True)

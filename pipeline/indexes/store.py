@@ -1,0 +1,287 @@
+"""A published index as it lies in storage, and as one thing that searches: its parts, less the ids that were removed.
+
+A build is `indexes/<name>/<build>/index.json` and the files that it names. A full build or a merge is one file,
+`index.faiss`; an update adds `delta.faiss`, filled with the same trained lists, and `removed.npy`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from ...schemas import snapshot as snapshots
+from ...schemas.errors import CorruptOutput
+from ...schemas.index_manifest import PartInfo
+from ...schemas.snapshot import IndexInfo, Snapshot
+from ...schemas.storage import Storage, file_sha256
+from ...transforms.build_index import lists_of, merge_results, read_index
+from ..dataset.read import stored_file
+
+REFINE_FACTOR = 8
+"""Candidates looked at again for each result wanted, where an index stores the vectors for a second look."""
+
+VectorsOf = Callable[[np.ndarray], np.ndarray]
+"""ids int64 [n] -> float32 [n, D]."""
+
+
+class Searcher:
+    """An index of one or several parts that share their trained lists. Answers as one index would.
+
+    `mapped` parts stay on disk: memory does not grow with the vectors.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[faiss.Index],
+        removed: np.ndarray,
+        nprobe: int | None,
+        second_look: VectorsOf | None = None,
+    ):
+        self.parts, self.removed, self.second_look = list(parts), removed, second_look
+        self.nprobe = nprobe or 1
+        self.d = self.parts[0].d
+        lists = lists_of(self.parts[0])
+        self.nlist = lists.nlist if lists else 0
+        self.ntotal = sum(part.ntotal for part in self.parts)
+        self._gone = faiss.IDSelectorNot(faiss.IDSelectorBatch(removed)) if len(removed) else None
+
+    def leave_out(self, ids: np.ndarray) -> None:
+        """Never answers with these ids again."""
+        self.removed = np.union1d(self.removed, ids)
+        self._gone = faiss.IDSelectorNot(faiss.IDSelectorBatch(self.removed)) if len(self.removed) else None
+
+    def search(
+        self, queries: np.ndarray, k: int, nprobe: int | None = None, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k best of each query float32 [q, D]: scores float32 [q, k], ids int64 [q, k], -1 where there are no more.
+
+        `allowed` int64: only these ids.
+        """
+        wanted = k * REFINE_FACTOR if self.second_look else k
+        selector: Any = self._gone
+        if allowed is not None:
+            chosen = faiss.IDSelectorBatch(allowed)
+            selector = faiss.IDSelectorAnd(chosen, self._gone) if self._gone else chosen
+        found = [
+            part.search(queries, wanted, params=_parameters(part, nprobe or self.nprobe, selector))
+            for part in self.parts
+        ]
+        scores, ids = merge_results(found, len(queries), wanted)
+        if self.second_look is None:
+            return scores, ids
+        return look_again(self.second_look, queries, ids, k)
+
+    def ids(self) -> np.ndarray:
+        """All ids that count, int64 [n], as stored."""
+        held = np.concatenate([np.zeros(0, np.int64), *(stored_ids(part) for part in self.parts)])
+        return held[~np.isin(held, self.removed)] if len(self.removed) else held
+
+
+def _parameters(index: faiss.Index, nprobe: int, selector: Any) -> Any:
+    """How one part is searched: its lists, and the ids that count."""
+    if lists_of(index) is None:
+        return faiss.SearchParameters(sel=selector) if selector else None  # type: ignore[call-arg]
+    inner = faiss.SearchParametersIVF(nprobe=nprobe, **({"sel": selector} if selector else {}))  # type: ignore[call-arg]
+    if isinstance(faiss.downcast_index(index), faiss.IndexPreTransform):
+        return faiss.SearchParametersPreTransform(index_params=inner)  # type: ignore[call-arg]
+    return inner
+
+
+def look_again(vectors_of: VectorsOf, queries: np.ndarray, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k best of some candidates int64 [q, c], scored with the vectors themselves."""
+    known, places = np.unique(ids, return_inverse=True)
+    vectors = vectors_of(known[known >= 0])
+    if len(known) and known[0] < 0:
+        vectors = np.concatenate([np.zeros((1, queries.shape[1]), np.float32), vectors])
+    scores = np.einsum("qd,qcd->qc", queries, vectors[places.reshape(ids.shape)], optimize=True).astype(np.float32)
+    return merge_results([(scores, ids)], len(queries), k)
+
+
+def stored_ids(index: Any) -> np.ndarray:
+    """All ids that one FAISS index holds, int64 [n]."""
+    lists = lists_of(index)
+    if lists is None:
+        return faiss.vector_to_array(faiss.downcast_index(index).id_map)  # type: ignore[attr-defined]
+    held = lists.invlists
+    parts = [
+        faiss.rev_swig_ptr(held.get_ids(at), held.list_size(at)).copy()
+        for at in range(lists.nlist)
+        if held.list_size(at)
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *parts])
+
+
+@dataclass(frozen=True)
+class RawVectors:
+    """Vectors as raw float16 files, one a shard: vector `id` of a file is at `(id - first_id) * D * 2`."""
+
+    storage: Storage
+    dimension: int
+    files: tuple[dict[str, Any], ...]
+    """path, first_id, ids, sha256."""
+
+    def __call__(self, ids: np.ndarray) -> np.ndarray:
+        out = np.zeros((len(ids), self.dimension), np.float32)
+        width = 2 * self.dimension
+        for file in self.files:
+            here = np.flatnonzero((ids >= file["first_id"]) & (ids < file["first_id"] + file["ids"]))
+            if not len(here):
+                continue
+            local = self.storage.local_path(file["path"])
+            if local is not None:
+                stored = np.memmap(local, np.float16, "r", shape=(file["ids"], self.dimension))
+                out[here] += stored[ids[here] - file["first_id"]]
+            else:
+                starts = ((ids[here] - file["first_id"]) * width).tolist()
+                pieces = self.storage.get_ranges(file["path"], starts, width)
+                out[here] += np.frombuffer(b"".join(pieces), np.float16).reshape(-1, self.dimension)
+        return out
+
+
+def read_settings(storage: Storage, built: IndexInfo) -> dict[str, Any]:
+    """What index.json says. Raises CorruptOutput when it is not the one that was published."""
+    path = f"{built.path}/index.json"
+    try:
+        text = storage.get(path)
+        if hashlib.sha256(text).hexdigest() != built.settings_sha256:
+            raise CorruptOutput(f"{path}: its hash is not the promised one; cure: reelbeam index --full")
+        settings = json.loads(text)
+    except FileNotFoundError as error:
+        raise CorruptOutput(f"{path} is missing; cure: reelbeam index --full") from error
+    if "parts" not in settings:  # builds before there were updates
+        one = PartInfo(f"{built.path}/index.faiss", built.sha256, 0, built.vectors)
+        settings["parts"] = [asdict(one)]
+    if "of" not in settings:  # builds before windows had indexes
+        settings |= {"of": "frames", "ids_a_row": settings["ticks"], "models": {"clip": settings["clip"]}}
+    return settings
+
+
+def parts_of(settings: dict[str, Any]) -> list[PartInfo]:
+    return [PartInfo(**part) for part in settings["parts"]]
+
+
+def read_removed(storage: Storage, settings: dict[str, Any]) -> np.ndarray:
+    """The ids that parts hold and that no longer count, int64, sorted."""
+    stored = settings.get("removed")
+    return np.load(io.BytesIO(storage.get(stored["path"]))) if stored else np.zeros(0, np.int64)
+
+
+def open_searcher(storage: Storage, settings: dict[str, Any], mapped: bool = False) -> Searcher:
+    """All parts of a build as one. In memory, updates are merged and removed ids taken out.
+
+    Raises CorruptOutput when a file is not what index.json says.
+    """
+    parts, removed = [], read_removed(storage, settings)
+    with ExitStack() as open_files:
+        for part in parts_of(settings):
+            try:
+                file = open_files.enter_context(stored_file(storage, part.path))
+                if part.bytes and file.stat().st_size != part.bytes:
+                    raise CorruptOutput(
+                        f"{part.path} has {file.stat().st_size} bytes, index.json says {part.bytes}; "
+                        "cure: reelbeam index --full"
+                    )
+            except FileNotFoundError as error:
+                raise CorruptOutput(f"{part.path} is missing; cure: reelbeam index --full") from error
+            index = read_index(file, part.path, mapped=mapped and storage.is_local)
+            if index.d != settings["dimension"] or index.ntotal != part.vectors:
+                raise CorruptOutput(
+                    f"{part.path} holds {index.ntotal} vectors of {index.d}, index.json says {part.vectors} of "
+                    f"{settings['dimension']}; cure: reelbeam index --full"
+                )
+            parts.append(index)
+    second = settings.get("second_look")
+    looker = RawVectors(storage, settings["dimension"], tuple(second)) if second else None
+    if not mapped and lists_of(parts[0]) is not None:
+        parts, removed = [_in_one(parts, removed)], np.zeros(0, np.int64)
+    return Searcher(parts, removed, settings["nprobe"], looker)
+
+
+def _in_one(parts: list[faiss.Index], removed: np.ndarray) -> faiss.Index:
+    """Parts with lists merged in memory, less what was removed."""
+    whole, *deltas = parts
+    lists = lists_of(whole)
+    assert lists is not None
+    for delta in deltas:
+        lists.merge_from(lists_of(delta), 0)
+    whole.ntotal = lists.ntotal
+    if len(removed):
+        lists.remove_ids(faiss.IDSelectorBatch(removed))
+        whole.ntotal = lists.ntotal
+    return whole
+
+
+def array_bytes(values: np.ndarray) -> bytes:
+    """An array as .npy."""
+    stream = io.BytesIO()
+    np.save(stream, values)
+    return stream.getvalue()
+
+
+def publish(storage: Storage, name: str, folder: str, settings: dict[str, Any], files: Sequence[str]) -> Snapshot:
+    """Writes index.json and commits a snapshot that names the build. Its other files are there already."""
+    text = json.dumps(settings, indent=1).encode()
+    path = f"{folder}/index.json"
+    storage.put(path, text)
+    info = IndexInfo(
+        folder,
+        settings["kind"],
+        settings["vectors"],
+        settings["snapshot"],
+        settings["rows"],
+        settings["parts"][0]["sha256"],
+        hashlib.sha256(text).hexdigest(),
+        (path, *files),
+        settings["of"],
+    )
+    return commit_index(storage, name, info)
+
+
+def commit_index(storage: Storage, name: str, info: IndexInfo) -> Snapshot:
+    """A snapshot in which `name` is this build."""
+
+    def swapped(parent: Snapshot | None) -> Snapshot:
+        current = parent or snapshots.load(storage)
+        return replace(
+            current,
+            number=current.number + 1,
+            parent=current.number,
+            created_at=snapshots.now(),
+            indexes={**current.indexes, name: info},
+        )
+
+    return snapshots.commit_next(storage, swapped)
+
+
+def put_scratch(storage: Storage, path: str, file: Path, vectors: int) -> PartInfo:
+    """Stores a local file and describes it."""
+    info = PartInfo(path, file_sha256(file), file.stat().st_size, vectors)
+    storage.put_file(path, file)
+    return info
+
+
+def local_copies(storage: Storage, paths: Sequence[str], folder: str) -> list[Path]:
+    """Stored files on local disk: where they lie, or copies in `folder`."""
+    found = []
+    for number, path in enumerate(paths):
+        file = storage.local_path(path)
+        if file is None:
+            file = Path(folder, f"part-{number:05d}.faiss")
+            storage.fetch(path, file)
+        found.append(file)
+    return found
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder for files on their way. It needs room for one whole index."""
+    return tempfile.TemporaryDirectory(prefix="reelbeam-index-")

@@ -1,0 +1,124 @@
+"""index: FAISS indexes over a snapshot's frames, what is said, or fused embeddings: kept up to date, with measured recall."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from ...models.devices import pick_device
+from ...schemas import snapshot as snapshots
+from ...schemas.errors import CorruptOutput, UsageError
+from ...schemas.snapshot import Snapshot
+from ...schemas.vector_sources import VECTOR_SOURCES
+from ..dataset.read import Dataset
+from ..extraction.beam_flags import beam_options
+from .changes import changes_since, decide
+from .delta import Drift, delta_build
+from .full_build import Encode, full_build
+from .options import IndexOptions
+from .queries import encode_texts
+from .store import commit_index, read_settings
+
+log = logging.getLogger("reelbeam")
+
+
+def run_index(
+    output: str, options: IndexOptions, beam_flags: Sequence[str] = (), encode: Encode | None = None, why: str = ""
+) -> tuple[Snapshot, dict[str, Any]]:
+    """Builds from nothing, measures, and publishes. Returns the new snapshot and what index.json says.
+
+    Raises GateError under --min-recall, and UsageError when there is nothing to index.
+    """
+    pick_device(options.device)
+    dataset = Dataset.open(output)
+    encode = encode or partial(encode_texts, kind=VECTOR_SOURCES[options.of])
+    return full_build(dataset, options, beam_options([*beam_flags]), encode, why or "asked for")
+
+
+def update_index(
+    output: str, options: IndexOptions, beam_flags: Sequence[str] = (), encode: Encode | None = None
+) -> tuple[Snapshot, dict[str, Any]]:
+    """Brings an index up to the current snapshot by the least that keeps its promises: nothing, a delta, a merge, a new build.
+
+    Returns the snapshot that is current then and what index.json says; its `why` is the reason. Raises as `run_index`.
+    """
+    try:
+        return _updated(output, options, beam_flags, encode)
+    except FileNotFoundError as error:
+        # Two builds of the same share what they can use again, and the first to publish clears it: its build is ours too.
+        log.info("index %s: %s; another build may have ended meanwhile, looking again", options.called, error)
+        return _updated(output, options, beam_flags, encode)
+
+
+def _updated(
+    output: str, options: IndexOptions, beam_flags: Sequence[str], encode: Encode | None
+) -> tuple[Snapshot, dict[str, Any]]:
+    dataset = Dataset.open(output)
+    built = dataset.snapshot.indexes.get(options.called)
+    if built is not None and built.of != options.of:
+        raise UsageError(
+            f"the index {options.called} is of {built.of}, not of {options.of}; cure: --of {built.of}, or another --name"
+        )
+    if options.full or built is None:
+        why = "--full is asked for" if options.full else f"there is no index {options.called} yet"
+        return run_index(output, options, beam_flags, encode, why)
+    try:
+        settings = read_settings(dataset.storage, built)
+        if "covers" not in settings:
+            return run_index(output, options, beam_flags, encode, "the build is older than updates")
+        change = changes_since(dataset, settings)
+        action, why = decide(dataset, settings, change, options)
+        log.info("index %s: %s: %s", options.called, action, why)
+        if action == "none":
+            return dataset.snapshot, {**settings, "why": why}
+        if action != "full":
+            return delta_build(
+                dataset, options, beam_options([*beam_flags]), settings, change, action == "merge", f"{action}: {why}"
+            )
+    except Drift as drift:
+        action, why = "full", f"the data has drifted: {drift}"
+        log.info("index %s: full: %s", options.called, why)
+    except (CorruptOutput, FileNotFoundError) as error:
+        action, why = "full", f"the build before cannot be used: {error}"
+        log.warning("index %s: full: %s", options.called, why)
+    return run_index(output, options, beam_flags, encode, f"full: {why}")
+
+
+def rollback(output: str, name: str) -> Snapshot:
+    """Makes the build before the current one current again, in a new snapshot. Raises UsageError when there is none.
+
+    Rows that were removed since stay removed: a search leaves them out. Rows that came since are not found.
+    """
+    dataset = Dataset.open(output)
+    storage, current = dataset.storage, dataset.snapshot.indexes.get(name)
+    if current is None:
+        raise UsageError(f"{storage.root} has no index {name!r}; make it with: reelbeam index {storage.root}")
+    path = current.path
+    for number in reversed(snapshots.numbers(storage)):
+        earlier = snapshots.load(storage, number).indexes.get(name)
+        if earlier is not None and earlier.snapshot < current.snapshot and _second(earlier.path) <= _second(path):
+            read_settings(storage, earlier)
+            missing = [file for file in earlier.files if not _is_there(storage, file)]
+            if missing:
+                raise UsageError(f"{earlier.path} was swept: {missing[0]} is gone; cure: reelbeam index --full")
+            return commit_index(storage, name, earlier)
+    raise UsageError(f"{path} is the oldest build of {name!r} that the snapshots know: there is none before it")
+
+
+def _second(path: str) -> str:
+    """When a build began, by the name of its folder: two in one second differ by chance alone.
+
+    >>> _second("indexes/frames/20261121T141157-96a18e")
+    'indexes/frames/20261121T141157'
+    """
+    return path.rpartition("-")[0]
+
+
+def _is_there(storage: Any, path: str) -> bool:
+    try:
+        storage.head(path)
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,106 @@
+"""Carries columns over: old rows take the columns that a new model fills from recomputed rows, and keep all the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...schemas.snapshot import ShardInfo
+from ...schemas.storage import Storage
+from ...schemas.tables import ABSENT, RowShape, tensor, tensor_array, windows_schema
+from ..dataset.read import read_table
+
+TOUCHES: dict[str, tuple[str, ...]] = {
+    "clip": ("frame_embedding",),
+    "whisper": (
+        "text",
+        "words",
+        "language",
+        "avg_logprob",
+        "no_speech_prob",
+        "compression_ratio",
+        "repetition",
+        "chars_per_s",
+        "speech_flags",
+        "text_status",
+        "text_embedding",
+        "audio_embedding",
+    ),
+    "text": ("text_embedding",),
+    "audio": ("audio_feature",),
+    "fusion": (),
+}
+"""The columns that each model fills, those that are stored; everything else is carried over. Fused embeddings are made anew from
+whatever changed."""
+
+FUSED = "fused_embedding"
+
+SAME = {"clip": ("tick_pts_ms", "tick_valid"), "whisper": ("tick_sound",), "audio": ("tick_sound",)}
+"""Columns that a second look at the same bytes must give again, or the new columns would not belong to the old rows."""
+
+
+def fresh_rows(storage: Storage, fresh: Sequence[ShardInfo], ids: set[str], shape: RowShape) -> pa.Table:
+    """The recomputed rows of some videos."""
+    found = [windows_schema(shape).empty_table()]
+    for shard in fresh:
+        if any(shard.first_key[0] <= video_id <= shard.last_key[0] for video_id in ids):
+            table = read_table(storage, shard.path)
+            found.append(table.filter(pc.is_in(table["video_id"], pa.array(sorted(ids), pa.string()))))
+    return pa.concat_tables(found).combine_chunks()
+
+
+def keys_of(table: pa.Table) -> list[tuple[str, int]]:
+    return list(zip(table["video_id"].to_pylist(), table["window"].to_pylist(), strict=True))
+
+
+def same_rows(old: pa.Table, new: pa.Table, video_id: str, parts: frozenset[str]) -> bool:
+    """Whether a second look at a video saw the same ticks where the old rows have some."""
+    before, after = (table.filter(pc.equal(table["video_id"], video_id)) for table in (old, new))
+    place = {window: at for at, window in enumerate(after["window"].to_pylist())}
+    windows = before["window"].to_pylist()
+    if not set(place) <= set(windows):
+        return False
+    for name in {name for part in parts for name in SAME.get(part, ())}:
+        marks = tensor(before, "tick_valid" if name == "tick_pts_ms" else name).astype(bool)
+        stored, seen = tensor(before, name), tensor(after, name)
+        for row, window in enumerate(windows):
+            if window not in place:
+                if marks[row].any():
+                    return False
+            elif not np.array_equal(stored[row], seen[place[window]]):
+                return False
+    return True
+
+
+def merged(old: pa.Table, new: pa.Table, parts: frozenset[str], shape: RowShape) -> pa.Table:
+    """The old rows with the touched columns of the new ones; empty where a row was not recomputed, for it has none."""
+    schema = windows_schema(shape)
+    place = {key: at for at, key in enumerate(keys_of(new))}
+    at = [place.get(key) for key in keys_of(old)]
+    touched = {name for part in parts for name in TOUCHES[part]} & set(schema.names)
+    columns = {name: old[name] for name in schema.names if name not in touched and name != FUSED}
+    if FUSED in schema.names:
+        columns[FUSED] = pa.nulls(len(old), schema.field(FUSED).type)
+    for name in touched:
+        field = schema.field(name)
+        if pa.types.is_fixed_size_binary(field.type):
+            values = tensor(new, name)
+            empty = np.zeros((1, *values.shape[1:]), values.dtype)
+            order = [len(values) if one is None else one for one in at]
+            there = np.append(new[name].is_valid().to_numpy(), not field.nullable)
+            columns[name] = tensor_array(np.concatenate([values, empty])[order], there[order])
+        else:
+            columns[name] = _picked(new, name, at, field)
+    return pa.table({name: columns[name] for name in schema.names}, schema=schema)
+
+
+def _picked(new: pa.Table, name: str, at: Sequence[int | None], field: pa.Field) -> pa.Array:
+    """A plain column of the new rows in the order of the old ones; its empty value where there is no new row."""
+    empty: dict[str, Any] = {"text": "", "words": [], "language": "", "text_status": ABSENT}
+    empty |= {"repetition": 0.0, "chars_per_s": 0.0, "speech_flags": []}
+    values = new[name].to_pylist()
+    return pa.array([empty.get(name) if one is None else values[one] for one in at], field.type)

@@ -1,0 +1,214 @@
+"""remodel: a dataset made with other models is recomputed where they touch it, and nowhere else, and swapped at once.
+
+A new CLIP decodes pictures and hears nothing; a new Whisper hears and decodes no picture; a new sentence model reads the
+stored words. All other columns are carried over from the old shards, and every row keeps its number. Other options
+(the grid, the shot threshold) touch everything: all videos are extracted anew. Nothing is visible before the one commit
+at the end; waves that were done before a crash are found again by their receipts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...models.loaded import loaded
+from ...schemas import snapshot as snapshots
+from ...schemas.elements import Video
+from ...schemas.errors import CommitConflict, CorruptOutput
+from ...schemas.options import data_options
+from ...schemas.snapshot import ShardInfo, Snapshot, shard_path, stretches_of
+from ...schemas.tables import TITLE_EMBEDDINGS, tensor_array, validate_windows, videos_schema, with_column
+from ...schemas.vector_sources import still_valid
+from ...transforms.discover import list_videos
+from ...transforms.embed_text import text_vectors
+from ...transforms.fusers import fused
+from ...transforms.shard_files import put_table, put_windows, read_receipt
+from ..dataset.commit import check_written, count_videos, next_snapshot
+from ..dataset.compact import gather_failures, live_rows
+from ..dataset.read import Dataset
+from ..extraction.changes import as_known
+from ..extraction.prepare import Job
+from ..extraction.wave import build_wave, run_wave
+from .column_merge import TOUCHES, fresh_rows, merged, same_rows
+
+log = logging.getLogger("reelbeam")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What to recompute, planned from one snapshot."""
+
+    parts: frozenset[str]
+    dataset: Dataset
+    videos: list[Video]
+    """Those that must be decoded again, with the bytes that the books know."""
+    lost: frozenset[str]
+    """Videos with rows whose bytes are not there any more: their rows can't be recomputed, and leave."""
+
+
+def remodel_dataset(location: str, job: Job, run_name: str) -> dict[str, Any]:
+    """Recomputes and swaps. Returns what the report says.
+
+    Raises CommitConflict when another writer has changed the dataset meanwhile: run again.
+    """
+    parent = snapshots.load(job.storage)
+    if parent.options != data_options(job.options):
+        published = extract_anew(location, job, parent)
+        return {"parts": ["everything"], "videos": published.counts["videos"], "lost": 0}
+    work = plan_remodel(location, job, parent)
+    log.info("%s: %d videos to recompute, all else is carried over", ", ".join(sorted(work.parts)), len(work.videos))
+    fresh = [
+        shard
+        for at in range(0, len(work.videos), job.options.wave_videos)
+        for shard in recompute(work.videos[at : at + job.options.wave_videos], job, work.parts)
+    ]
+    shards, lost, words = carry(job, work, fresh, run_name)
+    published = swap(job, parent, shards, lost, words, work.parts, run_name)
+    return {"parts": sorted(work.parts), "videos": len(work.videos), "lost": len(lost), "snapshot": published.number}
+
+
+def plan_remodel(location: str, job: Job, parent: Snapshot) -> Work:
+    """What the new models touch."""
+    dataset = Dataset(job.storage, parent)
+    parts = frozenset(name for name in TOUCHES if parent.models.get(name) != job.models[name])
+    listed = {video.video_id: video for video in list_videos(location)}
+    rowed = {video_id: row for video_id, row in dataset.videos.items() if row["windows"]}
+    lost = frozenset(key for key, row in rowed.items() if key not in listed or listed[key].etag != row["etag"])
+    needs_sound = bool(parts & {"whisper", "audio"})
+    videos = [
+        listed[key]
+        for key, row in rowed.items()
+        if key not in lost and (("clip" in parts and row["frames"]) or (needs_sound and row["audio_codec"]))
+    ]
+    return Work(parts, dataset, sorted(videos, key=lambda video: video.uri), lost)
+
+
+def recompute(videos: Sequence[Video], job: Job, parts: frozenset[str]) -> list[ShardInfo]:
+    """Shards of rows in which only the touched columns are filled; those of an earlier try, where its receipt is there."""
+    videos = [replace(video, title=None, description=None) for video in videos]  # these books are never published
+    seen = hashlib.sha256("".join(f"{video.video_id}{video.etag}" for video in videos).encode()).hexdigest()[:12]
+    run_name = f"remodel-{job.fingerprint}-{seen}"
+    try:
+        return read_receipt(job.storage, run_name)[0]
+    except FileNotFoundError:
+        build = beam.Pipeline(runner=job.runner, options=job.beam)
+        build_wave(build, videos, job, run_name, parts)
+        build.run().wait_until_finish()
+        return read_receipt(job.storage, run_name)[0]
+
+
+def carry(
+    job: Job, work: Work, fresh: Sequence[ShardInfo], run_name: str
+) -> tuple[list[ShardInfo], set[str], dict[str, int]]:
+    """Writes every old shard again with the new columns. Returns the shards, the videos that could not be recomputed, and
+    the words of each video."""
+    shape = job.profile.row_shape(job.options.window_ticks)
+    decoded = {video.video_id for video in work.videos}
+    made, lost = [], set(work.lost)
+    words: dict[str, int] = {}
+    for part, shard in enumerate(work.dataset.snapshot.shards):
+        old, numbers = live_rows(job.storage, shard, lost)
+        ids = set(pc.unique(old["video_id"]).to_pylist())
+        new = fresh_rows(job.storage, fresh, ids & decoded, shape)
+        strangers = {video_id for video_id in ids & decoded if not same_rows(old, new, video_id, work.parts)}
+        if strangers:
+            log.warning("%d videos gave other rows than before; they will be extracted anew", len(strangers))
+            lost |= strangers
+            kept = pc.invert(pc.is_in(old["video_id"], pa.array(sorted(strangers))))
+            old, numbers = old.filter(kept), numbers[kept.to_numpy()]
+        if not len(old):
+            continue
+        table = merged(old, new, work.parts, shape)
+        if work.parts & {"whisper", "text"}:
+            table = with_text_embeddings(table, job)
+        if job.profile.fusion.is_on:
+            table = fused(table, job.profile, job.options.device)
+        validate_windows(table, shape)
+        for video_id, said in zip(table["video_id"].to_pylist(), table["words"].to_pylist(), strict=True):
+            words[video_id] = words.get(video_id, 0) + len(said)
+        put = put_windows(job.storage, shard_path(run_name, part, len(work.dataset.snapshot.shards)), table)
+        stretches = stretches_of(numbers)
+        made.append(replace(put, first_row=int(numbers.min()), stretches=stretches if len(stretches) > 1 else ()))
+    check_written(job.storage, made)
+    return made, lost, words
+
+
+def with_text_embeddings(table: pa.Table, job: Job) -> pa.Table:
+    """The sentence embedding of each row's text, null where nothing is said."""
+    spec, device = job.profile.text, job.options.device
+    values, spoken = text_vectors(
+        table["text"].to_pylist(), lambda said: loaded(spec, device).encode(said), spec.dimension
+    )
+    return with_column(table, "text_embedding", tensor_array(values, spoken))
+
+
+def swap(
+    job: Job,
+    planned: Snapshot,
+    shards: Sequence[ShardInfo],
+    lost: set[str],
+    words: Mapping[str, int],
+    parts: frozenset[str],
+    run_name: str,
+) -> Snapshot:
+    """Commits the new shards in the place of the old ones. An index of vectors that the old models made goes with them, and
+    a new sentence model reads the titles anew.
+    """
+
+    def next_one(parent: Snapshot | None) -> Snapshot:
+        if parent is None or (parent.shards, parent.videos) != (planned.shards, planned.videos):
+            raise CommitConflict(f"{job.storage.root} was changed while it was recomputed; nothing is lost: run again")
+        dataset = Dataset(job.storage, parent)
+        failures = gather_failures(dataset, run_name, lost)
+        rows = [
+            {**row, "words": words.get(video_id, 0)} for video_id, row in dataset.videos.items() if video_id not in lost
+        ]
+        if "text" in parts:
+            rows = job.titles.embed({**row, **dict.fromkeys(TITLE_EMBEDDINGS.values())} for row in rows)
+        table = pa.Table.from_pylist(rows, videos_schema(job.titles.dimension))
+        books = put_table(job.storage, f"videos/{run_name}.parquet", table)
+        return replace(
+            job.settings.first_snapshot(),
+            number=parent.number + 1,
+            parent=parent.number,
+            run=run_name,
+            created_at=snapshots.now(),
+            shards=tuple(shards),
+            videos=(books,),
+            failures=failures,
+            indexes=still_valid(parent, job.models),
+            counts=count_videos({row["video_id"]: row for row in rows}, sum(table.rows for table in failures)),
+            next_row=parent.next_row,
+            holes=parent.next_row - sum(shard.rows for shard in shards),
+            rows_changed=parent.number + 1,
+        )
+
+    return snapshots.commit_next(job.storage, next_one)
+
+
+def extract_anew(location: str, job: Job, planned: Snapshot) -> Snapshot:
+    """Extracts every video with the new options, wave by wave and unseen, and commits all of it at once."""
+    known = Dataset(job.storage, planned).videos
+    videos = [as_known(video, known.get(video.video_id)) for video in list_videos(location)]
+    if not videos:
+        raise CorruptOutput(f"{location}: no videos found, nothing was recomputed; cure: look at INPUT")
+    step = job.options.wave_videos
+    waves = [run_wave(videos[at : at + step], job) for at in range(0, len(videos), step)]
+
+    def next_one(parent: Snapshot | None) -> Snapshot:
+        if parent is None or (parent.shards, parent.videos) != (planned.shards, planned.videos):
+            raise CommitConflict(f"{job.storage.root} was changed while it was recomputed; nothing is lost: run again")
+        made = replace(job.settings.first_snapshot(), number=parent.number, next_row=parent.next_row)
+        for wave in waves:
+            made = next_snapshot(job.storage, job.settings, made, wave)
+        number = parent.number + 1
+        return replace(made, number=number, parent=parent.number, rows_changed=number)
+
+    return snapshots.commit_next(job.storage, next_one)

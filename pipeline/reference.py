@@ -1,0 +1,114 @@
+"""Writes the generated parts of the README: the data format from the schemas, the options from their dataclasses.
+
+python -m reelbeam.pipeline.docs README.md
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..models.audio import FEATURES
+from ..models.fusion import TIMBRE
+from ..schemas.options import Options, documented, flag
+from ..schemas.tables import RowShape, failures_schema, videos_schema, windows_schema
+from ..transforms.index_kinds import ID_BYTES, KINDS, code_bytes
+from .commands import COMMANDS
+
+SHAPE = RowShape(10, 512, len(FEATURES), 384, 512 + 384 + len(TIMBRE), 1280)
+"""The sizes that the README shows: ViT-B/32, the default grid, and a Whisper whose width is nobody else's."""
+
+NAMES = {
+    SHAPE.frame_dim: "D",
+    SHAPE.ticks: "T",
+    SHAPE.audio_dim: "A",
+    SHAPE.text_dim: "E",
+    SHAPE.fused_dim: "F",
+    SHAPE.audio_embedding_dim: "W",
+}
+
+
+COMMAND_OPTIONS = {module.OPTIONS for module in COMMANDS.values()}
+
+
+def columns(schema: pa.Schema) -> str:
+    """A schema as a table."""
+    lines = ["| column | type | unit | what |", "|---|---|---|---|"]
+    for field in schema:
+        facts = {key.decode(): value.decode() for key, value in field.metadata.items()}
+        lines.append(f"| `{field.name}` | {kind(field, facts)} | {facts['unit']} | {facts['doc']} |")
+    return "\n".join(lines)
+
+
+def kind(field: pa.Field, facts: dict[str, str]) -> str:
+    """A column's type as a reader thinks of it."""
+    if "shape" in facts:
+        sizes = ", ".join(NAMES.get(size, str(size)) for size in json.loads(facts["shape"]))
+        shown = f"{facts['dtype']} [{sizes}]"
+    elif pa.types.is_list(field.type) and not pa.types.is_struct(field.type.value_type):
+        shown = f"list of {field.type.value_type}"
+    elif pa.types.is_list(field.type):
+        shown = "list of (" + ", ".join(str(leaf.name) for leaf in field.type.value_type) + ")"
+    else:
+        shown = str(field.type)
+    return shown + (", may be null" if field.nullable else "")
+
+
+def options(kind: type[Options]) -> str:
+    """A command's options as a table."""
+    lines = ["| option | default | allowed | what |", "|---|---|---|---|"]
+    shared = {one.name for base in kind.__mro__[1:] if base in COMMAND_OPTIONS for one, _ in documented(base)}
+    for declared, doc in documented(kind):
+        if declared.name in shared:  # the table of the command that this one takes it from has it
+            continue
+        low, high = (f"{bound:g}" if bound is not None else "" for bound in (doc.low, doc.high))
+        allowed = " or ".join(doc.choices) or (f"{low} to {high}" if low and high else f"from {low}" if low else "")
+        default = {"": "", False: "off"}.get(declared.default, str(declared.default))
+        star = " Changes what is stored." if doc.changes_data else ""
+        lines.append(f"| `{doc.flag or flag(declared.name)}` | {default} | {allowed} | {doc.text}.{star} |")
+    return "\n".join(lines)
+
+
+def sound_measures() -> str:
+    """The columns of audio_feature."""
+    lines = ["| place | measure | unit | what |", "|---|---|---|---|"]
+    lines += [f"| {at} | {name} | {unit} | {doc} |" for at, (name, unit, doc) in enumerate(FEATURES)]
+    return "\n".join(lines)
+
+
+def index_kinds() -> str:
+    """The table of choices."""
+    lines = ["| kind | bytes a vector of 512 | recall@10 | when |", "|---|---|---|---|"]
+    for row in KINDS:
+        held = code_bytes(row.factory(10**6, 512), 512) + ID_BYTES
+        lines.append(f"| `{row.pattern.replace('{eighth}', 'D/8')}` | {held} | {row.recall:g} | {row.when} |")
+    return "\n".join(lines)
+
+
+def sections() -> dict[str, str]:
+    """Every generated section by its name."""
+    return {
+        "windows": columns(windows_schema(SHAPE)),
+        "videos": columns(videos_schema(SHAPE.text_dim)),
+        "failures": columns(failures_schema()),
+        "sound": sound_measures(),
+        "index kinds": index_kinds(),
+        **{f"{name} options": options(module.OPTIONS) for name, module in COMMANDS.items() if module.OPTIONS},
+    }
+
+
+def filled(text: str) -> str:
+    """A README with its generated sections up to date."""
+    for name, content in sections().items():
+        marks = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = marks.sub(lambda found, content=content: f"{found[1]}{content}\n{found[2]}", text)  # type: ignore[misc]
+    return text
+
+
+if __name__ == "__main__":
+    readme = Path(sys.argv[1])
+    readme.write_text(filled(readme.read_text()))

@@ -1,0 +1,182 @@
+"""search: words or a picture in, moments out. A moment is a stretch of one shot that the best frames lie in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...models.clip import ClipEncoder, ClipSpec
+from ...models.loaded import loaded
+from ...models.profiles import profile
+from ...schemas.elements import Grid
+from ...schemas.errors import ModelMismatch, UsageError
+from ...schemas.vector_sources import FRAMES
+from ...transforms.encode_queries import clip_of
+from ..dataset.read import Dataset
+from ..indexes.store import open_searcher, read_settings
+from .options import SearchOptions
+
+GAP_TICKS = 2
+"""Hits in one shot that are at most this far apart belong to one moment."""
+
+SAME_MOMENT = 0.8
+"""Share of the best frame's score that a frame of the same moment has at least."""
+
+HITS_A_MOMENT = 10
+"""Frames looked at for each moment wanted; more when many of them fall together."""
+
+COLUMNS = ["video_id", "uri", "tick_pts_ms", "shot", "window", "words"]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One answer. `best_ms` is the presentation time of its best frame, whose cosine to the query is `score`."""
+
+    uri: str
+    video_id: str
+    start_ms: int
+    end_ms: int
+    best_ms: int
+    score: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One frame that an index found, and the row that it lies in."""
+
+    score: float
+    tick: int
+    shot: int
+    row: dict[str, Any]
+    column: int
+
+    @classmethod
+    def at(cls, score: float, place: int, row: dict[str, Any], ticks: int) -> Hit:
+        """The hit of an id, of which `place` is the tick within its row."""
+        return cls(score, row["window"] * ticks + place, int(row["shot"][place]), row, place)
+
+
+class FrameIndex:
+    """An index and the dataset that its ids point into."""
+
+    def __init__(self, dataset: Dataset, name: str = "frames"):
+        built = dataset.snapshot.indexes.get(name)
+        if built is None:
+            known = ", ".join(dataset.snapshot.indexes) or "none"
+            raise UsageError(
+                f"{dataset.storage.root} has no index {name!r} (it has: {known}); make it with: "
+                f"reelbeam index {dataset.storage.root}"
+            )
+        self.dataset = dataset
+        if built.of != FRAMES.name:
+            raise UsageError(
+                f"the index {name} is of {built.of}, here one of frames is wanted; cure: --name of another one"
+            )
+        self.settings = read_settings(dataset.storage, built)
+        self.faiss = open_searcher(dataset.storage, self.settings)
+
+    @property
+    def missing_frames(self) -> int:
+        """Frames of the snapshot that came after the index was built."""
+        return max(0, self.dataset.snapshot.counts.get("frames", 0) - self.faiss.ntotal)
+
+    def encoder(self, models: str, device: str) -> ClipEncoder:
+        """The model that speaks this index's language. Raises ModelMismatch when another one is asked for."""
+        made_with = self.settings["models"]["clip"]
+        spec: ClipSpec = clip_of(made_with) if not models else profile(models).clip
+        asked = spec.identity()
+        if asked["weights_sha256"] != made_with["weights_sha256"]:
+            raise ModelMismatch(
+                f"the index was made with CLIP {made_with['architecture']} {made_with['weights']}, the query's is "
+                f"{asked['architecture']} {asked['weights']}: their scores mean nothing together. Cure: leave --models away"
+            )
+        return loaded(spec, device)
+
+    def search(self, query: np.ndarray, k: int) -> list[Moment]:
+        """The k best moments for a vector float32 [D] of unit length, best first."""
+        wanted = k * HITS_A_MOMENT
+        while True:
+            scores, ids = self.faiss.search(query[None], min(wanted, max(1, self.faiss.ntotal)))
+            moments = self._moments(scores[0][ids[0] >= 0], ids[0][ids[0] >= 0], k)
+            if len(moments) >= k or wanted >= self.faiss.ntotal:
+                return moments
+            wanted *= 4
+
+    def _moments(self, scores: np.ndarray, ids: np.ndarray, k: int) -> list[Moment]:
+        ticks = self.settings["ids_a_row"]
+        rows = self.dataset.take([int(found) // ticks for found in ids], COLUMNS)
+        hits = []
+        for score, found in zip(scores.tolist(), ids.tolist(), strict=True):
+            row = rows.get(found // ticks)
+            if row is None:  # it was removed after the index was built
+                continue
+            hits.append(Hit.at(score, found % ticks, row, ticks))
+        return merge_hits(hits, k, self.dataset.snapshot.grid)
+
+
+def merge_hits(hits: list[Hit], k: int, grid: Grid) -> list[Moment]:
+    """Best first: each hit that no moment holds yet opens one, which grows both ways through the hits of its shot.
+
+    Hits that score less than SAME_MOMENT of the best do not stretch a moment; those that touch it open none either.
+    """
+    moments: list[Moment] = []
+    left = sorted(hits, key=lambda hit: -hit.score)
+    while left and len(moments) < k:
+        best = left[0]
+        shot = [hit for hit in left if hit.row["video_id"] == best.row["video_id"] and hit.shot == best.shot]
+        strong = [hit.tick for hit in shot if hit.score >= best.score - (1 - SAME_MOMENT) * abs(best.score)]
+        first = last = best.tick
+        for tick in sorted(strong, key=lambda tick: abs(tick - best.tick)):
+            if first - GAP_TICKS <= tick <= last + GAP_TICKS:
+                first, last = min(first, tick), max(last, tick)
+        taken = [hit for hit in shot if first - GAP_TICKS <= hit.tick <= last + GAP_TICKS]
+        moments.append(_moment(best, [hit for hit in taken if first <= hit.tick <= last], grid))
+        gone = {id(hit) for hit in taken}
+        left = [hit for hit in left if id(hit) not in gone]
+    return moments
+
+
+def _moment(best: Hit, group: list[Hit], grid: Grid) -> Moment:
+    first, last = min(hit.tick for hit in group), max(hit.tick for hit in group)
+    start_ms, end_ms = grid.tick_ms(first), grid.tick_ms(last + 1)
+    words = {
+        (word["start_ms"], word["word"]): word
+        for hit in group
+        for word in hit.row["words"]
+        if word["start_ms"] < end_ms and word["end_ms"] > start_ms
+    }
+    text = " ".join(word["word"] for _, word in sorted(words.items()))
+    return Moment(
+        best.row["uri"],
+        best.row["video_id"],
+        start_ms,
+        end_ms,
+        int(best.row["tick_pts_ms"][best.column]),
+        round(best.score, 4),
+        text,
+    )
+
+
+def query_vector(index: FrameIndex, text: str, options: SearchOptions) -> np.ndarray:
+    """float32 [D] for words or a picture. Raises UsageError for a picture that cannot be read."""
+    encoder = index.encoder(options.models, options.device)
+    if not options.image:
+        return encoder.encode_text([text])[0]
+    try:
+        picture = np.asarray(Image.open(options.image).convert("RGB"))
+    except OSError as error:
+        raise UsageError(f"--image {options.image}: {error}") from error
+    return encoder.encode(picture[None])[0]
+
+
+def as_json(query: str, moments: list[Moment]) -> str:
+    return json.dumps(
+        {"query": query, "moments": [{"rank": rank, **asdict(moment)} for rank, moment in enumerate(moments, 1)]},
+        ensure_ascii=False,
+        indent=1,
+    )

@@ -1,0 +1,97 @@
+"""From what was read to batches: pure functions over arrays, and a line of jobs that threads do ahead of need."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from .buffers import Recycled
+from .row_groups import Columns
+
+Batch = dict[str, Any]
+"""Name -> tensor [n, ...], or a list of Python objects."""
+
+Done = TypeVar("Done")
+
+
+def ahead(pool: Executor, jobs: Iterable[Callable[[], Done]], many: int) -> Iterator[Done]:
+    """What the jobs give, in their order, with at most `many` of them waiting or done beside the one asked for."""
+    waiting: deque[Future[Done]] = deque()
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(job))
+            if len(waiting) > many:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def is_run(starts: np.ndarray) -> bool:
+    """Whether numbers follow each other.
+
+    >>> is_run(np.array([4, 5, 6])), is_run(np.array([4, 6]))
+    (True, False)
+    """
+    return bool((np.diff(starts) == 1).all())
+
+
+def picked(places: np.ndarray) -> slice | np.ndarray:
+    """Places as an index: a slice, which NumPy copies as one piece, when they follow each other."""
+    return slice(int(places[0]), int(places[-1]) + 1) if len(places) and is_run(places) else places
+
+
+def spans(lows: np.ndarray, highs: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """All numbers of the spans [low, high), rising, that lie in [start, stop): int64.
+
+    >>> spans(np.array([0, 8]), np.array([4, 12]), 2, 10).tolist()
+    [2, 3, 8, 9]
+    """
+    lows, highs = np.maximum(lows, start), np.minimum(highs, stop)
+    kept = highs > lows
+    lows, highs = lows[kept], highs[kept]
+    lengths = highs - lows
+    shift = np.repeat(lows - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths) if len(lengths) else 0
+    return np.arange(lengths.sum()) + shift
+
+
+def cut(steps: Iterable[tuple[int, int, int]], parts: Iterator[tuple[int, Columns]]) -> Iterator[list[Columns]]:
+    """The pieces of what was read that each step is made of, as views."""
+    columns: Columns = {}
+    left = at = 0
+    for start, stop, _ in steps:
+        pieces, missing = [], stop - start
+        while missing:
+            if not left:
+                (left, columns), at = next(parts), 0
+            taken = min(left, missing)
+            pieces.append({name: values[at : at + taken] for name, values in columns.items()})
+            left, at, missing = left - taken, at + taken, missing - taken
+        yield pieces
+
+
+def joined(pieces: list[Columns], memory: Recycled) -> Columns:
+    """Pieces as one batch, whose memory is its reader's to change."""
+    return {name: _joined([piece[name] for piece in pieces], memory) for name in pieces[0]}
+
+
+def _joined(pieces: list[np.ndarray], memory: Recycled) -> np.ndarray:
+    if len(pieces) == 1 and pieces[0].flags.writeable:  # memory of ours, and nobody else's rows
+        return pieces[0]
+    shape = (sum(len(piece) for piece in pieces), *pieces[0].shape[1:])
+    return np.concatenate(pieces, out=memory.empty(shape, pieces[0].dtype))
+
+
+def as_batch(columns: Columns) -> Batch:
+    """Tensors over the arrays' own memory; arrays of objects as lists."""
+    return {
+        name: values.tolist() if values.dtype == object else torch.from_numpy(values)
+        for name, values in columns.items()
+    }

@@ -1,0 +1,91 @@
+"""The page of `search --html`: each query's moments with the frames found, in one file that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...schemas.errors import InputError
+from ...schemas.storage import Storage, is_remote
+from ...transforms.ffmpeg import Limits, file_url, guarded_input, run
+
+if TYPE_CHECKING:
+    from ..search.frames import Moment
+
+
+def clock(at_ms: int) -> str:
+    """
+    >>> clock(3_725_400)
+    '1:02:05.4'
+    >>> clock(65_000)
+    '1:05.0'
+    """
+    minutes, ms = divmod(at_ms, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}:{minutes:02d}" if hours else f"{minutes}") + f":{ms // 1000:02d}.{ms % 1000 // 100}"
+
+
+def local_file(uri: str, folder: Path) -> Path | None:
+    """A video on local disk: where it lies, or fetched into `folder` once; None when it is gone."""
+    if not is_remote(uri):
+        return Path(uri) if Path(uri).exists() else None
+    copy = folder / hashlib.sha256(uri.encode()).hexdigest()
+    if not copy.exists():
+        parent, _, name = uri.rpartition("/")
+        try:
+            Storage.at(parent).fetch(name, copy)
+        except FileNotFoundError:
+            return None
+    return copy
+
+
+def frame_at(file: Path, at_ms: int, height: int = 180) -> bytes | None:
+    """A JPEG of a video's frame at an instant; None when ffmpeg finds none there."""
+    limits = Limits(wall_s=60, stall_s=60, output_bytes=16 << 20)
+    reading = [part for name, value in guarded_input().items() for part in (f"-{name}", value)]
+    command = ["ffmpeg", "-nostdin", "-v", "error", *reading, "-ss", f"{at_ms / 1000:.3f}", "-i", file_url(file)]
+    shown = ["-frames:v", "1", "-vf", f"scale=-2:{height}", "-f", "mjpeg", "pipe:{pipe0}"]
+    try:
+        return bytes(run([*command, *shown], 1, limits).outputs[0]) or None
+    except InputError:
+        return None
+
+
+def moments_page(results: list[tuple[str, list[Moment]]]) -> str:
+    """A page that shows each query's moments with the frames found. Needs no network and no other file."""
+    with tempfile.TemporaryDirectory(prefix="reelbeam-page-") as folder:
+        parts = [
+            f"<section><h2>{html.escape(query)}</h2><div class=row>"
+            f"{''.join(_card(moment, Path(folder)) for moment in moments)}</div></section>"
+            for query, moments in results
+        ]
+    head = f"<meta charset=utf-8><title>Moments found</title><style>{STYLE}</style>"
+    return f"<!doctype html><html lang=en>{head}<h1>Moments found</h1>{''.join(parts)}</html>\n"
+
+
+def _card(moment: Moment, folder: Path) -> str:
+    file = local_file(moment.uri, folder)
+    picture = frame_at(file, moment.best_ms) if file else None
+    shown = "<div class=none>no picture</div>"
+    if picture:
+        shown = f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(picture).decode()}'>"
+    place = moment.uri if is_remote(moment.uri) else Path(moment.uri).as_uri()
+    link = html.escape(f"{place}#t={moment.start_ms / 1000:.1f}", quote=True)
+    name = html.escape(os.path.basename(moment.uri))
+    return (
+        f"<figure><a href='{link}'>{shown}</a><figcaption><b>{name}</b> {clock(moment.start_ms)} to "
+        f"{clock(moment.end_ms)} <i>{moment.score:.3f}</i><br>{html.escape(moment.text)}</figcaption></figure>"
+    )
+
+
+STYLE = (
+    "body{font:15px/1.4 system-ui,sans-serif;margin:2rem;background:#fafafa;color:#222}h2{font-size:1.1rem;margin:1.6rem 0 .4rem}"
+    ".row{display:flex;gap:12px;overflow-x:auto}figure{margin:0;width:250px;flex:none;background:#fff;border:1px solid #ddd;"
+    "border-radius:8px;overflow:hidden}img,.none{width:100%;height:150px;object-fit:contain;background:#111;display:block;color:#888}"
+    "figcaption{padding:8px;font-size:.85rem}i{color:#777;float:right}"
+)

@@ -1,0 +1,120 @@
+"""One video on one axis of time: its frames, shots, words, sound and speech, aligned as the dataset holds them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ...models.audio import FEATURES
+from ...schemas.elements import Grid
+from ...schemas.errors import UsageError
+from ...schemas.tables import tensor
+from ..dataset.read import Dataset
+from .drawing import Box, Label, Mark, Picture, colour_of
+from .moments_page import clock, frame_at, local_file
+
+TICK_PX = 72
+LEFT_PX = 70
+FRAME_PX = 54
+LANES = {"frames": 30, "shots": 92, "words": 116, "sound": 176, "speech": 240}
+"""Name of each lane and its top, in pixels."""
+LEVEL_DB = (-80.0, 0.0)
+"""What the sound lane shows, from bottom to top."""
+
+COLUMNS = ["video_id", "uri", "window", "tick_pts_ms", "tick_valid", "tick_sound", "shot", "audio_feature", "words"]
+
+
+def find_video(dataset: Dataset, asked: str) -> dict[str, Any]:
+    """The row of a video, by id, uri or file name. Raises UsageError when none or several have it."""
+    rows = [row for row in dataset.videos.values() if row["windows"]]
+    found = [row for row in rows if asked in (row["video_id"], row["uri"])] or [
+        row for row in rows if row["uri"].rpartition("/")[2] == asked
+    ]
+    if len(found) != 1:
+        known = ", ".join(sorted(row["uri"].rpartition("/")[2] for row in rows)[:8])
+        seen = "no video" if not found else f"{len(found)} videos"
+        raise UsageError(f"{seen} {asked!r} in {dataset.storage.root}; there are {known}, ...; or give the video_id")
+    return found[0]
+
+
+def rows_of(dataset: Dataset, video_id: str) -> pa.Table:
+    """All windows of a video that count, in order."""
+    parts = []
+    for shard in dataset.snapshot.shards:
+        if shard.first_key[0] <= video_id <= shard.last_key[0] and video_id not in shard.removed:
+            for _, batch in dataset.shard_batches(shard, COLUMNS):
+                kept = batch.filter(pc.equal(batch["video_id"], video_id))
+                if len(kept):
+                    parts.append(pa.Table.from_batches([kept]))
+    if not parts:
+        raise UsageError(f"{dataset.storage.root} holds no windows of {video_id}")
+    return pa.concat_tables(parts).combine_chunks()
+
+
+def timeline(rows: pa.Table, grid: Grid, frame: Callable[[int], bytes | None]) -> list[Mark]:
+    """The marks of a video's windows. `frame` gives a JPEG of an instant in ms, or None."""
+    per_ms = TICK_PX * float(grid.tick_hz) / 1000
+    windows = rows["window"].to_numpy()
+    ticks = (windows[:, None] * grid.window_ticks + np.arange(grid.window_ticks)).ravel()
+    valid = tensor(rows, "tick_valid").ravel().astype(bool)
+    sounds = tensor(rows, "tick_sound").ravel().astype(bool)
+    pts_ms, shots = tensor(rows, "tick_pts_ms").ravel(), tensor(rows, "shot").ravel()
+
+    def x(at_ms: float) -> float:
+        return LEFT_PX + at_ms * per_ms
+
+    marks: list[Mark] = [Label(4, top + 2, name, 12, "#777777") for name, top in LANES.items()]
+    for tick in ticks.tolist():
+        marks.append(Box(x(grid.tick_ms(tick)), 20, 1, LANES["speech"] + 10, "#e8e8e8"))
+        if tick % 5 == 0:
+            marks.append(Label(x(grid.tick_ms(tick)), 4, clock(grid.tick_ms(tick)), 11, "#777777"))
+    for at_ms in pts_ms[valid].tolist():
+        jpeg = frame(at_ms)
+        place = (x(at_ms), LANES["frames"], TICK_PX - 4, FRAME_PX)
+        marks.append(Picture(*place, jpeg) if jpeg else Box(*place, "#cccccc", clock(at_ms)))
+    for shot in np.unique(shots[valid]).tolist():
+        inside = ticks[valid & (shots == shot)]
+        start, end = grid.tick_ms(int(inside[0])), grid.tick_ms(int(inside[-1]) + 1)
+        marks.append(Box(x(start), LANES["shots"], x(end) - x(start) - 1, 14, colour_of(shot), f"shot {shot}"))
+    words = [word for row in rows["words"].to_pylist() for word in row]
+    for at, word in enumerate(words):
+        top = LANES["words"] + 14 * (at % 4)
+        tip = f"{clock(word['start_ms'])} to {clock(word['end_ms'])}, probability {word['probability']:.2f}"
+        marks.append(Box(x(word["start_ms"]), top, x(word["end_ms"]) - x(word["start_ms"]), 13, "#dbe7f5", tip))
+        marks.append(Label(x(word["start_ms"]) + 1, top, word["word"], 11))
+    names = [name for name, _, _ in FEATURES]
+    features = tensor(rows, "audio_feature").astype(np.float32).reshape(len(ticks), -1)
+    marks += _sound(ticks[sounds], features[sounds, names.index("level")], x, grid)
+    spoken = features[:, names.index("speech_ratio")]
+    for tick, share in zip(ticks[sounds].tolist(), spoken[sounds].tolist(), strict=True):
+        height = 14 * min(1.0, max(0.0, share))
+        top = LANES["speech"] + 14 - height
+        marks.append(Box(x(grid.tick_ms(tick)), top, TICK_PX - 2, height, "#6a9f58", f"speech {share:.2f}"))
+    return marks
+
+
+def _sound(ticks: np.ndarray, level_db: np.ndarray, x: Callable[[float], float], grid: Grid) -> list[Mark]:
+    """A step for each tick with sound, as high as its level."""
+    low, high = LEVEL_DB
+    shares = np.clip((level_db - low) / (high - low), 0, 1).tolist()
+    bottom = LANES["sound"] + 56
+    return [
+        Box(x(grid.tick_ms(tick)), bottom - 56 * share, TICK_PX - 2, 56 * share, "#b0a0cc", f"{level:.1f} dBFS")
+        for tick, share, level in zip(ticks.tolist(), shares, level_db.tolist(), strict=True)
+    ]
+
+
+def timeline_of(dataset: Dataset, asked: str) -> tuple[list[Mark], str]:
+    """The marks of a video with its frames, where the video is at hand, and a title."""
+    video = find_video(dataset, asked)
+    rows = rows_of(dataset, video["video_id"])
+    with tempfile.TemporaryDirectory(prefix="reelbeam-timeline-") as folder:
+        file = local_file(video["uri"], Path(folder))
+        marks = timeline(rows, dataset.snapshot.grid, lambda at_ms: frame_at(file, at_ms, FRAME_PX) if file else None)
+    return marks, video["uri"].rpartition("/")[2]

@@ -1,0 +1,64 @@
+"""The vectors that an index can hold: frames, speech, or fused windows. One home for their columns, ids and models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .errors import UsageError
+from .snapshot import IndexInfo, Snapshot
+from .tables import RowShape
+
+
+@dataclass(frozen=True)
+class VectorSource:
+    """One column of vectors. A frame's id is `row * T + tick`; a window's id is its row number."""
+
+    name: str
+    column: str
+    models: tuple[str, ...]
+    """Names in `Snapshot.models` that its values depend on. When one of them changes, the index is rebuilt."""
+    called: str
+    """What messages call its vectors."""
+
+    @property
+    def of_frames(self) -> bool:
+        return self.column == "frame_embedding"
+
+    def ids_per_row(self, shape: RowShape) -> int:
+        return shape.ticks if self.of_frames else 1
+
+    def is_stored(self, shape: RowShape) -> bool:
+        """Whether the dataset's rows have the column at all."""
+        return bool(self._width(shape))
+
+    def _width(self, shape: RowShape) -> int:
+        return {"frames": shape.frame_dim, "speech": shape.text_dim, "fused": shape.fused_dim}[self.name]
+
+    def dimension(self, shape: RowShape) -> int:
+        """Dimension of its vectors. Raises UsageError where the dataset has none of this kind."""
+        if not (found := self._width(shape)):
+            raise UsageError(
+                f"the dataset has no {self.called}; make them with: reelbeam nightly INPUT OUTPUT --fuse concat --remodel"
+            )
+        return found
+
+    def made_with(self, snapshot: Snapshot) -> dict[str, Any]:
+        """The identities of its models in a snapshot."""
+        return {name: snapshot.models[name] for name in self.models if name in snapshot.models}
+
+
+FRAMES = VectorSource("frames", "frame_embedding", ("clip",), "frame embeddings")
+SPEECH = VectorSource("speech", "text_embedding", ("whisper", "text"), "embeddings of what is said")
+FUSED = VectorSource("fused", "fused_embedding", ("clip", "whisper", "audio", "text", "fusion"), "fused embeddings")
+VECTOR_SOURCES = {source.name: source for source in (FRAMES, SPEECH, FUSED)}
+
+
+def still_valid(snapshot: Snapshot, models: dict[str, Any]) -> dict[str, IndexInfo]:
+    """The indexes of a snapshot whose vectors stay the same under other models."""
+    other = replace(snapshot, models=models)
+    return {
+        name: built
+        for name, built in snapshot.indexes.items()
+        if VECTOR_SOURCES[built.of].made_with(other) == VECTOR_SOURCES[built.of].made_with(snapshot)
+    }
