@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..schemas.snapshot import ShardInfo
+from .options import fingerprint
+from .snapshot import ShardInfo
 
 
 @dataclass(frozen=True)
@@ -20,3 +21,8 @@ class PartInfo:
 def raw_name(shard: ShardInfo) -> str:
     """The name of a shard's raw vectors."""
     return f"{shard.sha256}-{shard.first_row}.f16"
+
+
+def mark(video_id: str) -> str:
+    """What stands for a removed video: its id must not be found in any file once it is gone."""
+    return fingerprint({"removed": video_id})

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from ...schemas.errors import UsageError
 
 if TYPE_CHECKING:
-    from ..dataset.read import Dataset
-    from ..views.drawing import Mark
-    from ..views.options import TimelineOptions
+    from ..dataset import Dataset
+    from ..views import Mark, TimelineOptions
 
 
 def none_left(flags: list[str], command: str) -> None:
@@ -21,8 +20,8 @@ def none_left(flags: list[str], command: str) -> None:
 
 def draw(output: str, options: TimelineOptions, make: Callable[[Dataset], tuple[list[Mark], str]]) -> int:
     """Writes the page or the picture that `make` gives of OUTPUT, or both. Raises UsageError when neither is asked for."""
-    from ..dataset.read import Dataset
-    from ..views.drawing import write_drawing
+    from ..dataset import Dataset
+    from ..views import write_drawing
 
     if not (options.html or options.png):
         raise UsageError("say where to: --html FILE, --png FILE, or both")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ...schemas.storage import Storage
-from ..dataset.options import KeepOptions
-from ..extraction.options import ExtractOptions
+from ..dataset import KeepOptions
+from ..extraction import ExtractOptions
 from .base import none_left
 
 HELP = "merge small shards, drop rows that no longer count, let old snapshots go, and sweep"
@@ -20,8 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Compacts what is due, then sweeps."""
     from ...schemas.snapshot import new_run
-    from ..dataset.compact import compact_shards
-    from ..dataset.sweep import sweep_files
+    from ..dataset import compact_shards, sweep_files
 
     none_left(rest, "compact")
     options, storage = KeepOptions.from_args(args), Storage.at(args.output)

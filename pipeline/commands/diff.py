@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Prints videos, counts, settings and indexes that differ."""
-    from ..dataset.history import snapshot_difference
+    from ..dataset import snapshot_difference
 
     none_left(rest, "diff")
     found = snapshot_difference(Storage.at(args.output), args.first, args.second).to_json()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..views.options import ExportOptions
+from ..views import ExportOptions
 from .base import none_left
 
 HELP = "write views of the rows for other tools"
@@ -19,8 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Brings a view up to date with a snapshot."""
-    from ..dataset.read import Dataset
-    from ..views.export import export_view
+    from ..dataset import Dataset
+    from ..views import export_view
 
     none_left(rest, "export")
     options = ExportOptions.from_args(args)

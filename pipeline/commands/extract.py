@@ -6,7 +6,7 @@ import argparse
 import logging
 from collections import Counter
 
-from ..extraction.options import ExtractOptions
+from ..extraction import ExtractOptions
 
 log = logging.getLogger("reelbeam")
 
@@ -26,11 +26,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Plans, extracts, reports."""
     from ...transforms import metrics
-    from ..extraction.estimate import TYPICAL_SPEED, estimate_extraction
-    from ..extraction.plan import plan_extraction
-    from ..extraction.prepare import prepare_job
-    from ..extraction.progress import show_progress
-    from ..extraction.run import run_extraction
+    from ..extraction import (
+        TYPICAL_SPEED,
+        estimate_extraction,
+        plan_extraction,
+        prepare_job,
+        run_extraction,
+        show_progress,
+    )
 
     options = ExtractOptions.from_args(args)
     job = prepare_job(args.output, options, rest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ...schemas.errors import UsageError
-from ..indexes.options import IndexOptions
+from ..indexes import IndexOptions
 
 HELP = "bring a FAISS index over frames, speech or fused embeddings up to date, and measure its recall. Beam's own options may follow"
 OPTIONS = IndexOptions
@@ -21,14 +21,14 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Builds or updates, measures, publishes, reports; or plans; or rolls back."""
     options = IndexOptions.from_args(args)
     if options.plan:
-        from ..views.index_costs import print_plan
+        from ..views import print_plan
 
         print_plan(args.output, options)
         return 0
     if not args.output:
         raise UsageError("say which OUTPUT to index; only --plan --vectors N goes without")
     from ...schemas.vector_sources import VECTOR_SOURCES
-    from ..indexes.update import rollback, update_index
+    from ..indexes import rollback, update_index
 
     if options.rollback:
         published = rollback(args.output, options.called)

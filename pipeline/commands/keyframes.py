@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..search.options import KeyframesOptions
+from ..search import KeyframesOptions
 from .base import none_left
 from .tables import show
 
@@ -19,8 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Chooses and shows them."""
-    from ..dataset.read import Dataset
-    from ..search.tagging import keyframes
+    from ..dataset import Dataset
+    from ..search import keyframes
 
     none_left(rest, "keyframes")
     options = KeyframesOptions.from_args(args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..search.options import KnnOptions
+from ..search import KnnOptions
 from .base import none_left
 
 HELP = "find the nearest frames of many queries at once, from Parquet to Parquet"
@@ -19,8 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Answers all queries."""
-    from ..search.knn import knn_table
-    from ..search.opened_index import Filter, open_index
+    from ..search import Filter, knn_table, open_index
 
     none_left(rest, "knn")
     options = KnnOptions.from_args(args)

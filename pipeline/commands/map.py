@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..views.options import MapOptions
+from ..views import MapOptions
 from .base import draw, none_left
 
 HELP = "a page with a map of the frame embeddings"
@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Writes the page or the picture, or both."""
-    from ..views.embedding_map import map_of
+    from ..views import map_of
 
     none_left(rest, "map")
     options = MapOptions.from_args(args)

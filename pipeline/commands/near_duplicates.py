@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..search.options import NearDuplicatesOptions
+from ..search import NearDuplicatesOptions
 from .base import none_left
 from .tables import show
 
@@ -18,8 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Finds and shows them."""
-    from ..search.opened_index import open_index
-    from ..search.retrieval import near_duplicates
+    from ..search import near_duplicates, open_index
 
     none_left(rest, "near-duplicates")
     options = NearDuplicatesOptions.from_args(args)

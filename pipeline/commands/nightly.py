@@ -8,13 +8,13 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ..extraction.options import ExtractOptions
-from ..nightly.options import NightlyOptions
+from ..extraction import ExtractOptions
+from ..nightly import NightlyOptions
 from .extract import arguments as extract_arguments
 from .extract import say
 
 if TYPE_CHECKING:
-    from ..nightly.run import NightReport
+    from ..nightly import NightReport
 
 HELP = (
     "bring OUTPUT to what INPUT holds now: extract, remove, index, verify, tidy up. Takes extract's and index's options"
@@ -31,9 +31,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Does the night's work and prints its report."""
     import time
 
-    from ..extraction.prepare import prepare_job
-    from ..nightly.plan import plan_night
-    from ..nightly.run import run_night
+    from ..extraction import prepare_job
+    from ..nightly import plan_night, run_night
 
     options = NightlyOptions.from_args(args)
     job = prepare_job(args.output, options.part(ExtractOptions), rest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ...schemas.storage import Storage
-from ..nightly.options import PurgeOptions
+from ..nightly import PurgeOptions
 from .base import none_left
 
 HELP = "take one video out of OUTPUT at once: shards, books, indexes, old snapshots. Take it out of INPUT first"
@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Purges, and says how to prove it."""
-    from ..nightly.purge import purge_video
+    from ..nightly import purge_video
 
     none_left(rest, "purge")
     options = PurgeOptions.from_args(args)

@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Restores, and says what the next nightly will do."""
-    from ..dataset.history import restore_snapshot
+    from ..dataset import restore_snapshot
 
     none_left(rest, "restore")
     published = restore_snapshot(Storage.at(args.output), args.number)

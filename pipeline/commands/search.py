@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ...schemas.errors import UsageError
-from ..search.options import SearchOptions
+from ..search import SearchOptions
 from .base import none_left
 
 if TYPE_CHECKING:
-    from ..search.frames import Moment
+    from ..search import Moment
 
 log = logging.getLogger("reelbeam")
 
@@ -31,9 +31,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Searches for one or several queries, and prints the moments."""
-    from ..dataset.read import Dataset
-    from ..search.frames import query_vector
-    from ..search.hybrid import Searches, phrase_moments
+    from ..dataset import Dataset
+    from ..search import Searches, phrase_moments, query_vector
 
     none_left(rest, "search")
     options = SearchOptions.from_args(args)
@@ -65,8 +64,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
 def show(results: Sequence[tuple[str, list[Moment]]], options: SearchOptions) -> None:
     """Prints the moments of each query, and writes the page where one is asked for."""
-    from ..search.frames import as_json
-    from ..views.moments_page import clock, moments_page
+    from ..search import as_json
+    from ..views import clock, moments_page
 
     if options.html:
         with open(options.html, "w", encoding="utf-8") as stream:

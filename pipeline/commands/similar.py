@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..search.options import SimilarOptions
+from ..search import SimilarOptions
 from .base import none_left
 from .tables import show
 
@@ -19,8 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Finds and shows them."""
-    from ..search.opened_index import open_index
-    from ..search.retrieval import similar
+    from ..search import open_index, similar
 
     none_left(rest, "similar")
     options = SimilarOptions.from_args(args)

@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Pins when asked, then lists."""
-    from ..dataset.history import list_snapshots, pin_snapshot
+    from ..dataset import list_snapshots, pin_snapshot
 
     none_left(rest, "snapshots")
     storage = Storage.at(args.output)

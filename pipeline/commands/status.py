@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .base import none_left
 
 if TYPE_CHECKING:
-    from ..dataset.read import Dataset
+    from ..dataset import Dataset
 
 HELP = "what OUTPUT holds"
 OPTIONS = None
@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Prints the facts of the current snapshot."""
     from ...schemas.vector_sources import VECTOR_SOURCES
-    from ..dataset.read import Dataset
+    from ..dataset import Dataset
 
     none_left(rest, "status")
     facts = status_of(Dataset.open(args.output))

@@ -10,8 +10,8 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from ..search.options import TableOptions
-from ..views.moments_page import clock
+from ..search import TableOptions
+from ..views import clock
 
 SHOWN = 50
 """Rows that people are shown; files and JSON hold all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..search.options import TagOptions
+from ..search import TagOptions
 from .base import none_left
 from .tables import show
 
@@ -19,8 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Labels every window."""
-    from ..dataset.read import Dataset
-    from ..search.tagging import read_labels, tag
+    from ..dataset import Dataset
+    from ..search import read_labels, tag
 
     none_left(rest, "tag")
     options = TagOptions.from_args(args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..views.options import TimelineOptions
+from ..views import TimelineOptions
 from .base import draw, none_left
 
 HELP = "a page with a video's frames, shots, words and sound on one axis of time"
@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Writes the page or the picture, or both."""
-    from ..views.timeline import timeline_of
+    from ..views import timeline_of
 
     none_left(rest, "timeline")
     options = TimelineOptions.from_args(args)

@@ -19,8 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Checks everything; exit code 4 when something is not as promised."""
-    from ..dataset.read import Dataset
-    from ..nightly.verify import verify_dataset
+    from ..dataset import Dataset
+    from ..nightly import verify_dataset
 
     none_left(rest, "verify")
     if args.gone:
@@ -40,8 +40,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
 def gone(output: str, video: str) -> int:
     """Prints every trace of a video; exit code 4 when there is one."""
-    from ..dataset.read import Dataset
-    from ..nightly.purge_ids import NamedVideo, find_traces, likely_names
+    from ..dataset import Dataset
+    from ..nightly import NamedVideo, find_traces, likely_names
 
     storage, named = Storage.at(output), NamedVideo.of(video)
     found = list(find_traces(storage, named))

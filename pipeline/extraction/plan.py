@@ -11,7 +11,7 @@ from ...schemas import snapshot as snapshots
 from ...schemas.elements import Video
 from ...schemas.errors import UsageError
 from ...transforms.discover import MEDIA_SUFFIXES, list_videos
-from ..dataset.read import Dataset
+from ..dataset import Dataset
 from .changes import as_known, is_retitled, unembedded
 from .prepare import Job
 

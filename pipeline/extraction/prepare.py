@@ -14,7 +14,7 @@ from ...schemas.errors import UsageError
 from ...schemas.options import data_options
 from ...schemas.storage import Storage
 from ...transforms.embed_titles import Titles
-from ..dataset.commit import DatasetSettings
+from ..dataset import DatasetSettings
 from .beam_flags import LOCAL_RUNNER, beam_options
 from .options import ExtractOptions
 

@@ -9,8 +9,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from ..dataset.commit import commit_wave
-from ..dataset.copied_rows import commit_videos
+from ..dataset import commit_videos, commit_wave
 from .changes import relisted
 from .plan import ExtractionPlan
 from .prepare import Job

@@ -17,8 +17,7 @@ from ...transforms.discover import PlanUnits, ProbeVideos
 from ...transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of
 from ...transforms.shard_files import read_receipt
 from ...transforms.write_shards import WriteBooks, WriteShards
-from ..dataset.commit import WaveRows
-from ..dataset.read import read_table
+from ..dataset import WaveRows, read_table
 from .options import ExtractOptions
 from .prepare import Job
 

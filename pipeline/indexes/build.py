@@ -25,9 +25,8 @@ from ...schemas.vector_sources import VECTOR_SOURCES, VectorSource
 from ...transforms import metrics
 from ...transforms.build_index import read_index
 from ...transforms.index_kinds import choose_kind, code_bytes, split_refine
-from ..dataset.read import Dataset
-from ..extraction.beam_flags import LOCAL_RUNNER
-from ..extraction.progress import run_beside
+from ..dataset import Dataset
+from ..extraction import LOCAL_RUNNER, run_beside
 from .options import IndexOptions
 from .store import scratch
 

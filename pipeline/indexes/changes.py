@@ -10,12 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...schemas.index_manifest import mark
 from ...schemas.snapshot import ShardInfo
 from ...schemas.vector_sources import VECTOR_SOURCES
 from ...transforms.index_kinds import FLAT_UP_TO, choose_kind, list_count
-from ..dataset.read import Dataset, are_held, shard_batches
-from ..dataset.vectors import count_vectors
-from .measure import mark
+from ..dataset import Dataset, are_held, count_vectors, shard_batches
 from .options import IndexOptions
 from .store import parts_of, read_removed
 

@@ -17,8 +17,7 @@ from ...schemas.snapshot import Snapshot
 from ...transforms.build_index import merge_results, take
 from ...transforms.index_kinds import code_bytes
 from ...transforms.index_recall import RECALL_AT
-from ..dataset.read import Dataset
-from ..dataset.vectors import shard_vectors
+from ..dataset import Dataset, shard_vectors
 from .build import Build, clear, new_folder, stored_index
 from .changes import Change
 from .measure import covered, described, measured, put_side_files

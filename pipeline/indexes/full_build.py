@@ -19,8 +19,7 @@ from ...schemas.vector_sources import VECTOR_SOURCES
 from ...transforms.build_index import new_index, take, training_size
 from ...transforms.index_kinds import code_bytes, estimate
 from ...transforms.index_parts import can_merge
-from ..dataset.read import Dataset
-from ..dataset.vectors import all_vectors, count_vectors
+from ..dataset import Dataset, all_vectors, count_vectors
 from .build import Build, clear, kind_for, new_folder, stored_index
 from .measure import covered, described, measured, put_side_files
 from .options import IndexOptions

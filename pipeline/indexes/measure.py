@@ -12,8 +12,7 @@ import numpy as np
 
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import GateError
-from ...schemas.index_manifest import PartInfo
-from ...schemas.options import fingerprint
+from ...schemas.index_manifest import PartInfo, mark
 from ...schemas.snapshot import ShardInfo
 from ...transforms.build_index import lists_of
 from ...transforms.index_parts import can_merge
@@ -105,11 +104,6 @@ def covered(shards: Sequence[ShardInfo], counts: dict[str, int]) -> list[dict[st
         }
         for shard in shards
     ]
-
-
-def mark(video_id: str) -> str:
-    """What stands for a removed video: its id must not be found in any file once it is gone."""
-    return fingerprint({"removed": video_id})
 
 
 def put_side_files(

@@ -17,7 +17,7 @@ from ...schemas.options import fingerprint
 from ...schemas.snapshot import ShardInfo
 from ...transforms.fill_index import FillParts, Found, SearchExactly, StoreVectors, Task
 from ...transforms.index_parts import merge_parts
-from ..dataset.vectors import shard_vectors
+from ..dataset import shard_vectors
 from .build import Build
 from .queries import TRUTH_K
 from .store import array_bytes, local_copies, put_scratch, scratch

@@ -10,7 +10,7 @@ import numpy as np
 from ...schemas.vector_sources import FRAMES, VectorSource
 from ...transforms.encode_queries import encode_queries
 from ...transforms.index_recall import RECALL_AT, Truth, drop_own
-from ..dataset.read import Dataset
+from ..dataset import Dataset
 
 TRUTH_K = 150
 """Exact answers kept a query: some may be removed before the next full build, and recall@100 still stands."""

@@ -25,7 +25,7 @@ from ...schemas.index_manifest import PartInfo
 from ...schemas.snapshot import IndexInfo, Snapshot
 from ...schemas.storage import Storage, file_sha256
 from ...transforms.build_index import lists_of, merge_results, read_index
-from ..dataset.read import stored_file
+from ..dataset import stored_file
 
 REFINE_FACTOR = 8
 """Candidates looked at again for each result wanted, where an index stores the vectors for a second look."""

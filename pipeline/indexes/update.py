@@ -12,8 +12,8 @@ from ...schemas import snapshot as snapshots
 from ...schemas.errors import CorruptOutput, UsageError
 from ...schemas.snapshot import Snapshot
 from ...schemas.vector_sources import VECTOR_SOURCES
-from ..dataset.read import Dataset
-from ..extraction.beam_flags import beam_options
+from ..dataset import Dataset
+from ..extraction import beam_options
 from .changes import changes_since, decide
 from .delta import Drift, delta_build
 from .full_build import Encode, full_build

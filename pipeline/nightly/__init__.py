@@ -1,0 +1,11 @@
+"""Keeping a dataset up to date: a night's plan and run, other models, verification and purging.
+
+Imports: all rooms above search, and the folders below pipeline/.
+
+The names in `__init__.pyi` are this room's door: other rooms and users import those, and nothing else. They are loaded
+when they are first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

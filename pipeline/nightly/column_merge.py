@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from ...schemas.snapshot import ShardInfo
 from ...schemas.storage import Storage
 from ...schemas.tables import ABSENT, RowShape, tensor, tensor_array, windows_schema
-from ..dataset.read import read_table
+from ..dataset import read_table
 
 TOUCHES: dict[str, tuple[str, ...]] = {
     "clip": ("frame_embedding",),

@@ -11,10 +11,8 @@ from ...schemas.errors import GateError, ReelbeamError
 from ...schemas.snapshot import IndexInfo, Snapshot
 from ...schemas.storage import Storage
 from ...schemas.vector_sources import VECTOR_SOURCES
-from ..dataset.read import Dataset
-from ..indexes.options import IndexOptions
-from ..indexes.store import read_settings
-from ..indexes.update import update_index
+from ..dataset import Dataset
+from ..indexes import IndexOptions, read_settings, update_index
 from .verify import check_index
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...schemas.options import option
-from ..dataset.options import KeepOptions, SweepOptions
-from ..extraction.options import ExtractOptions
-from ..indexes.options import IndexOptions
+from ..dataset import KeepOptions, SweepOptions
+from ..extraction import ExtractOptions
+from ..indexes import IndexOptions
 
 
 @dataclass(frozen=True)

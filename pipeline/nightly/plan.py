@@ -14,9 +14,8 @@ from ...schemas.errors import GateError, UsageError
 from ...schemas.storage import Storage
 from ...schemas.tables import FAILED, OK, PARTIAL
 from ...transforms.discover import list_videos
-from ..dataset.read import Dataset
-from ..extraction.changes import DAY_MS, Changes, Policy, compare_listing, may_be_twins, split_twins
-from ..extraction.prepare import Job
+from ..dataset import Dataset
+from ..extraction import DAY_MS, Changes, Job, Policy, compare_listing, may_be_twins, split_twins
 from .options import NightlyOptions
 
 

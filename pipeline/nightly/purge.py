@@ -11,11 +11,22 @@ from ...schemas import snapshot as snapshots
 from ...schemas.errors import GateError, UsageError
 from ...schemas.snapshot import ShardInfo, Snapshot, shard_path
 from ...schemas.storage import Storage
-from ..dataset.commit import count_videos
-from ..dataset.compact import Rewrite, compacted_snapshot, gather_tables, rewrite_shards, with_rewrites
-from ..dataset.read import Dataset, read_table
-from ..dataset.sweep import FOLDERS, files_of, named_files, pin_path, pins
-from ..indexes.options import IndexOptions
+from ..dataset import (
+    FOLDERS,
+    Dataset,
+    Rewrite,
+    compacted_snapshot,
+    count_videos,
+    files_of,
+    gather_tables,
+    named_files,
+    pin_path,
+    pins,
+    read_table,
+    rewrite_shards,
+    with_rewrites,
+)
+from ..indexes import IndexOptions
 from .indexes import update_one
 from .purge_ids import NamedVideo, find_traces, known_as, likely_names, why_held
 from .purge_texts import Search, look_for, sentences_of

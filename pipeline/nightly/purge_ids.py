@@ -18,10 +18,8 @@ from ...schemas.snapshot import ShardInfo
 from ...schemas.storage import Storage
 from ...schemas.vector_sources import VECTOR_SOURCES
 from ...transforms.discover import video_id_of
-from ..dataset.read import Dataset, are_held, stored_file
-from ..dataset.sweep import files_of
-from ..indexes.queries import Queries
-from ..indexes.store import stored_ids
+from ..dataset import Dataset, are_held, files_of, stored_file
+from ..indexes import Queries, stored_ids
 from .purge_texts import parquet_names, spelt, stands_in
 
 VECTORS = ("/index.faiss", "/delta.faiss", "/queries.npz", ".f16")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ...schemas import snapshot as snapshots
 from ...schemas.storage import Storage, Stored
-from ..dataset.read import Dataset, stored_file
+from ..dataset import Dataset, stored_file
 
 OWN_WORDS = ("text", "words", "title", "description")
 """The columns that say something of a video's own. Words with spaces between them are not the text in every language."""

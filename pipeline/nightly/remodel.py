@@ -30,12 +30,8 @@ from ...transforms.discover import list_videos
 from ...transforms.embed_text import text_vectors
 from ...transforms.fusers import fused
 from ...transforms.shard_files import put_table, put_windows, read_receipt
-from ..dataset.commit import check_written, count_videos, next_snapshot
-from ..dataset.compact import gather_failures, live_rows
-from ..dataset.read import Dataset
-from ..extraction.changes import as_known
-from ..extraction.prepare import Job
-from ..extraction.wave import build_wave, run_wave
+from ..dataset import Dataset, check_written, count_videos, gather_failures, live_rows, next_snapshot
+from ..extraction import Job, as_known, build_wave, run_wave
 from .column_merge import TOUCHES, fresh_rows, merged, same_rows
 
 log = logging.getLogger("reelbeam")

@@ -17,17 +17,19 @@ from ...schemas import snapshot as snapshots
 from ...schemas.elements import Video
 from ...schemas.tables import REMOVED
 from ...transforms.embed_titles import NO_TITLES
-from ..dataset.commit import commit_wave
-from ..dataset.compact import compact_shards
-from ..dataset.copied_rows import commit_videos, rename_rows, rows_of, shard_of, write_wave
-from ..dataset.read import Dataset
-from ..dataset.sweep import sweep_files
-from ..extraction.changes import relisted
-from ..extraction.plan import ExtractionPlan
-from ..extraction.prepare import Job
-from ..extraction.progress import show_progress
-from ..extraction.run import ExtractionReport, run_extraction
-from ..indexes.options import IndexOptions
+from ..dataset import (
+    Dataset,
+    commit_videos,
+    commit_wave,
+    compact_shards,
+    rename_rows,
+    rows_of,
+    shard_of,
+    sweep_files,
+    write_wave,
+)
+from ..extraction import ExtractionPlan, ExtractionReport, Job, relisted, run_extraction, show_progress
+from ..indexes import IndexOptions
 from .indexes import update_indexes
 from .options import NightlyOptions
 from .plan import Night, find_twins, plan_night, settle_suspects

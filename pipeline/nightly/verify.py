@@ -14,10 +14,8 @@ from ...schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import file_sha256
 from ...schemas.tables import conformed, failures_schema, validate_windows, videos_schema
 from ...schemas.vector_sources import VECTOR_SOURCES
-from ..dataset.commit import count_videos
-from ..dataset.read import Dataset, stored_file
-from ..indexes.changes import changes_since
-from ..indexes.store import open_searcher, parts_of, read_settings
+from ..dataset import Dataset, count_videos, stored_file
+from ..indexes import changes_since, open_searcher, parts_of, read_settings
 
 
 def verify_dataset(dataset: Dataset) -> Iterator[str]:

@@ -1,0 +1,11 @@
+"""Finding moments: by frames, speech, exact words and titles; joined lists; and retrieval jobs over an index.
+
+Imports: indexes and dataset, and the folders below pipeline/. Searching never imports Beam.
+
+The names in `__init__.pyi` are this room's door: other rooms and users import those, and nothing else. They are loaded
+when they are first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

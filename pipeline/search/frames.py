@@ -16,8 +16,8 @@ from ...schemas.elements import Grid
 from ...schemas.errors import ModelMismatch, UsageError
 from ...schemas.vector_sources import FRAMES
 from ...transforms.encode_queries import clip_of
-from ..dataset.read import Dataset
-from ..indexes.store import open_searcher, read_settings
+from ..dataset import Dataset
+from ..indexes import open_searcher, read_settings
 from .options import SearchOptions
 
 GAP_TICKS = 2

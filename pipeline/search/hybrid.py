@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from ...schemas.errors import UsageError
 from ...schemas.vector_sources import FRAMES, FUSED, SPEECH, VECTOR_SOURCES, VectorSource
 from ...transforms.encode_queries import encode_queries, text_encoder
-from ..dataset.read import Dataset
+from ..dataset import Dataset
 from .frames import FrameIndex, Moment
 from .titles import has_titles, title_moments
 from .windows import ROW, WindowVectors

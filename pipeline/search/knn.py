@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from ...schemas.errors import UsageError
 from ...schemas.storage import Storage, is_remote
 from ...schemas.tables import tensor
-from ..dataset.read import stored_file
+from ..dataset import stored_file
 from .opened_index import Filter, Frames
 
 log = logging.getLogger("reelbeam")

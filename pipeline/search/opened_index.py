@@ -22,8 +22,8 @@ from PIL import Image
 from ...models.clip import ClipEncoder
 from ...schemas.errors import UsageError
 from ...schemas.tables import MODALITIES, OK, tensor
-from ..dataset.read import Dataset
-from ..indexes.changes import changes_since
+from ..dataset import Dataset
+from ..indexes import changes_since
 from .frames import FrameIndex, Hit, Moment, merge_hits
 
 HITS_A_MOMENT = 10

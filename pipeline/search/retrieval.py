@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from ...schemas.errors import UsageError
 from ...transforms.neighbours import Match, span_pairs, split_scores
-from ..dataset.row_locations import RowLocations
-from ..dataset.vectors import frame_vectors
+from ..dataset import RowLocations, frame_vectors
 from .opened_index import Frames
 
 BATCH = 1024

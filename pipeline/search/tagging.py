@@ -14,8 +14,7 @@ from ...models.loaded import loaded
 from ...schemas.errors import UsageError
 from ...transforms.encode_queries import clip_of
 from ...transforms.neighbours import cover, percentile_of
-from ..dataset.read import Dataset
-from ..dataset.row_locations import RowLocations, window_vectors
+from ..dataset import Dataset, RowLocations, window_vectors
 
 PROMPT = "a photo of {}"
 """What a label is put into, unless it is a sentence of its own (with a space)."""

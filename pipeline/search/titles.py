@@ -6,7 +6,7 @@ import numpy as np
 
 from ...schemas.errors import UsageError
 from ...schemas.tables import TITLE_EMBEDDINGS, tensor
-from ..dataset.read import Dataset
+from ..dataset import Dataset
 from .frames import Moment
 
 

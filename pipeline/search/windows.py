@@ -11,9 +11,8 @@ from ...schemas.errors import ModelMismatch
 from ...schemas.snapshot import ShardInfo
 from ...schemas.tables import tensor
 from ...schemas.vector_sources import VectorSource
-from ..dataset.read import Dataset
-from ..indexes.changes import changes_since
-from ..indexes.store import Searcher, open_searcher, read_settings
+from ..dataset import Dataset
+from ..indexes import Searcher, changes_since, open_searcher, read_settings
 from .frames import Moment
 
 ROW = ["video_id", "uri", "window", "start_ms", "end_ms", "text"]

@@ -1,0 +1,11 @@
+"""Reading shards for training: WindowDataset, its order, batches and augmentation.
+
+Imports: dataset and schemas. Training never imports Beam, FAISS or a model.
+
+The names in `__init__.pyi` are this room's door: other rooms and users import those, and nothing else. They are loaded
+when they are first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -23,7 +23,7 @@ from ...schemas.errors import CorruptOutput, UsageError
 from ...schemas.snapshot import ShardInfo
 from ...schemas.storage import Storage, file_sha256
 from ...schemas.tables import tensor
-from ..dataset.read import Dataset
+from ..dataset import Dataset
 from .mapped_columns import MappedFile
 
 Columns = dict[str, np.ndarray]

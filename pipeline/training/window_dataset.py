@@ -25,7 +25,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ...schemas.errors import UsageError
-from ..dataset.read import Dataset
+from ..dataset import Dataset
 from .batches import Batch, ahead, as_batch, cut, is_run, joined, picked, spans
 from .buffers import Recycled
 from .order import Block, Order, Share

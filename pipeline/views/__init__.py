@@ -1,0 +1,11 @@
+"""What people look at: the page of moments, timelines, the embedding map, exports and cost tables.
+
+Imports: search, indexes and dataset.
+
+The names in `__init__.pyi` are this room's door: other rooms and users import those, and nothing else. They are loaded
+when they are first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

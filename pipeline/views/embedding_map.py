@@ -8,7 +8,7 @@ import numpy as np
 
 from ...schemas.errors import UsageError
 from ...schemas.tables import tensor
-from ..dataset.read import Dataset
+from ..dataset import Dataset
 from .drawing import Dot, Line, Mark, colour_of
 from .moments_page import clock
 

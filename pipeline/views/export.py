@@ -29,7 +29,7 @@ from ...schemas.errors import UsageError
 from ...schemas.snapshot import ShardInfo
 from ...schemas.storage import is_remote
 from ...schemas.tables import tensor
-from ..dataset.read import Dataset, stored_file
+from ..dataset import Dataset, stored_file
 
 log = logging.getLogger("reelbeam")
 

@@ -12,10 +12,8 @@ from ...models.devices import cores
 from ...schemas.errors import UsageError
 from ...schemas.vector_sources import VECTOR_SOURCES
 from ...transforms.index_kinds import KINDS, SECONDS_A_DAY, Estimate, estimate
-from ..dataset.read import Dataset
-from ..dataset.vectors import count_vectors
-from ..indexes.build import kind_for
-from ..indexes.options import IndexOptions
+from ..dataset import Dataset, count_vectors
+from ..indexes import IndexOptions, kind_for
 
 DIMENSION = 512
 """Of ViT-B/32, where nobody says otherwise."""

@@ -15,7 +15,7 @@ from ...schemas.storage import Storage, is_remote
 from ...transforms.ffmpeg import Limits, file_url, guarded_input, run
 
 if TYPE_CHECKING:
-    from ..search.frames import Moment
+    from ..search import Moment
 
 
 def clock(at_ms: int) -> str:

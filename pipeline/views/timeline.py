@@ -15,7 +15,7 @@ from ...models.audio import FEATURES
 from ...schemas.elements import Grid
 from ...schemas.errors import UsageError
 from ...schemas.tables import tensor
-from ..dataset.read import Dataset
+from ..dataset import Dataset
 from .drawing import Box, Label, Mark, Picture, colour_of
 from .moments_page import clock, frame_at, local_file
 

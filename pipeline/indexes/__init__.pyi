@@ -1,0 +1,11 @@
+from .build import kind_for as kind_for
+from .changes import changes_since as changes_since
+from .options import IndexOptions as IndexOptions
+from .queries import Queries as Queries
+from .store import Searcher as Searcher
+from .store import open_searcher as open_searcher
+from .store import parts_of as parts_of
+from .store import read_settings as read_settings
+from .store import stored_ids as stored_ids
+from .update import rollback as rollback
+from .update import update_index as update_index

@@ -1,0 +1,2 @@
+from .batches import Batch as Batch
+from .window_dataset import WindowDataset as WindowDataset

@@ -1,0 +1,11 @@
+from .drawing import Mark as Mark
+from .drawing import write_drawing as write_drawing
+from .embedding_map import map_of as map_of
+from .export import export_view as export_view
+from .index_costs import print_plan as print_plan
+from .moments_page import clock as clock
+from .moments_page import moments_page as moments_page
+from .options import ExportOptions as ExportOptions
+from .options import MapOptions as MapOptions
+from .options import TimelineOptions as TimelineOptions
+from .timeline import timeline_of as timeline_of
