@@ -24,7 +24,7 @@ from ..transforms.discover import MEDIA_SUFFIXES, PlanUnits, ProbeVideos, list_v
 from ..transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of
 from ..transforms.stage import Stage
 from ..transforms.write_shards import WriteBooks, WriteShards, read_receipt
-from .changes import as_known, is_retitled, relisted, unembedded
+from .changes import as_known, is_out_of_reach, is_retitled, relisted, unembedded
 from .job import Job, check_same
 from .options import ExtractOptions
 from .publish import WaveRows, publish
@@ -84,6 +84,9 @@ def choose(videos: list[Video], known: dict[str, dict[str, Any]], retry_failed: 
     chosen = []
     for video in videos:
         row = known.get(video.video_id)
+        if row and is_out_of_reach(video, row["status"]):
+            log.warning("%s: %s; its rows stay", video.uri, video.failure and video.failure.message)
+            continue
         if row is None or row["etag"] != video.etag:
             chosen.append(as_known(video, row))
         elif retry_failed and row["status"] != "ok":
@@ -223,6 +226,8 @@ class Estimate:
     units: int
     windows: int
     bytes: int
+    failures: list[tuple[str, Failure]] = field(default_factory=list)
+    """(uri, reason) of each video that cannot be read."""
 
 
 def estimate(location: str, job: Job) -> Estimate:
@@ -246,4 +251,5 @@ def estimate(location: str, job: Job) -> Estimate:
         len(units),
         windows,
         windows * row_bytes,
+        [(video.uri, probe) for video, probe in probes if isinstance(probe, Failure)],
     )

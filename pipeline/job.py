@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
@@ -13,7 +14,7 @@ from ..models.profiles import Profile, profile
 from ..schemas.errors import ModelMismatch, UsageError
 from ..schemas.options import data_options, fingerprint
 from ..schemas.snapshot import Snapshot
-from ..schemas.storage import Storage
+from ..schemas.storage import Storage, is_remote
 from ..transforms.embed_titles import Titles
 from .options import ExtractOptions, beam_options
 
@@ -52,6 +53,8 @@ def prepare(output: str, options: ExtractOptions, beam_flags: Sequence[str] = ()
         if shutil.which(program) is None:
             package = "ffmpeg" if program.startswith("ff") else "util-linux"
             raise UsageError(f"{program} is not installed; cure: apt-get install {package}")
+    if not is_remote(output) and Path(output.removeprefix("file://")).expanduser().is_file():
+        raise UsageError(f"{output}: OUTPUT is a file, and must be a folder or a bucket URL; cure: give another OUTPUT")
     settings = beam_options([*beam_flags])
     models = chosen(options)
     return Job(Storage.at(output), options, models, models.identities(), settings)

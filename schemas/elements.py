@@ -34,6 +34,8 @@ class Video:
     description: str | None = None
     attempts: int = 0
     """How many earlier runs have tried it."""
+    failure: Failure | None = None
+    """Why the listing could not reach it: such a video is recorded as failed, and never opened."""
 
 
 @dataclass(frozen=True)
