@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..schemas.elements import Probe, UnitOutcome, UnitRows, Video
-from ..schemas.errors import CorruptOutput, Failure
+from ..schemas.errors import CorruptOutput, Failure, InputError
 from ..schemas.snapshot import ShardInfo, TableInfo, shard_path
 from ..schemas.storage import Storage, file_sha256
 from ..schemas.tables import (
@@ -110,6 +110,9 @@ def video_row(
     """A video's row in the videos table, and its failures."""
     units = sorted(outcomes, key=lambda outcome: outcome.number)
     failures = [probe] if isinstance(probe, Failure) else [failure for unit in units for failure in unit.failures]
+    if isinstance(probe, Probe) and probe.lost_ms:
+        error = InputError("joined", probe.lost_reason)
+        failures.append(Failure.of("probe", error, probe.duration_ms, probe.duration_ms + probe.lost_ms))
     windows = sum(unit.windows for unit in units)
     facts = (
         {}
