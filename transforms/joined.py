@@ -26,7 +26,7 @@ LEAST_BACK_S = 0.5
 
 LEAST_LOSS_MS = 500
 
-LONGEST_PACKET_S = 1.0
+LONGEST_PACKET_S = 0.2
 """ffprobe gives the first packet after a jump of the clock the whole jump as its duration."""
 
 SCAN_LIMITS = Limits(wall_s=600, stall_s=120, output_bytes=1 << 30)
@@ -89,7 +89,7 @@ def clock_runs(packets: Iterable[tuple[float, float]]) -> list[float]:
         if first is None or last is None or end is None or at < last - LEAST_BACK_S:
             if first is not None and end is not None:
                 lengths.append(end - first)
-            first = end = at
+            first = end = at if first is None else max(at, 0.0)  # what lies before 0 is not presented
         last = at
         end = max(end, at + min(length, LONGEST_PACKET_S))
     return [*lengths, end - first] if first is not None and end is not None else lengths
