@@ -16,12 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from reelbeam.models.profiles import PROFILES
 from reelbeam.pipeline.cli import build_parser, main
 from reelbeam.pipeline.commands import COMMANDS
 from reelbeam.pipeline.read import Dataset
+from reelbeam.schemas import snapshot as snapshots
+from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import REMOVED
 
 DATASETS = ("sound only", "pictures only", "one row", "no rows", "all failed", "removed everything", "no vectors")
+
+CLIP_DIM = PROFILES["offline"].clip.dimension
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "search": ("", "--in speech", "--in fused", "--in titles", "--in all", "--phrase", "--json", "--image {picture}"),
@@ -88,7 +93,8 @@ def picture(path: Path) -> Path:
 def words_for(command: str, bucket: Path, output: Path, scratch: Path) -> list[str]:
     """A word for each positional argument that the command's own parser wants."""
     queries = scratch / "queries.parquet"
-    pq.write_table(pa.table({"text": ["a dog"]}), queries)
+    vector = pa.array([[1.0] + [0.0] * (CLIP_DIM - 1)], pa.list_(pa.float32(), CLIP_DIM))
+    pq.write_table(pa.table({"vector": vector}), queries)
     labels = scratch / "labels.txt"
     labels.write_text("a dog\na cat\n")
     words = {
@@ -100,7 +106,7 @@ def words_for(command: str, bucket: Path, output: Path, scratch: Path) -> list[s
         "QUERIES.parquet": str(queries),
         "OUT.parquet": str(scratch / "answers.parquet"),
         "LABELS.txt": str(labels),
-        **dict.fromkeys(("N", "A", "B"), "1"),
+        **dict.fromkeys(("N", "A", "B"), str(max(snapshots.numbers(Storage.at(output)), default=1))),
     }
     parsers = next(
         action.choices for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction)
@@ -147,9 +153,10 @@ def test_a_command_answers_or_says_why_not(
         "video": next(bucket.iterdir(), "none.mp4"),
     }
     capsys.readouterr()
-    code = main([command, *given, *flags.format(**known).split()])
+    if "--image" in flags:  # in place of words
+        given.pop()
+    code = main([command, *given, *(flag.format(**known) for flag in flags.split())])
     said = capsys.readouterr()
-    open("/tmp/said.txt","a").write(f"{code} {name}: {command} {flags}: {(said.err.strip().splitlines() or [""])[-1][:230]} | {said.out.strip()[:120]!r}\n")
     assert code in range(6)
     assert "Traceback" not in said.err
     if code:

@@ -80,8 +80,8 @@ CURE = "cure: join the parts with ffmpeg's concat demuxer, or store them one by 
 def clock_runs(packets: Iterable[tuple[float, float]]) -> list[float]:
     """The length in seconds of each stretch of packets (decode time, duration) over which the clock runs on.
 
-    >>> clock_runs([(0, 1), (1, 1), (0, 1), (1, 1), (2, 1)])
-    [2, 3]
+    >>> clock_runs([(0, 0.1), (1, 0.1), (0, 0.1), (1, 0.1), (2, 0.1)])
+    [1.1, 2.1]
     """
     lengths: list[float] = []
     first = last = end = None
