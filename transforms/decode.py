@@ -160,7 +160,9 @@ def without_seek_complaints(errors: str) -> str:
 def judge(decoded: Decoded, finished: Finished, unit: Unit) -> tuple[Decoded | None, tuple[Failure, ...]]:
     """Whether a decoder that ended gave the whole unit. Complaints without a loss are recorded as damage."""
     empty = not len(decoded.ticks) and decoded.sound_end_ms <= decoded.sound_start_ms
-    complaint = finished.errors or f"ffmpeg ended with {finished.exit_code}"
+    code = finished.exit_code
+    ended = f"the decoder crashed (signal {-code})" if code < 0 else f"ffmpeg ended with {code}"
+    complaint = finished.errors or ended
     troubled = bool(finished.errors or finished.exit_code)
     if empty and (troubled or unit.number == 0):
         words = complaint if troubled else "no frame and no sound came out of the decoder"
