@@ -46,6 +46,7 @@ setup(
             "polars",
             "datasets",
             "hypothesis",
+            "imageio-ffmpeg",
             "librosa",
             "pytest",
             "ray[data]",

@@ -68,8 +68,9 @@ def decode(decoders: int, copies: int) -> float:
     """Times realtime of `copies` rounds over the videos, as `reelbeam` decodes them, with some decoders at a time."""
     from reelbeam.schemas.elements import Grid, Unit
     from reelbeam.transforms.decode import DecodeLimits, decode_unit
-    from reelbeam.transforms.discover import list_videos, plan_units
+    from reelbeam.transforms.discover import plan_units
     from reelbeam.transforms.ffmpeg import file_url
+    from reelbeam.transforms.listing import list_videos
     from reelbeam.transforms.probe import probe_file
 
     media.videos()

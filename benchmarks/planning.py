@@ -20,7 +20,7 @@ import pyarrow as pa
 from reelbeam.pipeline.extraction.changes import COMPARED, Policy, compare_listing
 from reelbeam.schemas.elements import Video
 from reelbeam.schemas.tables import TITLE_EMBEDDINGS, videos_schema
-from reelbeam.transforms.discover import video_id_of
+from reelbeam.transforms.listing import video_id_of
 
 TEXT_DIM = 384
 """Of all-MiniLM-L6-v2."""

@@ -9,8 +9,8 @@ pip="$home/venv/bin/pip --disable-pip-version-check --no-input"
 
 case "${1:-}" in
 system) # what the programs need at run time: Debian's or Ubuntu's own packages
-    apt-get update
-    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+    apt-get -o DPkg::Lock::Timeout=300 update
+    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends \
         ca-certificates ffmpeg libffi8 libsqlite3-0 util-linux
     rm -rf /var/lib/apt/lists/*
     ;;

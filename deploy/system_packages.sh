@@ -17,9 +17,9 @@ as_root=""
 [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null && as_root=sudo; }
 if command -v apt-get >/dev/null 2>&1 && { [ "$(id -u)" = 0 ] || [ -n "$as_root" ]; }; then
     echo "installing:$wanted"
-    $as_root apt-get update -qq
+    $as_root apt-get -o DPkg::Lock::Timeout=300 update -qq
     # shellcheck disable=SC2086
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $wanted >/dev/null
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $wanted >/dev/null
 else
     echo "missing:$wanted. Install with: apt-get install$wanted (as root)" >&2
     exit 1

@@ -34,6 +34,8 @@ class Video:
     description: str | None = None
     attempts: int = 0
     """How many earlier runs have tried it."""
+    failure: Failure | None = None
+    """Why the listing could not reach it: such a video is recorded as failed, and never opened."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,9 @@ class Probe:
     """PQ or HLG: brighter than a CLIP model has ever seen, until it is tone-mapped."""
     pixel_format: str = ""
     """ffmpeg's name, such as yuv420p."""
+    lost_ms: int = 0
+    """Media that the file holds and no decoder gives, as after joining files byte by byte."""
+    lost_reason: str = ""
 
 
 @dataclass(frozen=True)

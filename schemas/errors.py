@@ -55,6 +55,10 @@ class StorageError(ReelbeamError):
     exit_code = 1
 
 
+class ObjectRefused(StorageError):
+    """A store refused one object: no permission for it, or a name that it does not take."""
+
+
 class CommitConflict(ReelbeamError):
     """Another writer published the next snapshot first."""
 

@@ -20,16 +20,22 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, NotFoundError
-from obstore.store import LocalStore, from_url
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    GenericError,
+    NotFoundError,
+)
+from obstore.store import HTTPStore, LocalStore, from_url
 
-from .errors import StorageError, UsageError
+from .addresses import is_remote, is_web, join
+from .errors import ObjectRefused, StorageError, UsageError
+from .store_errors import OF_ONE_OBJECT, cure, first_line
 
 log = logging.getLogger("reelbeam")
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-REMOTE = re.compile(r"^(s3|s3a|gs|az|abfs|abfss|adl|azure|https?)://", re.IGNORECASE)
 MULTIPART_BYTES = 32 << 20
 
 TRIES = 6
@@ -48,19 +54,6 @@ class Stored:
     size_bytes: int
     etag: str
     mtime_ms: int
-
-
-def is_remote(location: str) -> bool:
-    """
-    >>> is_remote("s3://bucket/videos"), is_remote("/data/videos"), is_remote("videos")
-    (True, False, False)
-    """
-    return bool(REMOTE.match(location))
-
-
-def join(root: str, path: str) -> str:
-    """The full uri of a path under a root."""
-    return f"{root.rstrip('/')}/{path}" if path else root
 
 
 def file_sha256(file: Path) -> str:
@@ -83,11 +76,11 @@ def persistent(call: Method) -> Method:
             except (BaseError, OSError) as error:
                 if isinstance(error, FileNotFoundError):
                     raise
-                place, reason = self.uri(str(args[0]) if args else ""), (str(error).splitlines() or [repr(error)])[0]
+                place, reason = self.uri(str(args[0]) if args else ""), first_line(error)
                 if self.is_local or attempt == TRIES - 1 or not isinstance(error, GenericError):
-                    raise StorageError(
-                        f"{place}: {reason}; what was committed before stays. Cure: room, permission or a connection, as it "
-                        "says; then run again"
+                    kind = ObjectRefused if isinstance(error, OF_ONE_OBJECT) else StorageError
+                    raise kind(
+                        f"{place}: {reason}; what was committed before stays. Cure: {cure(error)}; then run again"
                     ) from error
                 log.warning("%s: %s; trying again", place, reason)
                 time.sleep(FIRST_WAIT_S * 2**attempt)
@@ -113,6 +106,23 @@ class Storage:
             raise UsageError(f"{text}: unknown kind of storage; use a folder, s3://, gs:// or az://")
         return cls(str(Path(text.removeprefix("file://")).expanduser().absolute()))
 
+    @classmethod
+    def of_object(cls, uri: str, whole_bucket: bool = False) -> tuple[Storage, str]:
+        """The storage of one object and its path in it: of its folder, or of its whole bucket. A web address is a storage of
+        its own, with the path "".
+
+        >>> Storage.of_object("s3://b/x/a.mp4"), Storage.of_object("s3://b/x/a.mp4", whole_bucket=True)
+        ((Storage(root='s3://b/x'), 'a.mp4'), (Storage(root='s3://b'), 'x/a.mp4'))
+        """
+        if is_web(uri):
+            return cls(uri), ""
+        if whole_bucket and re.match(r"(s3|s3a|gs)://[^/]+/.", uri):
+            scheme, _, rest = uri.partition("://")
+            bucket, _, path = rest.partition("/")
+            return cls(f"{scheme}://{bucket}"), path
+        folder, _, name = uri.rpartition("/")
+        return cls.at(folder or "/"), name
+
     @property
     def is_local(self) -> bool:
         return not is_remote(self.root)
@@ -122,7 +132,12 @@ class Storage:
         if self.is_local:
             Path(self.root).mkdir(parents=True, exist_ok=True)
             return LocalStore(self.root)
-        return from_url(self.root)
+        if is_web(self.root):
+            return HTTPStore.from_url(self.root, client_options={"allow_http": True})
+        try:
+            return from_url(self.root)
+        except (BaseError, ValueError) as error:
+            raise UsageError(f"{self.root}: not an address of a store: {first_line(error)}") from error
 
     def __getstate__(self) -> dict[str, str]:
         return {"root": self.root}
@@ -169,6 +184,10 @@ class Storage:
             return self._stored(path, obstore.head(self._store, path))
         except NotFoundError as error:
             raise FileNotFoundError(self.uri(path)) from error
+        except BaseError:
+            if not is_web(self.root):
+                raise
+            return self._stored(path, obstore.get(self._store, path).meta)  # a signed address may allow GET alone
 
     def _stored(self, path: str, meta: Any) -> Stored:
         size = meta["size"]
@@ -176,6 +195,8 @@ class Storage:
         etag = meta.get("e_tag") or ""
         if self.is_local:  # obstore's own local etag holds the inode, which differs between copies of a disk
             etag = f"{Path(self.root, path).stat().st_mtime_ns}-{size}"
+        elif not etag and is_web(self.root):  # a plain web server has no etags
+            etag = f"{int(mtime.timestamp())}-{size}"
         return Stored(path, size, etag, int(mtime.timestamp() * 1000))
 
     @persistent

@@ -23,7 +23,7 @@ from reelbeam.pipeline.extraction.plan import ExtractionPlan, choose
 from reelbeam.pipeline.extraction.prepare import prepare_job
 from reelbeam.pipeline.extraction.run import run_extraction
 from reelbeam.schemas.storage import Storage
-from reelbeam.transforms.discover import list_videos
+from reelbeam.transforms.listing import list_videos
 
 SAMPLES = REPOSITORY / "examples" / "sample_bucket"
 WRITES = ("put", "put_file", "put_if_absent", "delete")

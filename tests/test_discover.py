@@ -11,7 +11,8 @@ from conftest import made_unit
 
 from reelbeam.schemas.elements import Grid
 from reelbeam.schemas.errors import UsageError
-from reelbeam.transforms.discover import group_units, list_videos, plan_units
+from reelbeam.transforms.discover import group_units, plan_units
+from reelbeam.transforms.listing import list_videos
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from nights import World
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.nightly.purge_texts import look_for, sentences_of
 from reelbeam.schemas import snapshot as snapshots
-from reelbeam.transforms.discover import video_id_of
+from reelbeam.transforms.listing import video_id_of
 
 SAMPLES = REPOSITORY / "examples" / "sample_bucket"
 AT_ONCE = ("--sweep-after-h", "0")

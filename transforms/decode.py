@@ -31,6 +31,9 @@ from .stage import shared_stage
 UNINDEXED = ("mpegts", "mpeg")
 """Containers in which a seek lands in the middle of a group of pictures."""
 
+OVERRUN_MARGIN_MS = 50
+"""Media that end nearer to the end of what a last unit may decode than this go on beyond it."""
+
 FROM_THE_MIDDLE = (
     "Missing reference picture",
     "Could not find ref with POC",
@@ -135,7 +138,8 @@ def decode_unit(
     decoded = assemble(finished, unit, plan, grid, size)
     if plan.seek_s is not None and unit.probe.container in UNINDEXED and is_whole(decoded, unit, grid):
         finished = replace(finished, errors=without_seek_complaints(finished.errors))
-    return judge(decoded, finished, unit)
+    judged, failures = judge(decoded, finished, unit)
+    return judged, failures + overrun(decoded, plan, unit)
 
 
 def is_whole(decoded: Decoded, unit: Unit, grid: Grid) -> bool:
@@ -156,7 +160,9 @@ def without_seek_complaints(errors: str) -> str:
 def judge(decoded: Decoded, finished: Finished, unit: Unit) -> tuple[Decoded | None, tuple[Failure, ...]]:
     """Whether a decoder that ended gave the whole unit. Complaints without a loss are recorded as damage."""
     empty = not len(decoded.ticks) and decoded.sound_end_ms <= decoded.sound_start_ms
-    complaint = finished.errors or f"ffmpeg ended with {finished.exit_code}"
+    code = finished.exit_code
+    ended = f"the decoder crashed (signal {-code})" if code < 0 else f"ffmpeg ended with {code}"
+    complaint = finished.errors or ended
     troubled = bool(finished.errors or finished.exit_code)
     if empty and (troubled or unit.number == 0):
         words = complaint if troubled else "no frame and no sound came out of the decoder"
@@ -171,6 +177,20 @@ def judge(decoded: Decoded, finished: Finished, unit: Unit) -> tuple[Decoded | N
         )
         return decoded, (Failure.of("decode", error, int(reached_ms), promised_ms),)
     return decoded, (Failure.of("decode", InputError("damaged", complaint), unit.start_ms, unit.end_ms),)
+
+
+def overrun(decoded: Decoded, plan: DecodePlan, unit: Unit) -> tuple[Failure, ...]:
+    """A failure where media of the last unit go on beyond all that the header promised, so that the rest was not read."""
+    if not unit.is_last:
+        return ()
+    reached_ms = max([decoded.sound_end_ms, *decoded.pts_ms[-1:]])
+    ends_ms = int(plan.sound_end_s * 1000)
+    if reached_ms < ends_ms - OVERRUN_MARGIN_MS:
+        return ()
+    words = (
+        f"the header promises {unit.probe.duration_ms} ms; media go on beyond {ends_ms} ms, and were read up to there"
+    )
+    return (Failure.of("decode", InputError("longer", words), ends_ms, ends_ms),)
 
 
 @dataclass(frozen=True)

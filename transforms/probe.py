@@ -2,7 +2,7 @@
 
 In:  a path on local disk.
 Out: a `Probe`: streams chosen, clock and duration settled, sha256 of the bytes.
-Bad: InputError("not_media" | "no_streams" | "empty" | "oversized"), with ffprobe's own words.
+Bad: InputError("not_media" | "no_streams" | "empty" | "oversized" | "encrypted"), with ffprobe's own words.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any
 from ..schemas.elements import Probe
 from ..schemas.errors import InputError
 from ..schemas.storage import file_sha256
+from .encrypted import encryption_of
 from .ffmpeg import Limits, file_url, guarded_input, run
+from .joined import loss_by_joining
 
 PROBE_LIMITS = Limits(wall_s=120, stall_s=60, output_bytes=256 << 20)
 
@@ -26,7 +28,12 @@ LEAST_BYTES_A_SECOND = 100
 MOST_DAYS = 7
 """A longer presentation is a broken header: a damaged file may claim one frame in five years."""
 
-ATTACHED_PICTURE = "attached_pic"
+NOT_FILMS = ("attached_pic", "timed_thumbnails")
+"""ffprobe's marks of video streams that are no film."""
+
+PREVIEW = 4
+"""Half of the largest track's width and height: a smaller track beside it is a preview. Muxers mark the first track as the
+default one when nobody says otherwise, so that the mark of a preview says little."""
 
 FIELD_ORDERS = {"tt": "top", "tb": "top", "bb": "bottom", "bt": "bottom"}
 """ffprobe's words for interlaced video."""
@@ -40,6 +47,8 @@ def probe_file(path: Path) -> Probe:
     size = path.stat().st_size
     if not size:
         raise InputError("empty", "the file has 0 bytes")
+    if encrypted := encryption_of(path):
+        raise InputError("encrypted", f"a key is needed: {encrypted}. Cure: store a decrypted copy")
     report = _ffprobe(path, "-show_format", "-show_streams")
     streams = report.get("streams", [])
     video = choose_video(streams)
@@ -56,6 +65,8 @@ def probe_file(path: Path) -> Probe:
         raise InputError(
             "oversized", f"its clock runs for {duration_ms / 3_600_000:.0f} h; at most {MOST_DAYS} days are read"
         )
+    chosen = (video or audio or {})["index"]
+    loss = loss_by_joining(path, container.get("format_name", ""), chosen, duration_ms)
     width, height, rotation = displayed(video) if video else (0, 0, 0)
     audio_start = _fraction(audio.get("start_time")) if audio else None
     return Probe(
@@ -77,6 +88,8 @@ def probe_file(path: Path) -> Probe:
         field_order=FIELD_ORDERS.get(video.get("field_order", ""), "") if video else "",
         is_hdr=video is not None and video.get("color_transfer") in HDR_TRANSFERS,
         pixel_format=video.get("pix_fmt", "") if video else "",
+        lost_ms=loss.ms if loss else 0,
+        lost_reason=loss.reason if loss else "",
     )
 
 
@@ -95,17 +108,19 @@ def _ffprobe(path: Path, *show: str) -> dict[str, Any]:
 
 
 def choose_video(streams: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The default video stream, else the one with most pixels. Cover pictures do not count."""
+    """The default video stream, else the one with most pixels, else the first. Cover pictures and thumbnails do not count,
+    and neither does a track with fewer than 1/PREVIEW of the pixels of the largest: it is a preview, whatever its mark."""
     films = [
         stream
         for stream in streams
         if stream.get("codec_type") == "video"
         and stream.get("codec_name")
         and stream.get("width")
-        and not stream.get("disposition", {}).get(ATTACHED_PICTURE)
+        and not any(stream.get("disposition", {}).get(mark) for mark in NOT_FILMS)
     ]
+    most = max((stream["width"] * stream["height"] for stream in films), default=0)
     return max(
-        films,
+        (stream for stream in films if stream["width"] * stream["height"] * PREVIEW >= most),
         key=lambda stream: (
             stream.get("disposition", {}).get("default", 0),
             stream["width"] * stream["height"],

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..schemas.addresses import is_remote
 from ..schemas.elements import Video
-from ..schemas.errors import InputError
-from ..schemas.storage import Storage, is_remote
+from ..schemas.errors import InputError, ObjectRefused
+from ..schemas.storage import Storage
 
 CACHE_BYTES = 20 << 30
 
@@ -103,18 +104,21 @@ def _checked(video: Video) -> Path:
         found = path.stat()
     except FileNotFoundError:
         raise InputError("vanished", f"{video.uri} was listed but is gone", retryable=True) from None
+    except OSError as error:
+        raise InputError("unreadable", f"{video.uri}: {error.strerror}", retryable=True) from error
     if f"{found.st_mtime_ns}-{found.st_size}" != video.etag:
         raise InputError("changed", f"{video.uri} changed after it was listed; run again", retryable=True)
     return path
 
 
 def _fetch(video: Video, to: Path) -> None:
-    parent, _, name = video.uri.rpartition("/")
-    storage = Storage.at(parent)
+    storage, name = Storage.of_object(video.uri)
     try:
         storage.fetch(name, to)
     except FileNotFoundError:
         raise InputError("vanished", f"{video.uri} was listed but is gone", retryable=True) from None
+    except ObjectRefused as error:
+        raise InputError("unreadable", str(error), retryable=True) from error
     if to.stat().st_size != video.size_bytes:
         seen = to.stat().st_size
         to.unlink()

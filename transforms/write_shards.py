@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..schemas.elements import Probe, UnitOutcome, UnitRows, Video
-from ..schemas.errors import Failure
+from ..schemas.errors import Failure, InputError
 from ..schemas.snapshot import ShardInfo, shard_path
 from ..schemas.storage import Storage
 from ..schemas.tables import (
@@ -68,6 +68,9 @@ def video_row(
     """A video's row in the videos table, and its failures."""
     units = sorted(outcomes, key=lambda outcome: outcome.number)
     failures = [probe] if isinstance(probe, Failure) else [failure for unit in units for failure in unit.failures]
+    if isinstance(probe, Probe) and probe.lost_ms:
+        error = InputError("joined", probe.lost_reason)
+        failures.append(Failure.of("probe", error, probe.duration_ms, probe.duration_ms + probe.lost_ms))
     windows = sum(unit.windows for unit in units)
     facts = (
         {}

@@ -43,6 +43,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
             f"would extract {guess.videos} videos ({guess.hours:.2f} h, {guess.units} units, {guess.windows} windows), "
             f"about {guess.bytes / 1e6:.1f} MB; {guess.unchanged} unchanged, {guess.unreadable} unreadable"
         )
+        for uri, failure in guess.failures[:10]:
+            print(f"  {failure.stage} {failure.kind}: {uri}: {failure.message[:160]}")
         print(
             f"at {TYPICAL_SPEED:.0f}x realtime, typical of two CPU cores, this takes about "
             f"{guess.hours * 60 / TYPICAL_SPEED:.1f} min. Nothing was done"

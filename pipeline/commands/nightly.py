@@ -45,6 +45,9 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         print(
             f"{len(night.listed)} videos listed; would do: {due}; {night.changes.unchanged} unchanged. Nothing was done"
         )
+        for video in night.listed.values():
+            if video.failure:
+                print(f"  {video.failure.stage} {video.failure.kind}: {video.uri}: {video.failure.message[:160]}")
         return 0
     report = run_night(args.input, job, options)
     print(json.dumps(asdict(report), indent=1) if args.json else describe(report))

@@ -38,6 +38,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     options = SearchOptions.from_args(args)
     if bool(args.query) == bool(options.image):
         raise UsageError("say what to look for: either words or --image FILE")
+    if not all(query.strip() for query in args.query):
+        raise UsageError("an empty query finds arbitrary moments; say what to look for")
     dataset = Dataset.open(args.output)
     if options.phrase:
         show([(query, phrase_moments(dataset, query, options.k)) for query in args.query], options)

@@ -49,7 +49,11 @@ class RowLocations:
         if len(found) != 1:
             raise UsageError(
                 f"{name}: {'no video' if not found else f'{len(found)} videos'} of that name with frames; "
-                f"give a whole uri, such as {self.uris[found[0] if found else 0] if self.uris else 'none: it is empty'}"
+                + (
+                    f"give a whole uri, such as {self.uris[found[0] if found else 0]}"
+                    if self.uris
+                    else "it holds no frames"
+                )
             )
         return found[0]
 

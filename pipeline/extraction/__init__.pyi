@@ -4,6 +4,7 @@ from .changes import DAY_MS as DAY_MS
 from .changes import Changes as Changes
 from .changes import Policy as Policy
 from .changes import as_known as as_known
+from .changes import below_failed as below_failed
 from .changes import compare_listing as compare_listing
 from .changes import may_be_twins as may_be_twins
 from .changes import relisted as relisted

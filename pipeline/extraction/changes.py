@@ -83,6 +83,9 @@ def compare_listing(
             found.new.append(video)
             continue
         etag, size_bytes, sha256, status, attempts, run, missing_since_ms, title, description, unread = row
+        if is_out_of_reach(video, status):
+            found.unchanged += 1
+            continue
         known_texts = {"title": title, "description": description}
         if etag != video.etag or size_bytes != video.size_bytes:
             same_size = size_bytes == video.size_bytes and sha256
@@ -104,6 +107,20 @@ def compare_listing(
         else:
             (found.waiting if missing_since_ms else found.missing).append(video_id)
     return found
+
+
+def is_out_of_reach(video: Video, status: str) -> bool:
+    """Whether a video with rows could not be reached for a reason that may pass: its rows stay until it can be seen again."""
+    return video.failure is not None and video.failure.retryable and status != FAILED
+
+
+def below_failed(uri: str, failed: Collection[str]) -> bool:
+    """Whether a uri lies in one of some folders that could not be listed.
+
+    >>> below_failed("/in/locked/a.mp4", {"/in/locked"}), below_failed("/in/lockedness.mp4", {"/in/locked"})
+    (True, False)
+    """
+    return any(uri.startswith(f"{folder}/") for folder in failed)
 
 
 def unembedded(books: pa.Table) -> list[bool]:

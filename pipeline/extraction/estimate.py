@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...schemas.elements import Probe
+from ...schemas.errors import Failure
 from ...transforms.discover import plan_units, probe_video
 from ...transforms.stage import Stage
 from .plan import plan_extraction
@@ -26,6 +27,8 @@ class Estimate:
     units: int
     windows: int
     bytes: int
+    failures: list[tuple[str, Failure]] = field(default_factory=list)
+    """(uri, reason) of each video that cannot be read."""
 
 
 def estimate_extraction(location: str, job: Job) -> Estimate:
@@ -49,4 +52,5 @@ def estimate_extraction(location: str, job: Job) -> Estimate:
         len(units),
         windows,
         windows * row_bytes,
+        [(video.uri, probe) for video, probe in probes if isinstance(probe, Failure)],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 from ...schemas import snapshot as snapshots
 from ...schemas.elements import Video
 from ...schemas.errors import UsageError
-from ...transforms.discover import MEDIA_SUFFIXES, list_videos
+from ...transforms.listing import MEDIA_SUFFIXES, list_videos
 from ..dataset import Dataset
-from .changes import as_known, is_retitled, unembedded
+from .changes import as_known, is_out_of_reach, is_retitled, unembedded
 from .prepare import Job
+
+log = logging.getLogger("reelbeam")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,9 @@ def choose(videos: list[Video], known: dict[str, dict[str, Any]], retry_failed: 
     chosen = []
     for video in videos:
         row = known.get(video.video_id)
+        if row and is_out_of_reach(video, row["status"]):
+            log.warning("%s: %s; its rows stay", video.uri, video.failure and video.failure.message)
+            continue
         if row is None or row["etag"] != video.etag:
             chosen.append(as_known(video, row))
         elif retry_failed and row["status"] != "ok":

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from ...models.profiles import Profile, profile
+from ...schemas.addresses import is_remote
 from ...schemas.errors import UsageError
 from ...schemas.options import data_options
 from ...schemas.storage import Storage
@@ -57,6 +59,8 @@ def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] 
         if shutil.which(program) is None:
             package = "ffmpeg" if program.startswith("ff") else "util-linux"
             raise UsageError(f"{program} is not installed; cure: apt-get install {package}")
+    if not is_remote(output) and Path(output.removeprefix("file://")).expanduser().is_file():
+        raise UsageError(f"{output}: OUTPUT is a file, and must be a folder or a bucket URL; cure: give another OUTPUT")
     settings = beam_options([*beam_flags])
     models = chosen(options)
     return Job(Storage.at(output), options, models, models.identities(), settings)

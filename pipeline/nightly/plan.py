@@ -4,19 +4,22 @@ and the hashes that tell a touched file from a changed one and a new file from a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...schemas import snapshot as snapshots
 from ...schemas.elements import Video
-from ...schemas.errors import GateError, UsageError
+from ...schemas.errors import GateError, ObjectRefused, StorageError, UsageError
 from ...schemas.storage import Storage
 from ...schemas.tables import FAILED, OK, PARTIAL
-from ...transforms.discover import list_videos
+from ...transforms.listing import list_videos
 from ..dataset import Dataset
-from ..extraction import DAY_MS, Changes, Job, Policy, compare_listing, may_be_twins, split_twins
+from ..extraction import DAY_MS, Changes, Job, Policy, below_failed, compare_listing, may_be_twins, split_twins
 from .options import NightlyOptions
+
+log = logging.getLogger("reelbeam")
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,25 @@ def plan_night(location: str, job: Job, options: NightlyOptions, now_ms: int) ->
     failures = dataset.standing_failures() if troubled else []
     retryable = {row["video_id"] for row in failures if row["retryable"]}
     found = compare_listing(listed, dataset.newest, retryable, policy, now_ms)
+    keep_unseen(found, listed, dataset.videos)
     if len(found.removed) > options.max_removed * len(dataset.newest):
         raise GateError(
             f"{len(found.removed)} of {len(dataset.newest)} videos are not in {location} any more, more than --max-removed "
             f"{options.max_removed:g}; nothing was done. Cure: look at INPUT; if they are meant to go, raise --max-removed"
         )
     return Night({video.video_id: video for video in listed}, found, dataset)
+
+
+def keep_unseen(found: Changes, listed: list[Video], books: Mapping[str, Mapping[str, Any]]) -> None:
+    """Takes videos of folders that could not be listed off the missing and removed ones: nobody knows whether they are gone."""
+    folders = {video.uri for video in listed if video.failure and video.failure.retryable}
+    for name in ("missing", "removed") if folders else ():
+        gone = getattr(found, name)
+        kept = {video_id for video_id in gone if below_failed(books[video_id]["uri"], folders)}
+        setattr(found, name, [video_id for video_id in gone if video_id not in kept])
+        found.unchanged += len(kept)
+        if kept:
+            log.warning("%d videos lie in folders that could not be read; their rows stay", len(kept))
 
 
 def settle_suspects(night: Night) -> tuple[list[Video], list[Video]]:
@@ -77,12 +93,18 @@ def settle_suspects(night: Night) -> tuple[list[Video], list[Video]]:
 
 
 def hash_of(video: Video) -> str | None:
-    """sha256 of a video's bytes; None when it has vanished: its probe will say so."""
-    folder, _, name = video.uri.rpartition("/")
-    try:
-        return Storage.at(folder or "/").sha256(name)
-    except FileNotFoundError:
+    """sha256 of a video's bytes; None when it has vanished or may not be read: its probe will say so."""
+    if video.failure:
         return None
+    storage, name = Storage.of_object(video.uri)
+    try:
+        return storage.sha256(name)
+    except (FileNotFoundError, ObjectRefused):
+        return None
+    except StorageError:
+        if storage.is_local:  # one file of a disk that can be listed: its own fault
+            return None
+        raise
 
 
 def find_twins(todo: list[Video], night: Night) -> tuple[list[Video], list[tuple[Video, str]]]:

@@ -17,7 +17,7 @@ from ...schemas.index_manifest import raw_name
 from ...schemas.snapshot import ShardInfo
 from ...schemas.storage import Storage
 from ...schemas.vector_sources import VECTOR_SOURCES
-from ...transforms.discover import video_id_of
+from ...transforms.listing import video_id_of
 from ..dataset import Dataset, are_held, files_of, stored_file
 from ..indexes import Queries, stored_ids
 from .purge_texts import parquet_names, spelt, stands_in

@@ -26,9 +26,9 @@ from ...schemas.options import data_options
 from ...schemas.snapshot import ShardInfo, Snapshot, shard_path, stretches_of
 from ...schemas.tables import TITLE_EMBEDDINGS, tensor_array, validate_windows, videos_schema, with_column
 from ...schemas.vector_sources import still_valid
-from ...transforms.discover import list_videos
 from ...transforms.embed_text import text_vectors
 from ...transforms.fusers import fused
+from ...transforms.listing import list_videos
 from ...transforms.shard_files import put_table, put_windows, read_receipt
 from ..dataset import Dataset, check_written, count_videos, gather_failures, live_rows, next_snapshot
 from ..extraction import Job, as_known, build_wave, run_wave

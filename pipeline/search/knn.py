@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ...schemas.addresses import is_remote
 from ...schemas.errors import UsageError
-from ...schemas.storage import Storage, is_remote
+from ...schemas.storage import Storage
 from ...schemas.tables import tensor
 from ..dataset import stored_file
 from .opened_index import Filter, Frames

@@ -95,6 +95,8 @@ def keyframes(dataset: Dataset, name: str, k: int) -> pa.Table:
     where = RowLocations(dataset)
     video = where.find(name)
     ids, vectors = where.vectors(video)
+    if not len(ids):
+        raise UsageError(f"{name}: no frames: it has no pictures, or none that could be read; see reelbeam status")
     every = -(-len(ids) // SUMMARY_TICKS)
     ids, vectors = ids[::every], vectors[::every]
     places, stands_for = cover(vectors, k)

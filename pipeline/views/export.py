@@ -25,9 +25,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ...schemas.addresses import is_remote
 from ...schemas.errors import UsageError
 from ...schemas.snapshot import ShardInfo
-from ...schemas.storage import is_remote
 from ...schemas.tables import tensor
 from ..dataset import Dataset, stored_file
 

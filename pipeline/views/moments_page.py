@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...schemas.addresses import is_remote
 from ...schemas.errors import InputError
-from ...schemas.storage import Storage, is_remote
+from ...schemas.storage import Storage
 from ...transforms.ffmpeg import Limits, file_url, guarded_input, run
 
 if TYPE_CHECKING:

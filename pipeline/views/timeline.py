@@ -39,7 +39,9 @@ def find_video(dataset: Dataset, asked: str) -> dict[str, Any]:
     if len(found) != 1:
         known = ", ".join(sorted(row["uri"].rpartition("/")[2] for row in rows)[:8])
         seen = "no video" if not found else f"{len(found)} videos"
-        raise UsageError(f"{seen} {asked!r} in {dataset.storage.root}; there are {known}, ...; or give the video_id")
+        raise UsageError(
+            f"{seen} {asked!r} in {dataset.storage.root}; {f'there are {known}' if known else 'it holds no windows'}; or give its video_id"
+        )
     return found[0]
 
 

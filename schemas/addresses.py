@@ -1,0 +1,34 @@
+"""What kind of place a location names. Pure: nothing is opened."""
+
+from __future__ import annotations
+
+import re
+
+REMOTE = re.compile(r"^(s3|s3a|gs|az|abfs|abfss|adl|azure|https?)://", re.IGNORECASE)
+WEB = re.compile(r"^https?://", re.IGNORECASE)
+CLOUD_HOST = re.compile(
+    r"^https?://[^/]*(\.amazonaws\.com|\.windows\.net|\.fabric\.microsoft\.com|\.r2\.cloudflarestorage\.com)"
+)
+"""Hosts that obstore takes for a cloud's own store, with its credentials and listings."""
+
+
+def is_remote(location: str) -> bool:
+    """
+    >>> is_remote("s3://bucket/videos"), is_remote("/data/videos"), is_remote("videos")
+    (True, False, False)
+    """
+    return bool(REMOTE.match(location))
+
+
+def is_web(location: str) -> bool:
+    """Whether a location is an address of a plain web server: it has no listing, and its names may carry a query.
+
+    >>> is_web("https://host/a.mp4?token=1"), is_web("https://account.blob.core.windows.net/c/a.mp4")
+    (True, False)
+    """
+    return bool(WEB.match(location)) and not CLOUD_HOST.search(location)
+
+
+def join(root: str, path: str) -> str:
+    """The full uri of a path under a root."""
+    return f"{root.rstrip('/')}/{path}" if path else root

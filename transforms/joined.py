@@ -1,0 +1,146 @@
+"""loss_by_joining: what of a file lies behind a point at which its clock, or the file itself, starts again.
+
+Files that were joined byte by byte (`cat a.ts b.ts`) hold more than a demuxer gives: the clock of the second part runs
+over the first part's again, or the second part's header is never read. What is lost is counted, so that no such file
+ends as `ok`.
+
+In:  a file on local disk, ffmpeg's name of its container, the stream that is decoded, and its presentation length in ms.
+Out: `Loss`, or None where all of the file is read.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .ffmpeg import Limits, file_url, guarded_input, run
+
+CLOCKED = ("mpegts", "mpeg", "ogg", "flac")
+"""Containers whose demuxers read on into a second part and take over its clock: their packets are looked at."""
+
+LEAST_BACK_S = 0.5
+"""A decode time that falls back by more than this is a clock that starts again. Packets of a stream come in decode order."""
+
+LEAST_LOSS_MS = 500
+
+LONGEST_PACKET_S = 0.2
+"""ffprobe gives the first packet after a jump of the clock the whole jump as its duration."""
+
+SCAN_LIMITS = Limits(wall_s=600, stall_s=120, output_bytes=1 << 30)
+
+HEADERS = {
+    "matroska,webm": re.compile(rb"\x1a\x45\xdf\xa3.{1,40}\x42\x82[\x84-\x88](?:matroska|webm)", re.DOTALL),
+    "flv": re.compile(rb"FLV\x01[\x00-\x05]\x00\x00\x00\x09\x00\x00\x00\x00"),
+}
+"""How a file of a kind begins. A second beginning is a second file, of which a demuxer reads nothing or a part.
+Sources: RFC 8794 section 11.2 (EBML header, DocType), Adobe Flash Video File Format 10.1 annex E.2."""
+
+MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What is in a file and is not decoded."""
+
+    ms: int
+    reason: str
+
+
+def loss_by_joining(path: Path, container: str, stream: int, duration_ms: int) -> Loss | None:
+    """What is not decoded of a file that was joined of several; None for others."""
+    if container in CLOCKED:
+        lengths = clock_runs(packet_times(path, stream))
+        lost_ms = round(sum(lengths) * 1000) - duration_ms
+        if len(lengths) > 1 and lost_ms >= LEAST_LOSS_MS:
+            return Loss(
+                lost_ms,
+                f"the clock starts again {len(lengths) - 1} times: the file holds {sum(lengths):.1f} s, "
+                f"{duration_ms / 1000:.1f} s are read; {CURE}",
+            )
+        return None
+    starts = file_starts(path, container)
+    if not starts:
+        return None
+    lost_ms = duration_ms * (path.stat().st_size - starts[0]) // max(starts[0], 1)
+    if lost_ms < LEAST_LOSS_MS:
+        return None
+    return Loss(
+        lost_ms,
+        f"{len(starts)} more files follow in the same file from byte {starts[0]} on, and are not read: "
+        f"about {lost_ms / 1000:.1f} s by their size; {CURE}",
+    )
+
+
+CURE = "cure: join the parts with ffmpeg's concat demuxer, or store them one by one"
+
+
+def clock_runs(packets: Iterable[tuple[float, float]]) -> list[float]:
+    """The length in seconds of each stretch of packets (decode time, duration) over which the clock runs on.
+
+    >>> clock_runs([(0, 0.1), (1, 0.1), (0, 0.1), (1, 0.1), (2, 0.1)])
+    [1.1, 2.1]
+    """
+    lengths: list[float] = []
+    first = last = end = None
+    for at, length in packets:
+        if first is None or last is None or end is None or at < last - LEAST_BACK_S:
+            if first is not None and end is not None:
+                lengths.append(end - first)
+            first = end = at if first is None else max(at, 0.0)  # what lies before 0 is not presented
+        last = at
+        end = max(end, at + min(length, LONGEST_PACKET_S))
+    return [*lengths, end - first] if first is not None and end is not None else lengths
+
+
+def packet_times(path: Path, stream: int) -> Iterator[tuple[float, float]]:
+    """(decode time, duration) of the packets of a stream in seconds, in the order of the file. Reads the whole file."""
+    inputs = [part for name, value in guarded_input().items() for part in (f"-{name}", value)]
+    show = ["-select_streams", str(stream), "-show_entries", "packet=pts_time,dts_time,duration_time"]
+    command = ["ffprobe", "-v", "error", *inputs, *show, "-of", "compact=p=0", "-o", "pipe:{pipe0}", file_url(path)]
+    for line in bytes(run(command, 1, SCAN_LIMITS).outputs[0]).splitlines():
+        facts = dict(part.split(b"=", 1) for part in line.split(b"|") if b"=" in part)
+        at = facts.get(b"dts_time", b"N/A")
+        at = facts.get(b"pts_time", b"N/A") if at == b"N/A" else at
+        length = facts.get(b"duration_time", b"N/A")
+        if at != b"N/A":
+            yield float(at), 0.0 if length == b"N/A" else float(length)
+
+
+def file_starts(path: Path, container: str) -> list[int]:
+    """The bytes at which further files begin within a file, without the first one's."""
+    with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if container == MP4:
+            return mp4_starts(content)
+        header = HEADERS.get(container)
+        return [found.start() for found in header.finditer(content) if found.start()] if header else []
+
+
+def mp4_starts(content: bytes | mmap.mmap) -> list[int]:
+    """The places of further `ftyp` boxes that follow a whole movie. Fragments are read on by the demuxer, and don't count.
+
+    Source: ISO/IEC 14496-12, section 4.2 (boxes) and 4.3 (ftyp).
+
+    >>> box = lambda name, size=8: size.to_bytes(4, "big") + name
+    >>> movie = box(b"ftyp") + box(b"moov") + box(b"mdat")
+    >>> mp4_starts(movie), mp4_starts(movie + movie)
+    ([], [24])
+    """
+    starts: list[int] = []
+    seen: set[bytes] = set()
+    at = 0
+    while at + 8 <= len(content):
+        size, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
+        if size == 1:
+            size = int.from_bytes(content[at + 8 : at + 16], "big")
+        if kind == b"moof":
+            return []
+        if kind == b"ftyp" and {b"moov", b"mdat"} <= seen:
+            starts.append(at)
+        seen.add(kind)
+        if size < 8:  # 0: to the end of the file
+            break
+        at += size
+    return starts
