@@ -24,11 +24,11 @@ ARG PIP_EXTRA_INDEX_URL=""
 ENV PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY deploy/install_worker.sh deploy/
-COPY constraints.txt setup.py ./
+COPY constraints.txt pyproject.toml setup.py ./
 RUN deploy/install_worker.sh dependencies
 
 FROM dependencies AS package
-COPY pyproject.toml README.md ./
+COPY README.md ./
 COPY schemas schemas/
 COPY models models/
 COPY transforms transforms/

@@ -17,7 +17,7 @@ system:
 $(VENV)/.done: setup.py constraints.txt pyproject.toml
 	@$(MAKE) --no-print-directory system
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,lint]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,test,lint]'
 	@touch $@
 
 demo: setup
@@ -48,7 +48,7 @@ types: setup
 
 bench: setup
 	@./deploy/system_packages.sh espeak-ng
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[bench]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[all,bench]'
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.decode

@@ -14,11 +14,11 @@ system) # what the programs need at run time: Debian's or Ubuntu's own packages
         ca-certificates ffmpeg libffi8 libsqlite3-0 util-linux
     rm -rf /var/lib/apt/lists/*
     ;;
-dependencies) # all that setup.py asks for, at the pinned versions. No source is here yet, so only a change of pins repeats this
+dependencies) # all that the extra `extract` asks for, at the pinned versions. No source is here yet, so only a change of pins repeats this
     "$python" -m venv "$home/venv"
     touch README.md
     # shellcheck disable=SC2086
-    $pip install --constraint constraints.txt ${MORE_PACKAGES:-} .
+    $pip install --constraint constraints.txt ${MORE_PACKAGES:-} '.[extract]'
     ;;
 wheel) # the package itself, built with the pinned setuptools
     # shellcheck disable=SC2046

@@ -14,7 +14,8 @@ import re
 import sys
 from collections.abc import Sequence
 
-from ..schemas.errors import ReelbeamError
+from ..schemas.errors import ReelbeamError, UsageError
+from ..schemas.extras import missing_package
 from .commands import COMMANDS
 
 log = logging.getLogger("reelbeam")
@@ -58,6 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         said = re.sub(r" \[while running '[^']*'\]$", "", str(error))  # Beam adds the name of its own step
         print(f"reelbeam {args.command}: {said}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if (message := missing_package(error.name)) is None:
+            raise
+        print(f"reelbeam {args.command}: {message}", file=sys.stderr)
+        return UsageError.exit_code
     except BrokenPipeError:  # whoever read us has seen enough, as in `reelbeam status OUTPUT | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

