@@ -24,7 +24,7 @@ from ..transforms.index_kinds import ID_BYTES, KINDS, code_bytes
 from .commands import COMMANDS
 
 SHAPE = RowShape(10, 512, len(FEATURES), 384, 512 + 384 + len(TIMBRE), 1280)
-"""The sizes that the README shows: ViT-B/32, the default grid, and a Whisper whose width is nobody else's."""
+"""The sizes that the pages show: ViT-B/32, the default grid, and a Whisper whose width is nobody else's."""
 
 NAMES = {
     SHAPE.frame_dim: "D",
@@ -71,7 +71,7 @@ def options(kind: type[Options]) -> str:
             continue
         low, high = (f"{bound:g}" if bound is not None else "" for bound in (doc.low, doc.high))
         allowed = " or ".join(doc.choices) or (f"{low} to {high}" if low and high else f"from {low}" if low else "")
-        default = {"": "", False: "off"}.get(declared.default, str(declared.default))
+        default = "off" if declared.default is False else str(declared.default)  # 0 is a number, not "off"
         star = " Changes what is stored." if doc.changes_data else ""
         lines.append(f"| `{doc.flag or flag(declared.name)}` | {default} | {allowed} | {doc.text}.{star} |")
     return "\n".join(lines)
