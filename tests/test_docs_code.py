@@ -86,6 +86,7 @@ def test_a_block_that_fails_fails_the_test(tmp_path: Path) -> None:
         run(Block("page", 1, "bash", "false\n", ""), tmp_path)
 
 
+@pytest.mark.slow
 def test_get_started_builds_a_dataset(folder: Path) -> None:
     assert list((folder / "features" / "snapshots").glob("*.json"))
     assert list((folder / "features" / "indexes").glob("*/*/index.json"))
