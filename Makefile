@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SAMPLES := examples/sample_bucket
 OUT := demo_output/features
 
-.PHONY: demo test test-slow test-long lint types bench bench-gpu clean setup system
+.PHONY: demo test test-slow test-long lint types bench bench-gpu docs clean setup system
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.done
@@ -17,7 +17,7 @@ system:
 $(VENV)/.done: setup.py constraints.txt pyproject.toml
 	@$(MAKE) --no-print-directory system
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,test,lint]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,test,lint,docs]'
 	@touch $@
 
 demo: setup
@@ -46,6 +46,11 @@ lint: setup
 types: setup
 	$(BIN)/mypy schemas models transforms pipeline
 
+# The documentation site, in site/.
+docs: setup
+	$(BIN)/python -m reelbeam.pipeline.reference .
+	$(BIN)/mkdocs build --strict --quiet
+
 bench: setup
 	@./deploy/system_packages.sh espeak-ng
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[all,bench]'
@@ -60,4 +65,4 @@ bench-gpu: setup
 	$(BIN)/python -m benchmarks.gpu
 
 clean:
-	rm -rf $(VENV) demo_output bench_output build dist *.egg-info
+	rm -rf $(VENV) demo_output bench_output build dist site *.egg-info

@@ -1,10 +1,13 @@
-"""Writes the generated parts of the README: the data format from the schemas, the options from their dataclasses.
+"""Fills the generated parts of the documentation: data format, commands, exit codes, index kinds.
 
-python -m reelbeam.pipeline.docs README.md
+A page holds `<!-- generated: NAME -->` ... `<!-- end -->`; what lies between is written from the code.
+
+    python -m reelbeam.pipeline.reference
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -14,13 +17,14 @@ import pyarrow as pa
 
 from ..models.audio import FEATURES
 from ..models.fusion import TIMBRE
+from ..schemas.errors import EXIT_CODES
 from ..schemas.options import Options, documented, flag
 from ..schemas.tables import RowShape, failures_schema, videos_schema, windows_schema
 from ..transforms.index_kinds import ID_BYTES, KINDS, code_bytes
 from .commands import COMMANDS
 
 SHAPE = RowShape(10, 512, len(FEATURES), 384, 512 + 384 + len(TIMBRE), 1280)
-"""The sizes that the README shows: ViT-B/32, the default grid, and a Whisper whose width is nobody else's."""
+"""The sizes that the pages show: ViT-B/32, the default grid, and a Whisper whose width is nobody else's."""
 
 NAMES = {
     SHAPE.frame_dim: "D",
@@ -67,7 +71,7 @@ def options(kind: type[Options]) -> str:
             continue
         low, high = (f"{bound:g}" if bound is not None else "" for bound in (doc.low, doc.high))
         allowed = " or ".join(doc.choices) or (f"{low} to {high}" if low and high else f"from {low}" if low else "")
-        default = {"": "", False: "off"}.get(declared.default, str(declared.default))
+        default = "off" if declared.default is False else str(declared.default)  # 0 is a number, not "off"
         star = " Changes what is stored." if doc.changes_data else ""
         lines.append(f"| `{doc.flag or flag(declared.name)}` | {default} | {allowed} | {doc.text}.{star} |")
     return "\n".join(lines)
@@ -89,6 +93,40 @@ def index_kinds() -> str:
     return "\n".join(lines)
 
 
+def commands() -> str:
+    """Every command with its arguments and options."""
+    parts = []
+    for name, module in COMMANDS.items():
+        parser = argparse.ArgumentParser(add_help=False)
+        module.arguments(parser)
+        own = parser._actions
+        places = " ".join(shown(one) for one in own if not one.option_strings)
+        part = [f"## reelbeam {name}", "", f"{module.HELP[0].upper()}{module.HELP[1:]}.", ""]
+        part += ["```text", f"reelbeam {name} {places} [options]", "```", ""]
+        if own:
+            part += ["| argument | what |", "|---|---|"]
+            part += [f"| `{', '.join(one.option_strings) or shown(one)}` | {one.help or ''} |" for one in own] + [""]
+        if module.OPTIONS:
+            taken = [other for other, its in COMMANDS.items() if its.OPTIONS in module.OPTIONS.__mro__[1:]]
+            if taken:
+                links = ", ".join(f"[`{other}`](#reelbeam-{other})" for other in taken)
+                part += [f"Takes the options of {links}, and these:", ""]
+            part += [options(module.OPTIONS), ""]
+        parts.append("\n".join(part))
+    return "\n".join(parts)
+
+
+def shown(argument: argparse.Action) -> str:
+    """A positional argument as the usage line shows it."""
+    return str(argument.metavar or argument.dest).upper()
+
+
+def exit_codes() -> str:
+    """What each exit code means and what a scheduler should do."""
+    lines = ["| exit code | meaning | what a scheduler does |", "|---|---|---|"]
+    return "\n".join(lines + [f"| {code} | {meaning} | {then} |" for code, (meaning, then) in EXIT_CODES.items()])
+
+
 def sections() -> dict[str, str]:
     """Every generated section by its name."""
     return {
@@ -97,18 +135,36 @@ def sections() -> dict[str, str]:
         "failures": columns(failures_schema()),
         "sound": sound_measures(),
         "index kinds": index_kinds(),
-        **{f"{name} options": options(module.OPTIONS) for name, module in COMMANDS.items() if module.OPTIONS},
+        "commands": commands(),
+        "exit codes": exit_codes(),
     }
 
 
 def filled(text: str) -> str:
-    """A README with its generated sections up to date."""
+    """A page with its generated sections up to date."""
     for name, content in sections().items():
         marks = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         text = marks.sub(lambda found, content=content: f"{found[1]}{content}\n{found[2]}", text)  # type: ignore[misc]
     return text
 
 
+def pages(root: Path) -> list[Path]:
+    """The files of a checkout that may hold generated sections."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+def fill_pages(root: Path) -> list[Path]:
+    """Brings all pages up to date and returns those that changed."""
+    changed = []
+    for page in pages(root):
+        before = page.read_text("utf-8")
+        after = filled(before)
+        if after != before:
+            page.write_text(after, "utf-8")
+            changed.append(page)
+    return changed
+
+
 if __name__ == "__main__":
-    readme = Path(sys.argv[1])
-    readme.write_text(filled(readme.read_text()))
+    for changed_page in fill_pages(Path(sys.argv[1] if len(sys.argv) > 1 else ".")):
+        print(f"filled {changed_page}")

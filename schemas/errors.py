@@ -12,6 +12,20 @@ from dataclasses import dataclass
 MESSAGE_CHARS = 600
 """Longest message kept in a failure: ffmpeg can repeat one complaint a hundred thousand times."""
 
+EXIT_CODES: dict[int, tuple[str, str]] = {
+    0: ("done; bad inputs are recorded as failures, not errors", "go on"),
+    1: ("a fault of the program, the machine or the network", "run again; alert if it repeats"),
+    2: ("wrong options, missing weights or mismatched models; nothing was done", "alert a person"),
+    3: (
+        "a gate refused to publish: `--min-recall`, `--max-failed` or `--max-removed`",
+        "alert a person; what was committed before stays current",
+    ),
+    4: ("stored data is corrupt", "alert a person; run no `compact` or `purge` before the cause is known"),
+    5: ("other writers kept publishing first", "run again; look for two schedules"),
+    130: ("stopped by Ctrl-C; what was committed stays", "run again"),
+}
+"""Every exit code of the command: what it means, and what a scheduler should do."""
+
 
 class ReelbeamError(Exception):
     """Ends a command. `exit_code` is what a scheduler sees."""

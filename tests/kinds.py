@@ -1,7 +1,7 @@
 """The kinds of files that we promise to read: how each is made, and what a viewer would see and hear, and when.
 
 Each file shows a moving picture that turns white at one instant and sounds a beep at another. Times are on the
-presentation clock. The README's table of supported files lists exactly these rows.
+presentation clock. The table of docs/reference/files.md of supported files lists exactly these rows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every kind of file that the README promises gives its flash and its beep at the right time, in the stored rows."""
+"""Every kind of file that the documentation promises gives its flash and its beep at the right time, in the stored rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reelbeam.transforms.ffmpeg import file_url
 from reelbeam.transforms.measure_audio import measure_audio
 from reelbeam.transforms.probe import probe_file
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "files.md"
 GRID = Grid(Fraction(50), 50)
 """A tick of 20 ms: finer than any frame here."""
 LEVEL = [name for name, _, _ in FEATURES].index("level")
@@ -126,6 +126,6 @@ def _sound_starts(samples: np.ndarray) -> int:
     return int(loud[0]) if len(loud) else 0
 
 
-def test_the_readme_lists_exactly_these_kinds() -> None:
-    listed = [line for line in README.read_text().splitlines() if line.startswith("| `") and "| read |" in line]
+def test_the_page_lists_exactly_these_kinds() -> None:
+    listed = [line for line in PAGE.read_text().splitlines() if line.startswith("| `") and "| read |" in line]
     assert listed == [f"| `{kind.file}` | {kind.what} | read |" for kind in KINDS]
