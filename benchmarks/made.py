@@ -11,9 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from reelbeam.schemas.elements import Grid
+from reelbeam.schemas.example_rows import example_windows
 from reelbeam.schemas.snapshot import ShardInfo, Snapshot, commit, shard_path
 from reelbeam.schemas.storage import Storage
-from reelbeam.schemas.tables import RowShape, example_windows, tensor
+from reelbeam.schemas.tables import RowShape
+from reelbeam.schemas.tensors import tensor
 from reelbeam.transforms import shard_files
 
 

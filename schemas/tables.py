@@ -8,15 +8,14 @@ tables derive from here; nobody else spells a column name.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .elements import Grid
 from .errors import CorruptOutput
+from .tensors import column, tensor, tensor_column
 
 SCHEMA_VERSION = 2
 OLDEST_SCHEMA_VERSION = 1
@@ -49,24 +48,6 @@ class RowShape:
 
     def to_json(self) -> dict[str, int]:
         return asdict(self)
-
-
-def column(name: str, kind: pa.DataType, doc: str, unit: str = "", nullable: bool = False) -> pa.Field:
-    """A documented column."""
-    return pa.field(name, kind, nullable, {"doc": doc, "unit": unit})
-
-
-def tensor_column(
-    name: str, dtype: str, shape: tuple[int, ...], doc: str, unit: str = "", nullable: bool = False
-) -> pa.Field:
-    """A documented tensor: its bytes a row, its dtype and shape in the metadata."""
-    width = math.prod(shape) * np.dtype(dtype).itemsize
-    return pa.field(
-        name,
-        pa.binary(width),
-        nullable,
-        {"doc": doc, "unit": unit, "dtype": np.dtype(dtype).name, "shape": json.dumps(list(shape))},
-    )
 
 
 WORDS = pa.list_(
@@ -261,52 +242,6 @@ def failures_schema() -> pa.Schema:
     )
 
 
-def tensor(batch: pa.RecordBatch | pa.Table, name: str) -> np.ndarray:
-    """A tensor column as an array [rows, *shape], without a copy where the column is in one piece and has no nulls.
-
-    A null row reads as zeros.
-    """
-    declared = batch.schema.field(name)
-    found = batch.column(name)
-    if isinstance(found, pa.ChunkedArray):
-        found = (
-            found.chunk(0) if found.num_chunks == 1 else pa.concat_arrays(found.chunks or [pa.array([], declared.type)])
-        )
-    shape = tuple(json.loads(declared.metadata[b"shape"]))
-    dtype = np.dtype(declared.metadata[b"dtype"].decode())
-    values = (
-        np.frombuffer(
-            found.buffers()[1] or b"",
-            np.uint8,
-            len(found) * found.type.byte_width,
-            found.offset * found.type.byte_width,
-        )
-        if len(found)
-        else np.zeros(0, np.uint8)
-    )
-    values = values.view(dtype).reshape(len(found), *shape)
-    if found.null_count:  # Parquet leaves whatever was in memory where a row is null
-        values = values.copy()
-        values[found.is_null().to_numpy(zero_copy_only=False)] = 0
-    return values
-
-
-def tensor_array(values: np.ndarray, valid: np.ndarray | None = None) -> pa.Array:
-    """An array [rows, ...] as a fixed_size_binary column; rows where `valid` is False are null."""
-    values = np.ascontiguousarray(values)
-    width = values[0].nbytes if len(values) else math.prod(values.shape[1:]) * values.itemsize
-    bits = None
-    if valid is not None and not valid.all():
-        bits = pa.py_buffer(np.packbits(valid.astype(bool), bitorder="little"))
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(values), [bits, pa.py_buffer(values)])
-
-
-def with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
-    """The same table with other values in one of its columns."""
-    place = table.schema.get_field_index(name)
-    return table.set_column(place, table.schema.field(place), values)
-
-
 def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """A stored table with the columns of `schema`: those that may be null are null where an older version lacks them."""
     missing = [field for field in schema if field.name not in table.schema.names and field.nullable]
@@ -336,55 +271,3 @@ def validate_windows(table: pa.Table, shape: RowShape) -> None:
         states = set(table[f"{modality}_status"].to_pylist())
         if bad := [state for state in states if state not in (OK, ABSENT) and not state.startswith(FAILED)]:
             raise CorruptOutput(f"windows: {modality}_status holds {bad[0]!r}")
-
-
-def example_windows(rows: int, seed: int, shape: RowShape = RowShape(4, 8, 5, 6), grid: Grid | None = None) -> pa.Table:
-    """A valid windows table of made-up rows: two windows a video, the second without words."""
-    grid = grid or Grid(window_ticks=shape.ticks)
-    rng = np.random.default_rng(seed)
-    frames = rng.normal(size=(rows, shape.ticks, shape.frame_dim))
-    frames /= np.linalg.norm(frames, axis=2, keepdims=True)
-    valid = (rng.random((rows, shape.ticks)) < 0.9).astype(np.uint8)
-    number = np.arange(rows) % 2
-    spans = np.array([grid.window_ms(int(at)) for at in number], np.int32).reshape(rows, 2)
-    ticks = np.array(
-        [[grid.tick_ms(int(at) * shape.ticks + tick) for tick in range(shape.ticks)] for at in number], np.int32
-    )
-    said = number == 0
-    words = [[{"word": "hello", "start_ms": 100, "end_ms": 400, "probability": 0.9}] if here else [] for here in said]
-    texts = rng.normal(size=(rows, shape.text_dim))
-    fused = rng.normal(size=(rows, shape.fused_dim)) / math.sqrt(shape.fused_dim or 1)
-    voices = rng.normal(size=(rows, shape.audio_embedding_dim)) / math.sqrt(shape.audio_embedding_dim or 1)
-    return pa.table(
-        {
-            "video_id": [f"{at // 2:016x}" for at in range(rows)],
-            "uri": [f"/videos/{at // 2}.mp4" for at in range(rows)],
-            "window": number,
-            "start_ms": spans[:, 0],
-            "end_ms": spans[:, 1],
-            "tick_pts_ms": tensor_array(np.where(valid, ticks.reshape(rows, shape.ticks), -1).astype(np.int32)),
-            "tick_valid": tensor_array(valid),
-            "tick_sound": tensor_array(np.ones_like(valid)),
-            "shot": tensor_array(np.zeros((rows, shape.ticks), np.int32)),
-            "frame_embedding": tensor_array((frames * valid[..., None]).astype(np.float16)),
-            "audio_feature": tensor_array(rng.normal(size=(rows, shape.ticks, shape.audio_dim)).astype(np.float16)),
-            "text": ["hello" if here else "" for here in said],
-            "words": words,
-            "language": ["en" if here else "" for here in said],
-            "speech_ratio": said * 0.5,
-            "avg_logprob": [-0.3 if here else None for here in said],
-            "no_speech_prob": [0.1 if here else None for here in said],
-            "compression_ratio": [1.0 if here else None for here in said],
-            "repetition": [0.0] * rows,
-            "chars_per_s": said * 12.5,
-            "speech_flags": [[] for _ in said],
-            "text_embedding": tensor_array(
-                (texts / np.linalg.norm(texts, axis=1, keepdims=True)).astype(np.float16), said
-            ),
-            **({"audio_embedding": tensor_array(voices.astype(np.float16), said)} if shape.audio_embedding_dim else {}),
-            **({"fused_embedding": tensor_array(fused.astype(np.float16))} if shape.fused_dim else {}),
-            **{f"{modality}_status": [OK] * rows for modality in ("frame", "audio")},
-            **{f"{modality}_status": [OK if here else ABSENT for here in said] for modality in ("speech", "text")},
-        },
-        schema=windows_schema(shape),
-    )

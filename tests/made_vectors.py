@@ -17,7 +17,8 @@ from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.elements import Grid
 from reelbeam.schemas.snapshot import ShardInfo, Snapshot, shard_path
 from reelbeam.schemas.storage import Storage
-from reelbeam.schemas.tables import RowShape, tensor_array, windows_schema
+from reelbeam.schemas.tables import RowShape, windows_schema
+from reelbeam.schemas.tensors import tensor_array
 from reelbeam.transforms.shard_files import put_table, write_windows
 
 CLIP = {"architecture": "made", "weights": "made", "quick_gelu": False, "weights_sha256": "0" * 64}

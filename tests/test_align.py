@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from reelbeam.schemas.elements import Decoded, Grid, Passage, UnitFeatures, UnitRows, Word
 from reelbeam.schemas.errors import Failure
-from reelbeam.schemas.tables import RowShape, tensor, validate_windows
+from reelbeam.schemas.tables import RowShape, validate_windows
+from reelbeam.schemas.tensors import tensor
 from reelbeam.transforms.align import align
 from reelbeam.transforms.write_shards import shard_table, video_row
 

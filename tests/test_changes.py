@@ -24,9 +24,10 @@ from reelbeam.pipeline.extraction.changes import (
     split_twins,
 )
 from reelbeam.schemas.elements import Grid, Video
+from reelbeam.schemas.example_rows import example_windows
 from reelbeam.schemas.snapshot import ShardInfo, Snapshot, stretches_of
 from reelbeam.schemas.storage import Storage
-from reelbeam.schemas.tables import RowShape, example_windows
+from reelbeam.schemas.tables import RowShape
 from reelbeam.transforms.shard_files import put_windows
 
 NOW_MS = 100 * DAY_MS

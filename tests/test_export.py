@@ -18,7 +18,8 @@ from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.pipeline.views.export import export_view
 from reelbeam.schemas.errors import UsageError
-from reelbeam.schemas.tables import RowShape, tensor
+from reelbeam.schemas.tables import RowShape
+from reelbeam.schemas.tensors import tensor
 
 SHAPE = RowShape(ticks=3, frame_dim=8, audio_dim=5, text_dim=6)
 ROWS = 60

@@ -18,7 +18,7 @@ from reelbeam.pipeline.dataset.vectors import frame_vectors
 from reelbeam.pipeline.search.frames import FrameIndex
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.storage import Storage
-from reelbeam.schemas.tables import tensor
+from reelbeam.schemas.tensors import tensor
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from reelbeam.models.audio import FEATURES
 from reelbeam.models.fusion import TIMBRE, FusionSpec
 from reelbeam.models.profiles import PROFILES
 from reelbeam.schemas.errors import MissingWeights, UsageError
-from reelbeam.schemas.tables import example_windows, tensor, tensor_array
+from reelbeam.schemas.example_rows import example_windows
+from reelbeam.schemas.tensors import tensor, tensor_array
 from reelbeam.transforms.fusers import TEMPERATURE, Windows, fuse, fused, fuser_of
 
 T, D, E = 4, 6, 5

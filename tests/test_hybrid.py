@@ -13,7 +13,8 @@ import pytest
 from reelbeam.pipeline.search.frames import Moment
 from reelbeam.pipeline.search.hybrid import fused_ranks, phrase_moments
 from reelbeam.schemas.errors import UsageError
-from reelbeam.schemas.tables import RowShape, example_windows
+from reelbeam.schemas.example_rows import example_windows
+from reelbeam.schemas.tables import RowShape
 
 SHAPE = RowShape(4, 8, 5, 6, 7)
 

@@ -352,7 +352,7 @@ def test_an_index_of_another_model_is_built_anew(made: MadeDataset) -> None:
     run_index(made.root, options(), encode=encode)
     dataset = Dataset.open(made.root)
     settings = read_settings(dataset.storage, dataset.snapshot.indexes["frames"])
-    change = index_changes.changes(dataset, settings)
+    change = index_changes.changes_since(dataset, settings)
     other = {**settings, "models": {"clip": {**settings["models"]["clip"], "weights": "another"}}}
     assert index_changes.decide(dataset, other, change, options())[0] == "full"
     assert index_changes.decide(dataset, {**settings, "dimension": 8}, change, options())[0] == "full"

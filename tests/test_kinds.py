@@ -13,7 +13,8 @@ from kinds import KINDS, Kind
 
 from reelbeam.models.audio import FEATURES, AudioSpec
 from reelbeam.schemas.elements import Decoded, Grid, Unit, UnitFeatures, Video
-from reelbeam.schemas.tables import RowShape, tensor
+from reelbeam.schemas.tables import RowShape
+from reelbeam.schemas.tensors import tensor
 from reelbeam.transforms.align import align
 from reelbeam.transforms.decode import DecodeLimits, decode_unit
 from reelbeam.transforms.discover import plan_units

@@ -16,7 +16,7 @@ from conftest import REPOSITORY
 from reelbeam.models.weights import sha256_of
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.dataset.read import Dataset
-from reelbeam.schemas.tables import tensor
+from reelbeam.schemas.tensors import tensor
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")]
 

@@ -21,7 +21,7 @@ from reelbeam.pipeline.search.opened_index import Filter, Frames, open_index
 from reelbeam.pipeline.search.retrieval import near_duplicates, outliers, similar
 from reelbeam.pipeline.search.tagging import keyframes, read_labels, tag_with
 from reelbeam.schemas.errors import UsageError
-from reelbeam.schemas.tables import tensor
+from reelbeam.schemas.tensors import tensor
 
 WORLD = Clusters(16, 300)
 QUERIES = WORLD.draw(25, seed=7)

@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reelbeam.pipeline.training.mapped_columns import MappedFile, levels
-from reelbeam.schemas.tables import RowShape, example_windows, tensor, tensor_array, tensor_column
+from reelbeam.schemas.example_rows import example_windows
+from reelbeam.schemas.tables import RowShape
+from reelbeam.schemas.tensors import tensor, tensor_array, tensor_column
 from reelbeam.transforms.shard_files import write_windows
 
 SCHEMA = pa.schema(

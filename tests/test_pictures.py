@@ -20,7 +20,8 @@ from reelbeam.pipeline.views import embedding_map, timeline
 from reelbeam.pipeline.views.drawing import Box, Dot, Label, Mark, Picture, as_html, as_png, size_of
 from reelbeam.schemas.elements import Grid
 from reelbeam.schemas.errors import UsageError
-from reelbeam.schemas.tables import RowShape, tensor
+from reelbeam.schemas.tables import RowShape
+from reelbeam.schemas.tensors import tensor
 
 SHAPE = RowShape(ticks=4, frame_dim=8, audio_dim=len(FEATURES), text_dim=6)
 GRID = Grid(Fraction(2), 4)

@@ -17,11 +17,14 @@ from reelbeam.models import ct2_weights
 from reelbeam.models.speech import Chunk, find_speech, pack_chunks
 from reelbeam.models.weights import resolve
 from reelbeam.models.whisper import Transcriber, WhisperSpec
-from reelbeam.models.whisper_engines import STATE_SAMPLES, encoder_width
+from reelbeam.models.whisper_decoding import STATE_SAMPLES
+from reelbeam.models.whisper_weights import encoder_width
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.schemas.elements import SAMPLE_RATE_HZ, Decoded, Grid, UnitFeatures
-from reelbeam.schemas.tables import RowShape, example_windows, tensor, validate_windows
+from reelbeam.schemas.example_rows import example_windows
+from reelbeam.schemas.tables import RowShape, validate_windows
+from reelbeam.schemas.tensors import tensor
 from reelbeam.transforms.align import align
 from reelbeam.transforms.decode import covered_windows
 from reelbeam.transforms.pool_speech import pool_weights

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reelbeam.schemas.tables import RowShape, example_windows, tensor
+from reelbeam.schemas.example_rows import example_windows
+from reelbeam.schemas.tables import RowShape
+from reelbeam.schemas.tensors import tensor
 from reelbeam.transforms.build_index import fill, new_index
 from reelbeam.transforms.shard_files import write_windows
 

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.pipeline.nightly.column_merge import FUSED, TOUCHES
-from reelbeam.schemas.tables import tensor
+from reelbeam.schemas.tensors import tensor
 from reelbeam.transforms import metrics
 
 CLIP = REPOSITORY / "models" / "mini_clip"

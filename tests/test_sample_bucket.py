@@ -19,7 +19,7 @@ from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.pipeline.search.frames import FrameIndex, Moment, query_vector
 from reelbeam.pipeline.search.hybrid import Searches
 from reelbeam.pipeline.search.options import SearchOptions
-from reelbeam.schemas.tables import tensor
+from reelbeam.schemas.tensors import tensor
 from reelbeam.transforms.probe import probe_file
 
 pytestmark = [

@@ -15,18 +15,11 @@ from hypothesis import strategies as st
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.elements import Grid
 from reelbeam.schemas.errors import CommitConflict, CorruptOutput, UsageError, shorten
+from reelbeam.schemas.example_rows import example_windows
 from reelbeam.schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from reelbeam.schemas.storage import Storage
-from reelbeam.schemas.tables import (
-    RowShape,
-    example_windows,
-    failures_schema,
-    tensor,
-    tensor_array,
-    validate_windows,
-    videos_schema,
-    windows_schema,
-)
+from reelbeam.schemas.tables import RowShape, failures_schema, validate_windows, videos_schema, windows_schema
+from reelbeam.schemas.tensors import tensor, tensor_array
 
 SHAPE = RowShape(4, 8, 5, 6)
 

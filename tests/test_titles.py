@@ -24,7 +24,8 @@ from reelbeam.pipeline.search.hybrid import fused_ranks
 from reelbeam.pipeline.search.titles import has_titles, title_moments
 from reelbeam.schemas.errors import UsageError
 from reelbeam.schemas.storage import file_sha256
-from reelbeam.schemas.tables import TITLE_EMBEDDINGS, tensor, videos_schema
+from reelbeam.schemas.tables import TITLE_EMBEDDINGS, videos_schema
+from reelbeam.schemas.tensors import tensor
 from reelbeam.transforms.embed_titles import embed_titles
 
 LIST = {

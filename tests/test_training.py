@@ -21,7 +21,8 @@ from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.pipeline.training.window_dataset import WindowDataset
 from reelbeam.schemas.errors import CorruptOutput, UsageError
 from reelbeam.schemas.storage import Storage
-from reelbeam.schemas.tables import RowShape, tensor
+from reelbeam.schemas.tables import RowShape
+from reelbeam.schemas.tensors import tensor
 
 SHAPE = RowShape(ticks=3, frame_dim=8, audio_dim=5, text_dim=6)
 VIDEOS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] * 4

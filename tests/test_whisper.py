@@ -20,7 +20,7 @@ from reelbeam.models import ct2_weights, speech
 from reelbeam.models.speech import Chunk, find_speech, pack_chunks
 from reelbeam.models.weights import resolve
 from reelbeam.models.whisper import Transcriber, WhisperSpec, better, is_doubtful, is_silence, plan_batches, tidy_words
-from reelbeam.models.whisper_engines import Decoding, TimedWord
+from reelbeam.models.whisper_decoding import Decoding, TimedWord
 from reelbeam.schemas.elements import SAMPLE_RATE_HZ
 from reelbeam.schemas.errors import MissingWeights, UsageError
 from reelbeam.transforms.transcribe import video_languages

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.made import put_snapshot
 from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.dataset.vectors import shard_ids
 from reelbeam.pipeline.indexes.options import IndexOptions
 from reelbeam.pipeline.indexes.store import read_settings
 from reelbeam.pipeline.indexes.update import run_index, update_index
@@ -21,7 +22,9 @@ from reelbeam.pipeline.nightly.verify import check_index
 from reelbeam.pipeline.search.opened_index import open_index
 from reelbeam.pipeline.search.windows import WindowVectors
 from reelbeam.schemas.errors import UsageError
-from reelbeam.schemas.tables import RowShape, example_windows, tensor
+from reelbeam.schemas.example_rows import example_windows
+from reelbeam.schemas.tables import RowShape
+from reelbeam.schemas.tensors import tensor
 from reelbeam.schemas.vector_sources import FUSED, SPEECH, VECTOR_SOURCES, VectorSource
 
 from .made_vectors import TEXT_DIMENSION, Clusters, MadeDataset
@@ -81,7 +84,7 @@ def test_an_index_over_what_is_said_answers_as_comparing_all_does_whatever_came_
 ) -> None:
     wanted = options(index=kind, min_recall=1.0, merge_above=1.0)
     published, settings = run_index(made.root, wanted, encode=encode)
-    spoken = sum(len(SPEECH.ids(made.storage, shard)) for shard in published.shards)
+    spoken = sum(len(shard_ids(SPEECH, made.storage, shard)) for shard in published.shards)
     assert (settings["vectors"], settings["id"], settings["dimension"]) == (spoken, "row", TEXT_DIMENSION)
     assert published.indexes["speech"].of == "speech"
     assert spoken < published.next_row, "windows without words have no vector"
@@ -91,7 +94,7 @@ def test_an_index_over_what_is_said_answers_as_comparing_all_does_whatever_came_
     published, settings = update_index(made.root, wanted, encode=encode)
     assert list(check_index(Dataset.open(made.root), "speech", published.indexes["speech"])) == []
     check(Dataset.open(made.root), SPEECH)
-    assert settings["vectors"] == sum(len(SPEECH.ids(made.storage, shard)) for shard in published.shards)
+    assert settings["vectors"] == sum(len(shard_ids(SPEECH, made.storage, shard)) for shard in published.shards)
     assert settings["why"].startswith("delta" if kind != "auto" else "full")
 
 
@@ -137,7 +140,7 @@ def test_vectors_of_windows_are_traced_by_their_rows(made: MadeDataset) -> None:
     shards = Dataset.open(made.root).snapshot.shards
     [file] = [path for path in built.files if path.endswith("index.faiss")]
     assert stray_vectors(made.storage, file, shards, 1) == 0
-    assert stray_vectors(made.storage, file, shards[:1], 1) == len(SPEECH.ids(made.storage, shards[1]))
+    assert stray_vectors(made.storage, file, shards[:1], 1) == len(shard_ids(SPEECH, made.storage, shards[1]))
     seen = list(find_traces(made.storage, NamedVideo("no-such-video", "")))
     assert seen == []
 

@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from ..schemas.elements import Decoded, Grid, Group, Passage, Unit, UnitFeatures, UnitRows, Word
-from ..schemas.tables import ABSENT, FAILED, OK, RowShape, tensor_array, windows_schema
+from ..schemas.tables import ABSENT, FAILED, OK, RowShape, windows_schema
+from ..schemas.tensors import tensor_array
 from .decode import covered_windows
 from .metrics import StageMetrics
 from .quality import chars_a_second, flags, repetition

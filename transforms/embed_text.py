@@ -17,7 +17,7 @@ import numpy as np
 from ..models.loaded import loaded, preload
 from ..models.text import TextSpec
 from ..schemas.elements import UnitRows
-from ..schemas.tables import tensor_array, with_column
+from ..schemas.tensors import tensor_array, with_column
 from .metrics import StageMetrics
 
 

@@ -29,7 +29,7 @@ import pyarrow as pa
 from ..models.fusion import ATTENTION, CONCAT, MEAN, TIMBRE, FusionSpec
 from ..models.loaded import loaded
 from ..models.profiles import Profile
-from ..schemas.tables import tensor, tensor_array, with_column
+from ..schemas.tensors import tensor, tensor_array, with_column
 
 TEMPERATURE = 0.1
 """The paper's best."""
@@ -134,4 +134,4 @@ def fused(table: pa.Table, profile: Profile, device: str) -> pa.Table:
         return table
     clip = loaded(profile.clip, device) if profile.fusion.needs_words_in_clip else None
     found = fuser_of(profile.fusion, device)(windows_of(table, profile.clip.dimension, clip))
-    return with_column(table, "fused_embedding", tensor_array(found.astype(np.float16), found.any(1)))
+    return with_column(table, "fused_embedding", tensor_array(found.astype(np.float16), np.asarray(found.any(1))))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..models.speech import Chunk
-from ..models.whisper_engines import STATE_SAMPLES
+from ..models.whisper_decoding import STATE_SAMPLES
 from ..schemas.elements import SAMPLE_RATE_HZ, Decoded, Grid, Unit
 from .decode import covered_windows
 

@@ -28,11 +28,10 @@ from ..schemas.tables import (
     TITLE_EMBEDDINGS,
     RowShape,
     failures_schema,
-    tensor,
-    tensor_array,
     validate_windows,
     videos_schema,
 )
+from ..schemas.tensors import tensor, tensor_array
 from .embed_titles import Titles
 from .metrics import StageMetrics
 from .shard_files import put_table, put_windows, receipt_path

@@ -39,4 +39,5 @@ from .sweep import sweep_files as sweep_files
 from .vectors import all_vectors as all_vectors
 from .vectors import count_vectors as count_vectors
 from .vectors import frame_vectors as frame_vectors
+from .vectors import shard_ids as shard_ids
 from .vectors import shard_vectors as shard_vectors

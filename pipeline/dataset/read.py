@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from ...schemas import snapshot as snapshots
 from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import Storage
-from ...schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed, failures_schema, tensor, videos_schema
+from ...schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed, failures_schema, videos_schema
+from ...schemas.tensors import tensor
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...schemas.errors import UsageError
-from ...schemas.tables import tensor
+from ...schemas.tensors import tensor
 from .read import Dataset
 
 

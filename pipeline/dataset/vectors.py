@@ -8,7 +8,7 @@ import numpy as np
 
 from ...schemas.snapshot import ShardInfo
 from ...schemas.storage import Storage
-from ...schemas.tables import tensor
+from ...schemas.tensors import tensor
 from ...schemas.vector_sources import FRAMES, VectorSource
 from .read import Dataset, shard_batches
 

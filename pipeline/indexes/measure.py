@@ -64,6 +64,7 @@ def imbalance(searcher: Searcher) -> float | None:
     for part in searcher.parts:
         lists = lists_of(part)
         assert lists is not None
+        assert lists.invlists is not None
         sizes += [lists.invlists.list_size(at) for at in range(searcher.nlist)]
     return round(float(searcher.nlist * (sizes**2).sum() / max(1.0, sizes.sum()) ** 2), 3)
 

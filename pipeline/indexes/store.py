@@ -113,6 +113,7 @@ def stored_ids(index: Any) -> np.ndarray:
     if lists is None:
         return faiss.vector_to_array(faiss.downcast_index(index).id_map)  # type: ignore[attr-defined]
     held = lists.invlists
+    assert held is not None
     parts = [
         faiss.rev_swig_ptr(held.get_ids(at), held.list_size(at)).copy()
         for at in range(lists.nlist)
@@ -213,7 +214,9 @@ def _in_one(parts: list[faiss.Index], removed: np.ndarray) -> faiss.Index:
     lists = lists_of(whole)
     assert lists is not None
     for delta in deltas:
-        lists.merge_from(lists_of(delta), 0)
+        more = lists_of(delta)
+        assert more is not None
+        lists.merge_from(more, 0)
     whole.ntotal = lists.ntotal
     if len(removed):
         lists.remove_ids(faiss.IDSelectorBatch(removed))

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from ...schemas.snapshot import ShardInfo
 from ...schemas.storage import Storage
-from ...schemas.tables import ABSENT, RowShape, tensor, tensor_array, windows_schema
+from ...schemas.tables import ABSENT, RowShape, windows_schema
+from ...schemas.tensors import tensor, tensor_array
 from ..dataset import read_table
 
 TOUCHES: dict[str, tuple[str, ...]] = {

@@ -11,7 +11,7 @@ from ...schemas.errors import GateError, ReelbeamError
 from ...schemas.snapshot import IndexInfo, Snapshot
 from ...schemas.storage import Storage
 from ...schemas.vector_sources import VECTOR_SOURCES
-from ..dataset import Dataset
+from ..dataset import Dataset, shard_ids
 from ..indexes import IndexOptions, read_settings, update_index
 from .verify import check_index
 
@@ -46,7 +46,7 @@ def update_one(storage: Storage, options: IndexOptions, compacted: bool = False)
     built = current.indexes.get(options.called)
     if built and built.rows == current.next_row and built.snapshot >= current.rows_changed and not compacted:
         return {}
-    if not of.is_stored(current.shape) or not any(len(of.ids(storage, shard)) for shard in current.shards):
+    if not of.is_stored(current.shape) or not any(len(shard_ids(of, storage, shard)) for shard in current.shards):
         if built:
             snapshots.commit_next(storage, lambda parent: _without(parent, options.called))
         return {}

@@ -14,7 +14,7 @@ from ...schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import file_sha256
 from ...schemas.tables import conformed, failures_schema, validate_windows, videos_schema
 from ...schemas.vector_sources import VECTOR_SOURCES
-from ..dataset import Dataset, count_videos, stored_file
+from ..dataset import Dataset, count_videos, shard_ids, stored_file
 from ..indexes import changes_since, open_searcher, parts_of, read_settings
 
 
@@ -135,7 +135,7 @@ def check_index(dataset: Dataset, name: str, built: IndexInfo) -> Iterator[str]:
     change = changes_since(dataset, settings) if "covers" in settings else None
     if change is not None and not change.added and not len(change.removed):
         real = np.concatenate(
-            [np.zeros(0, np.int64), *(of.ids(dataset.storage, shard) for shard in dataset.snapshot.shards)]
+            [np.zeros(0, np.int64), *(shard_ids(of, dataset.storage, shard) for shard in dataset.snapshot.shards)]
         )
         if not np.array_equal(np.sort(ids), np.sort(real)):
             yield f"index {name}: its ids are not those of the {of.called} in the shards"

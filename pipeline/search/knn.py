@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from ...schemas.addresses import is_remote
 from ...schemas.errors import UsageError
 from ...schemas.storage import Storage
-from ...schemas.tables import tensor
+from ...schemas.tensors import tensor
 from ..dataset import stored_file
 from .opened_index import Filter, Frames
 

@@ -21,7 +21,8 @@ from PIL import Image
 
 from ...models.clip import ClipEncoder
 from ...schemas.errors import UsageError
-from ...schemas.tables import MODALITIES, OK, tensor
+from ...schemas.tables import MODALITIES, OK
+from ...schemas.tensors import tensor
 from ..dataset import Dataset
 from ..indexes import changes_since
 from .frames import FrameIndex, Hit, Moment, merge_hits

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...schemas.errors import UsageError
-from ...schemas.tables import TITLE_EMBEDDINGS, tensor
+from ...schemas.tables import TITLE_EMBEDDINGS
+from ...schemas.tensors import tensor
 from ..dataset import Dataset
 from .frames import Moment
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...schemas.errors import ModelMismatch
 from ...schemas.snapshot import ShardInfo
-from ...schemas.tables import tensor
+from ...schemas.tensors import tensor
 from ...schemas.vector_sources import VectorSource
 from ..dataset import Dataset
 from ..indexes import Searcher, changes_since, open_searcher, read_settings

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from ...schemas.errors import CorruptOutput, UsageError
 from ...schemas.snapshot import ShardInfo
 from ...schemas.storage import Storage, file_sha256
-from ...schemas.tables import tensor
+from ...schemas.tensors import tensor
 from ..dataset import Dataset
 from .mapped_columns import MappedFile
 

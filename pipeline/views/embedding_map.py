@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...schemas.errors import UsageError
-from ...schemas.tables import tensor
+from ...schemas.tensors import tensor
 from ..dataset import Dataset
 from .drawing import Dot, Line, Mark, colour_of
 from .moments_page import clock

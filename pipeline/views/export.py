@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from ...schemas.addresses import is_remote
 from ...schemas.errors import UsageError
 from ...schemas.snapshot import ShardInfo
-from ...schemas.tables import tensor
+from ...schemas.tensors import tensor
 from ..dataset import Dataset, stored_file
 
 log = logging.getLogger("reelbeam")

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from ...models.audio import FEATURES
 from ...schemas.elements import Grid
 from ...schemas.errors import UsageError
-from ...schemas.tables import tensor
+from ...schemas.tensors import tensor
 from ..dataset import Dataset
 from .drawing import Box, Label, Mark, Picture, colour_of
 from .moments_page import clock, frame_at, local_file
