@@ -116,8 +116,11 @@ def reelbeam() -> Run:
     """`reelbeam nightly`, once: what is extracted, indexed and verified by one process."""
     output = fresh(WORK / "reelbeam_output")
     flags = ["--models", str(weights.MODELS_FILE), "--fuse", "none"]  # the naive script has nothing like it
-    night = measure.run(["-m", "benchmarks.reelbeam_run", "nightly", str(media.FOLDER), str(output), *flags])
-    took, counted = night.report["seconds"], night.report["stages"]
+    profile = WORK / "reelbeam_profile.json"
+    command = ["-m", "reelbeam.pipeline.cli", "nightly", str(media.FOLDER), str(output), "--profile", str(profile)]
+    night = measure.run([*command, *flags], report=False)
+    report = json.loads(profile.read_text())
+    took, counted = report["phases"], report["stages"]
 
     def of(stage: str, counter: str = "busy_ms") -> float:
         return counted.get(stage, {}).get(counter, 0) / 1000
@@ -125,7 +128,7 @@ def reelbeam() -> Run:
     return run_of(
         [night],
         {
-            "start": took["start"],
+            "start": report["start_s"],
             "load models": took["prepare"] + took["wait_for_models"],
             "plan": took["plan"] + of("probe"),
             "decode": of("decode", "wait_ms"),
@@ -133,7 +136,7 @@ def reelbeam() -> Run:
             "Whisper": of("transcribe"),
             "sound": of("measure_audio"),
             "text": of("embed_text"),
-            "rows and files": of("align") + of("write_shards") + took["publish"],
+            "rows and files": of("align") + of("write_shards") + took["commit"],
             "index": took["index"],
         },
     )

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from typing import Any, Protocol
 
+from ..schemas.phases import phase
 from .devices import pick_device
 
 
@@ -21,10 +22,16 @@ _lock = threading.Lock()
 
 def loaded(spec: Spec, device: str) -> Any:
     """The model of a spec on a device, from this process's memory if it is there."""
+    with phase("wait_for_models"):
+        return _loaded(spec, device)
+
+
+def _loaded(spec: Spec, device: str) -> Any:
     device = pick_device(device)
     with _lock:
         if (spec, device) not in _models:
-            _models[spec, device] = spec.load(device)
+            with phase(f"load_{type(spec).__name__}"):
+                _models[spec, device] = spec.load(device)
         return _models[spec, device]
 
 
@@ -33,6 +40,6 @@ def preload(spec: Spec, device: str) -> None:
 
     def load() -> None:
         with contextlib.suppress(Exception):  # the stage that needs the model meets the same error, on its own thread
-            loaded(spec, device)
+            _loaded(spec, device)
 
     threading.Thread(target=load, name="preload", daemon=True).start()

@@ -25,6 +25,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Plans, extracts, reports."""
+    from ..extraction import profiled
+
+    options = ExtractOptions.from_args(args)
+    with profiled(options.profile):
+        return _run(args, options, rest)
+
+
+def _run(args: argparse.Namespace, options: ExtractOptions, rest: list[str]) -> int:
+    from ...schemas.phases import phase
     from ...transforms import metrics
     from ..extraction import (
         TYPICAL_SPEED,
@@ -35,8 +44,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         show_progress,
     )
 
-    options = ExtractOptions.from_args(args)
-    job = prepare_job(args.output, options, rest)
+    with phase("prepare"):
+        job = prepare_job(args.output, options, rest)
     if options.dry_run:
         guess = estimate_extraction(args.input, job)
         print(
@@ -50,7 +59,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
             f"{guess.hours * 60 / TYPICAL_SPEED:.1f} min. Nothing was done"
         )
         return 0
-    plan = plan_extraction(args.input, job)
+    with phase("plan"):
+        plan = plan_extraction(args.input, job)
     log.info("%d videos listed, %d to do, %d unchanged", plan.listed, len(plan.todo), plan.listed - len(plan.todo))
     if not plan.todo and not plan.retitled:
         print(f"nothing to do: all {plan.listed} videos are unchanged since snapshot {plan.snapshot}")

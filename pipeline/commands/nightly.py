@@ -14,6 +14,7 @@ from .extract import arguments as extract_arguments
 from .extract import say
 
 if TYPE_CHECKING:
+    from ..extraction import Job
     from ..nightly import NightReport
 
 HELP = (
@@ -29,13 +30,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Does the night's work and prints its report."""
-    import time
-
-    from ..extraction import prepare_job
-    from ..nightly import plan_night, run_night
+    from ...schemas.phases import phase
+    from ..extraction import prepare_job, profiled
 
     options = NightlyOptions.from_args(args)
-    job = prepare_job(args.output, options.part(ExtractOptions), rest)
+    with profiled(options.profile):
+        with phase("prepare"):
+            job = prepare_job(args.output, options.part(ExtractOptions), rest)
+        return _run(args, job, options)
+
+
+def _run(args: argparse.Namespace, job: Job, options: NightlyOptions) -> int:
+    import time
+
+    from ..nightly import plan_night, run_night
+
     if options.dry_run:
         night = plan_night(args.input, job, options, int(time.time() * 1000))
         if night.dataset and not options.remodel:

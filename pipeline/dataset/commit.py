@@ -15,6 +15,7 @@ from ...schemas import snapshot as snapshots
 from ...schemas.elements import Grid
 from ...schemas.errors import CorruptOutput, GateError, ModelMismatch
 from ...schemas.options import fingerprint
+from ...schemas.phases import phase
 from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import Storage
 from ...schemas.tables import FAILED, REMOVED, TITLE_EMBEDDINGS, RowShape, videos_schema
@@ -88,6 +89,11 @@ def commit_wave(
 
     Raises GateError before anything is published, and CorruptOutput when the store does not hold what was written.
     """
+    with phase("commit"):
+        return _commit_wave(storage, settings, wave, max_failed)
+
+
+def _commit_wave(storage: Storage, settings: DatasetSettings, wave: WaveRows, max_failed: float | None) -> Snapshot:
     lost = sum(row["status"] == FAILED for row in wave.videos)
     if max_failed is not None and lost > max_failed * len(wave.videos):
         raise GateError(

@@ -52,6 +52,9 @@ class ExtractOptions(Options):
     max_failed: float = option(
         1.0, "publish no wave in which a larger share of the videos failed entirely", low=0, high=1
     )
+    profile: str = option(
+        "", "write where the time went to this JSON file: seconds of phases and stages, processor seconds"
+    )
     dry_run: bool = option(False, "say what would be done, and do nothing")
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...schemas import snapshot as snapshots
 from ...schemas.elements import Video
+from ...schemas.phases import phase
 from ...schemas.tables import REMOVED
 from ...transforms.embed_titles import NO_TITLES
 from ..dataset import (
@@ -72,7 +73,8 @@ class NightReport:
     def timed(self, step: str) -> Iterator[None]:
         started = time.monotonic()
         try:
-            yield
+            with phase(step):
+                yield
         finally:
             self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - started, 3)
 
