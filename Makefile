@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SAMPLES := examples/sample_bucket
 OUT := demo_output/features
 
-.PHONY: demo test test-slow test-long lint types bench bench-gpu docs clean setup system
+.PHONY: demo test test-slow test-long lint types docs bench bench-quick bench-gpu clean setup system
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.done
@@ -63,6 +63,13 @@ bench: setup
 	$(BIN)/python -m benchmarks.speech
 	$(BIN)/python -m benchmarks.index
 	$(BIN)/python -m benchmarks.reader
+
+# Whether every benchmark that needs no big input still runs. Its figures mean nothing.
+bench-quick: setup
+	$(BIN)/python -m benchmarks.end_to_end --quick
+	$(BIN)/python -m benchmarks.index --vectors 20000
+	$(BIN)/python -m benchmarks.reader --rows 2000
+	$(BIN)/python -m benchmarks.planning
 
 bench-gpu: setup
 	$(BIN)/python -m benchmarks.gpu
