@@ -7,6 +7,7 @@ from types import ModuleType
 from . import (
     compact,
     diff,
+    doctor,
     export,
     extract,
     index,
@@ -48,6 +49,7 @@ COMMANDS: dict[str, ModuleType] = {
     "restore": restore,
     "compact": compact,
     "purge": purge,
+    "doctor": doctor,
 }
 """In the order of the help. A module has HELP, OPTIONS (an options class or None), `arguments(parser)`, and
 `run(args, rest)`, which returns the exit code; `rest` is what no argument took."""
