@@ -69,6 +69,8 @@ class Probe:
     """PQ or HLG: brighter than a CLIP model has ever seen, until it is tone-mapped."""
     pixel_format: str = ""
     """ffmpeg's name, such as yuv420p."""
+    audio_channels: int = 1
+    """Channels of the sound stream; more than one may cancel each other in the mono mix."""
     lost_ms: int = 0
     """Media that the file holds and no decoder gives, as after joining files byte by byte."""
     lost_reason: str = ""

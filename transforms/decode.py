@@ -24,6 +24,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from ..schemas.elements import SAMPLE_RATE_HZ, Decoded, Grid, Group, Probe, Unit, UnitFeatures
 from ..schemas.errors import Failure, InputError
 from .decode_command import DecodePlan, decode_command, plan_decode, suits_nvdec, tick_of
+from .downmix import heard_samples
 from .ffmpeg import MEMORY_BYTES, Finished, Limits, file_url, run
 from .metrics import StageMetrics
 from .stage import shared_stage
@@ -136,6 +137,9 @@ def decode_unit(
     except InputError as error:
         return None, (Failure.of("decode", error, unit.start_ms, unit.end_ms),)
     decoded = assemble(finished, unit, plan, grid, size)
+    samples = heard_samples(decoded.samples, source, unit, plan, limits.wall_s, options.stall_s)
+    if samples is not decoded.samples:
+        decoded = replace(decoded, samples=samples)
     if plan.seek_s is not None and unit.probe.container in UNINDEXED and is_whole(decoded, unit, grid):
         finished = replace(finished, errors=without_seek_complaints(finished.errors))
     judged, failures = judge(decoded, finished, unit)

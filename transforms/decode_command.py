@@ -124,16 +124,21 @@ def decode_command(
             )
             outputs.append(ffmpeg.output(cuts, "-", format="null", fps_mode="passthrough"))
     if probe.audio_stream is not None:
-        start, end = (float(at + probe.zero_s) for at in (plan.sound_start_s, plan.sound_end_s))
         # a graph of its own: where the picture's size changes, ffmpeg starts the pictures' graph anew, and only that one
-        heard = (
-            f"atrim=start={start:.6f}:end={end:.6f},asetpts=PTS-{start:.6f}/TB,"
-            f"aresample={SAMPLE_RATE_HZ}:async=1:first_pts=0:min_hard_comp={GAP_S},"
-            "aformat=sample_fmts=flt:channel_layouts=mono"
-        )
-        outputs.append(ffmpeg.output(media[str(probe.audio_stream)], "pipe:{pipe3}", format="f32le", af=heard))
+        sound = media[str(probe.audio_stream)]
+        outputs.append(ffmpeg.output(sound, "pipe:{pipe3}", format="f32le", af=sound_filter(plan, probe)))
     arguments = ffmpeg.merge_outputs(*outputs).get_args()
     return ["ffmpeg", "-nostdin", "-hide_banner", "-v", "error", "-filter_threads", "1", *arguments]
+
+
+def sound_filter(plan: DecodePlan, probe: Probe) -> str:
+    """The filters that put a unit's sound on its clock: mono float32 at SAMPLE_RATE_HZ, sample 0 at `sound_start_s`."""
+    start, end = (float(at + probe.zero_s) for at in (plan.sound_start_s, plan.sound_end_s))
+    return (
+        f"atrim=start={start:.6f}:end={end:.6f},asetpts=PTS-{start:.6f}/TB,"
+        f"aresample={SAMPLE_RATE_HZ}:async=1:first_pts=0:min_hard_comp={GAP_S},"
+        "aformat=sample_fmts=flt:channel_layouts=mono"
+    )
 
 
 def suits_nvdec(probe: Probe) -> bool:

@@ -83,6 +83,7 @@ def probe_file(path: Path) -> Probe:
         fps=_rate(video) if video else 0.0,
         audio_stream=audio["index"] if audio else None,
         audio_codec=audio.get("codec_name", "") if audio else "",
+        audio_channels=int(audio.get("channels") or 1) if audio else 1,
         audio_start_ms=max(0, math.floor(((audio_start or zero_s) - zero_s) * 1000)),
         content_sha256=file_sha256(path),
         field_order=FIELD_ORDERS.get(video.get("field_order", ""), "") if video else "",
