@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -50,20 +51,26 @@ def blocks_of(name: str, text: str) -> list[Block]:
 BLOCKS = [block for page in PAGES for block in blocks_of(str(page.relative_to(ROOT)), page.read_text("utf-8"))]
 
 
-def run(block: Block, folder: Path) -> None:
+def run(block: Block, folder: Path, limit_s: float = LIMIT_S) -> None:
     """Runs one block in a folder; fails with what it printed."""
     program = [sys.executable, "-c"] if block.language == "python" else ["bash", "-euo", "pipefail", "-c"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
+    with subprocess.Popen(
         [*program, block.code],
         cwd=folder,
         env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
         stdin=subprocess.DEVNULL,
-        timeout=LIMIT_S,
-    )
-    assert done.returncode == 0, f"{block.page}, block {block.number}:\n{done.stdout}\n{done.stderr}"
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            printed, _ = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # its children too: they hold the pipe
+            pytest.fail(f"{block.page}, block {block.number}: not done after {limit_s:g} s")
+    assert process.returncode == 0, f"{block.page}, block {block.number}:\n{printed}"
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +103,11 @@ def test_a_block_without_a_mark_is_found_and_one_with_a_mark_has_its_reason() ->
 def test_a_block_that_fails_fails_the_test(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="page, block 1"):
         run(Block("page", 1, "bash", "false\n", ""), tmp_path)
+
+
+def test_a_block_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
+    with pytest.raises(pytest.fail.Exception, match="not done after"):
+        run(Block("page", 1, "bash", "sleep 100\ntrue\n", ""), tmp_path, limit_s=1)
 
 
 @pytest.mark.slow
