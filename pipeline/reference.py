@@ -8,6 +8,9 @@ A page holds `<!-- generated: NAME -->` ... `<!-- end -->`; what lies between is
 from __future__ import annotations
 
 import argparse
+import ast
+import dataclasses
+import inspect
 import json
 import re
 import sys
@@ -18,7 +21,9 @@ import pyarrow as pa
 from ..models.audio import FEATURES
 from ..models.fusion import TIMBRE
 from ..schemas.errors import EXIT_CODES
+from ..schemas.index_manifest import PartInfo
 from ..schemas.options import Options, documented, flag
+from ..schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from ..schemas.tables import RowShape, failures_schema, videos_schema, windows_schema
 from ..transforms.index_kinds import ID_BYTES, KINDS, code_bytes
 from .commands import COMMANDS
@@ -35,6 +40,21 @@ NAMES = {
     SHAPE.audio_embedding_dim: "W",
 }
 
+
+PLAIN_FIELDS = {
+    "path": "Within the dataset's folder.",
+    "rows": "Rows of the file, removed ones included.",
+    "bytes": "Size of the file.",
+    "sha256": "Hash of the file.",
+    "number": "Its number: the name of its file.",
+    "created_at": "When it was made, UTC, ISO 8601.",
+    "shards": "The files of windows.",
+    "videos": "The files of the videos table.",
+    "failures": "The files of the failures table.",
+    "indexes": "The published build of each index, by name.",
+    "schema_version": "The version of this format.",
+}
+"""Fields of stored files that need no docstring in the code."""
 
 COMMAND_OPTIONS = {module.OPTIONS for module in COMMANDS.values()}
 
@@ -121,6 +141,20 @@ def shown(argument: argparse.Action) -> str:
     return str(argument.metavar or argument.dest).upper()
 
 
+def fields(kind: type) -> str:
+    """The fields of a stored dataclass as a table, each with the docstring below it."""
+    [body] = [node.body for node in ast.parse(inspect.getsource(kind)).body if isinstance(node, ast.ClassDef)]
+    docs = dict(PLAIN_FIELDS)
+    for node, below in zip(body, [*body[1:], None], strict=True):
+        if isinstance(node, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            docs[ast.unparse(node.target)] = " ".join(str(below.value.value).split())
+    lines = ["| field | type | what |", "|---|---|---|"]
+    for one in dataclasses.fields(kind):
+        shown_type = str(one.type).replace("|", "or")  # a bar ends a cell
+        lines.append(f"| `{one.name}` | {shown_type} | {docs.get(one.name, '')} |")
+    return "\n".join(lines)
+
+
 def exit_codes() -> str:
     """What each exit code means and what a scheduler should do."""
     lines = ["| exit code | meaning | what a scheduler does |", "|---|---|---|"]
@@ -137,6 +171,7 @@ def sections() -> dict[str, str]:
         "index kinds": index_kinds(),
         "commands": commands(),
         "exit codes": exit_codes(),
+        **{kind.__name__: fields(kind) for kind in (Snapshot, ShardInfo, TableInfo, IndexInfo, PartInfo)},
     }
 
 

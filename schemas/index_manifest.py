@@ -16,6 +16,7 @@ class PartInfo:
     sha256: str
     bytes: int
     vectors: int
+    """Vectors that it holds."""
 
 
 def raw_name(shard: ShardInfo) -> str:

@@ -43,13 +43,15 @@ class ShardInfo:
     bytes: int
     sha256: str
     first_key: tuple[str, int]
+    """(video_id, window) of the first row: rows are sorted by it."""
     last_key: tuple[str, int]
-    """(video_id, window) of the first and last row: rows are sorted by it."""
+    """(video_id, window) of the last row."""
     first_row: int = -1
     """Given when the shard is committed."""
     removed: tuple[str, ...] = ()
     """Videos whose rows here no longer count."""
     removed_rows: int = 0
+    """How many rows those are."""
     stretches: tuple[tuple[int, int], ...] = ()
     """(first global number, rows) of each run of rows with rising numbers, in the order of the file; `first_row` is then
     the lowest of them. Empty means one stretch: (first_row, rows)."""
@@ -107,7 +109,9 @@ class IndexInfo:
     path: str
     """Folder that holds index.faiss and index.json."""
     kind: str
+    """The kind of index, as `--index` names it."""
     vectors: int
+    """Vectors that it holds."""
     snapshot: int
     """The snapshot that it was built from."""
     rows: int
@@ -128,13 +132,20 @@ class Snapshot:
 
     number: int
     parent: int | None
+    """The snapshot that it was made from; none for the first."""
     run: str
+    """The run that committed it; its name begins with the time."""
     created_at: str
     options: dict[str, str]
+    """The options of extraction that change what is stored."""
     models: dict[str, Any]
+    """The models that filled the rows."""
     fingerprint: str
+    """Hash of those options and models."""
     grid: Grid
+    """The grid of ticks and windows."""
     shape: RowShape
+    """The sizes of the tensors of a row."""
     shards: tuple[ShardInfo, ...] = ()
     videos: tuple[TableInfo, ...] = ()
     failures: tuple[TableInfo, ...] = ()
@@ -142,6 +153,7 @@ class Snapshot:
     counts: dict[str, int] = field(default_factory=dict)
     """Of what counts now: videos, ok, partial, failed, windows, frames, words, media_ms; failures ever recorded."""
     next_row: int = 0
+    """The global number that the next new row gets."""
     holes: int = 0
     """Row numbers once given that no shard here holds any more: rows of rewritten shards, and of restored snapshots."""
     rows_changed: int = 0

@@ -40,6 +40,11 @@ def test_every_command_and_every_option_is_documented() -> None:
                 assert all(f"`{one}`" in reference or f"`{one}, " in reference for one in action.option_strings[:1])
 
 
+@pytest.mark.parametrize("kind", ["Snapshot", "ShardInfo", "TableInfo", "IndexInfo", "PartInfo"])
+def test_every_field_of_a_stored_file_is_explained(kind: str) -> None:
+    assert "|  |" not in sections()[kind]
+
+
 def test_an_option_whose_default_is_zero_is_not_called_off() -> None:
     assert "| `--grace-days` | 0" in TEXTS["docs/reference/commands.md"]
 
