@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="a folder, a glob, a bucket URL with prefix or glob, or a txt, csv or parquet list",
+        help="a folder, a glob, a bucket URL with prefix or glob, one file, one https:// file, or a txt, csv or parquet list",
     )
     parser.add_argument("output", metavar="OUTPUT", help="a folder or bucket URL")
 
