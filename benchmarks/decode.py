@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from reelbeam.models.preprocessing import square
 from reelbeam.schemas.elements import Grid, Unit, Video
 from reelbeam.transforms.decode import DecodeLimits, decode_unit
 from reelbeam.transforms.discover import plan_units
@@ -36,7 +37,7 @@ def units(path: Path, unit_windows: int) -> list[Unit]:
 
 def ours(unit: Unit) -> None:
     """Frames, times, shots and samples, as the pipeline decodes them."""
-    decoded, failures = decode_unit(unit, file_url(Path(unit.video.uri)), Grid(), SIZE, DecodeLimits(nice=0))
+    decoded, failures = decode_unit(unit, file_url(Path(unit.video.uri)), Grid(), square(SIZE), DecodeLimits(nice=0))
     assert decoded is not None
     assert not failures
 

@@ -43,7 +43,7 @@ def clip(device: str, batch_size: int) -> float:
     from reelbeam.models.clip import ClipSpec
 
     encoder = ClipSpec(weights.ARCHITECTURE, str(weights.clip_folder()), batch_size=batch_size).load(device)
-    frames = np.random.default_rng(0).integers(0, 256, (FRAMES, encoder.size, encoder.size, 3), np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (FRAMES, *encoder.pixels.size, 3), np.uint8)
     return FRAMES / median_seconds(lambda: encoder.encode(frames))
 
 
@@ -66,6 +66,7 @@ def sound(path: Path) -> np.ndarray:
 
 def decode(decoders: int, copies: int) -> float:
     """Times realtime of `copies` rounds over the videos, as `reelbeam` decodes them, with some decoders at a time."""
+    from reelbeam.models.preprocessing import square
     from reelbeam.schemas.elements import Grid, Unit
     from reelbeam.transforms.decode import DecodeLimits, decode_unit
     from reelbeam.transforms.discover import plan_units
@@ -79,7 +80,7 @@ def decode(decoders: int, copies: int) -> float:
     units = [unit for video in videos for unit in plan_units(video, probe_file(Path(video.uri)), grid, 12)] * copies
 
     def one(unit: Unit) -> None:
-        decoded, failures = decode_unit(unit, file_url(Path(unit.video.uri)), grid, 224, limits)
+        decoded, failures = decode_unit(unit, file_url(Path(unit.video.uri)), grid, square(224), limits)
         assert decoded is not None, failures
 
     started = time.perf_counter()

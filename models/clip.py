@@ -6,14 +6,15 @@ import functools
 import importlib.util
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..schemas.errors import MissingWeights, UsageError
+from .preprocessing import HISTORIC, Preprocessing, fit, merged, replaced, stated
 from .weights import resolve, sha256_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ class ClipSpec:
     precision: str = "auto"
     """float32, bfloat16, float16, or auto: the fastest that keeps a cosine of 0.999 to float32 on the device."""
     batch_size: int = 32
-    quick_gelu: bool = False
+    quick_gelu: bool | None = None
+    """The activation; None is what the pretrained tag, or else the architecture, was trained with."""
+    preprocessing: Mapping[str, Any] | None = field(default=None, hash=False)
+    """Fields of Preprocessing that differ from what the weights say of themselves: for a weights file, which says nothing."""
 
     def load(self, device: str) -> ClipEncoder:
         """The network on `cpu` or `cuda`. Raises MissingWeights."""
@@ -45,19 +49,68 @@ class ClipSpec:
 
     def identity(self) -> dict[str, Any]:
         """Everything that changes an embedding beyond rounding. Two equal identities may be searched together."""
-        kept = {"architecture": self.architecture, "weights": self.weights, "quick_gelu": self.quick_gelu}
-        return kept | {"weights_sha256": sha256_of(self._weights_path())}
+        own, used = bool(self.config["model_cfg"].get("quick_gelu", False)), self.has_quick_gelu
+        kept: dict[str, Any] = {"architecture": self.architecture, "weights": self.weights}
+        # false: as the architecture's own config says, which is what datasets of all ages mean by it
+        kept |= {"quick_gelu": False if used == own else used or "off"}
+        kept |= {"weights_sha256": sha256_of(self._weights_path())}
+        if differs := stated(self.pixels, self._own_pixels):
+            kept |= {"preprocessing": differs}
+        return kept
+
+    @classmethod
+    def of_identity(cls, identity: Mapping[str, Any]) -> ClipSpec:
+        """The spec that made an identity, of any age: what it is silent about is what was always done then."""
+        bare = cls(identity["architecture"], identity["weights"])
+        forced = identity["quick_gelu"]
+        own = bool(bare.config["model_cfg"].get("quick_gelu", False))
+        activation = own if forced is False else forced is True
+        said = HISTORIC | identity.get("preprocessing", {})
+        return cls(bare.architecture, bare.weights, quick_gelu=activation, preprocessing=said)
+
+    def check(self) -> None:
+        """Raises UsageError where the spec contradicts its own pretrained tag: the features would be no one's."""
+        told = self._tag.get("quick_gelu") if self.quick_gelu is not None else None
+        if told is not None and bool(told) != self.quick_gelu:
+            raise UsageError(
+                f"quick_gelu is {self.quick_gelu} in the models file, but {self.architecture}:{self.weights} was trained with "
+                f"quick_gelu {bool(told)}: its features would be wrong. Cure: leave quick_gelu away"
+            )
+        _ = self.pixels
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:
         """open_clip's model_cfg and preprocess_cfg."""
         return _load_config(self)
 
-    @property
-    def image_size(self) -> int:
-        """Side of the square that the model sees, in pixels."""
+    @functools.cached_property
+    def _tag(self) -> Mapping[str, Any]:
+        """What open_clip knows of a pretrained tag; nothing for weights that are named by their place."""
+        if resolve(self.weights) is not None:
+            return {}
+        import open_clip
+
+        found: Mapping[str, Any] = open_clip.get_pretrained_cfg(self.architecture, self.weights)
+        return found
+
+    @functools.cached_property
+    def _own_pixels(self) -> Preprocessing:
+        """What the weights say of themselves."""
         size = self.config["model_cfg"]["vision_cfg"].get("image_size", 224)
-        return size[0] if isinstance(size, (list, tuple)) else size
+        return merged(size, self.config.get("preprocess_cfg", {}), self._tag)
+
+    @functools.cached_property
+    def pixels(self) -> Preprocessing:
+        """What is done to a picture before the model sees it. Imports open_clip for a pretrained tag only."""
+        return replaced(self._own_pixels, self.preprocessing)
+
+    @property
+    def has_quick_gelu(self) -> bool:
+        """The activation in effect: the spec's word, else the pretrained tag's, else the architecture's."""
+        if self.quick_gelu is not None:
+            return self.quick_gelu
+        own = self.config["model_cfg"].get("quick_gelu", False)
+        return bool(self._tag.get("quick_gelu", own))
 
     @property
     def dimension(self) -> int:
@@ -84,14 +137,6 @@ def _load_config(spec: ClipSpec) -> dict[str, Any]:
     if not file.is_file():
         raise UsageError(f"open_clip knows no architecture {spec.architecture!r}; see open_clip.list_models()")
     return {"model_cfg": json.loads(file.read_text()), "preprocess_cfg": {}}
-
-
-def _preprocess_of(spec: ClipSpec) -> dict[str, Any]:
-    """mean, std and interpolation, where the weights state them."""
-    import open_clip
-
-    tag = {} if resolve(spec.weights) else open_clip.get_pretrained_cfg(spec.architecture, spec.weights)
-    return {**spec.config.get("preprocess_cfg", {}), **{key: value for key, value in tag.items() if value}}
 
 
 def _download(architecture: str, tag: str) -> Path:
@@ -137,28 +182,24 @@ class ClipEncoder:
         logging.getLogger().setLevel(max(logging.WARNING, logging.getLogger().level))  # open_clip logs each load
         if folder is not None and folder.is_dir():
             name = f"local-dir:{folder}"
-            model = open_clip.create_model(name, force_quick_gelu=spec.quick_gelu)
+            model = open_clip.create_model(name, quick_gelu=spec.has_quick_gelu)
         else:
             name = spec.architecture
-            model = open_clip.create_model(name, pretrained=str(spec._weights_path()), force_quick_gelu=spec.quick_gelu)
+            path = str(spec._weights_path())
+            model = open_clip.create_model(name, pretrained=path, quick_gelu=spec.has_quick_gelu)
         self.tokenizer = open_clip.get_tokenizer(name)
         self.dtype = pick_precision(spec.precision, device, sum(p.numel() for p in model.visual.parameters()))
         self.model = model.eval().requires_grad_(False).to(device)
         # on a CPU the words stay in float32: torch's attention with a mask takes twice as long in bfloat16
         (self.model if device.startswith("cuda") else self.model.visual).to(self.dtype)
-        self.size = spec.image_size
-        preprocess = _preprocess_of(spec)
-        self.interpolation = preprocess.get("interpolation", "bicubic")
-        mean = preprocess.get("mean", open_clip.OPENAI_DATASET_MEAN)
-        std = preprocess.get("std", open_clip.OPENAI_DATASET_STD)
-        self.mean = torch.tensor(mean, device=device).view(1, 3, 1, 1) * 255
-        self.std = torch.tensor(std, device=device).view(1, 3, 1, 1) * 255
+        self.pixels = spec.pixels
+        self.mean = torch.tensor(self.pixels.mean, device=device).view(1, 3, 1, 1) * 255
+        self.std = torch.tensor(self.pixels.std, device=device).view(1, 3, 1, 1) * 255
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """uint8 [n, h, w, 3] RGB -> float32 [n, D], unit length.
 
-        Frames of the model's own size are only normalised; others are resized to it and centre-cropped, as
-        open_clip's own preprocessing does.
+        Frames of the model's own size are only normalised; others are made to fit it as open_clip's own preprocessing does.
         """
         import torch
 
@@ -177,12 +218,8 @@ class ClipEncoder:
 
     def _prepare(self, pixels: torch.Tensor) -> torch.Tensor:
         import torch
-        from torchvision.transforms.v2 import InterpolationMode, functional
 
-        if pixels.shape[-2:] != (self.size, self.size):
-            mode = InterpolationMode(self.interpolation)
-            pixels = functional.center_crop(functional.resize(pixels, [self.size], mode, antialias=True), [self.size])
-        normal = (pixels.float() - self.mean) / self.std
+        normal = (fit(pixels, self.pixels).float() - self.mean) / self.std
         return normal.to(self.dtype).contiguous(memory_format=torch.channels_last)
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:

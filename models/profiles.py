@@ -82,6 +82,9 @@ def spec_from(kind: type, fields: dict[str, Any] | None, default: Any, source: s
             f"--models {source}: {kind.__name__} has no field {', '.join(sorted(unknown))}; known: {', '.join(known)}"
         )
     try:
-        return kind(**fields)
+        spec = kind(**fields)
     except TypeError as error:
         raise UsageError(f"--models {source}: {error}") from error
+    if isinstance(spec, ClipSpec):
+        spec.check()
+    return spec

@@ -13,6 +13,7 @@ from conftest import frame_times, made_unit
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reelbeam.models.preprocessing import square
 from reelbeam.schemas.elements import Decoded, Grid, Probe, Unit, Video
 from reelbeam.schemas.errors import Failure
 from reelbeam.transforms.decode import DecodeLimits, decode_unit
@@ -28,7 +29,7 @@ def decode(path: Path, grid: Grid, unit_windows: int = 1000) -> list[tuple[Unit,
     """All units of a file, decoded."""
     probe = probe_file(path)
     units = plan_units(Video("0" * 16, str(path), path.stat().st_size, ""), probe, grid, unit_windows)
-    return [(unit, *decode_unit(unit, file_url(path), grid, SIZE, DecodeLimits())) for unit in units]
+    return [(unit, *decode_unit(unit, file_url(path), grid, square(SIZE), DecodeLimits())) for unit in units]
 
 
 def first_at_or_after(times: list[Fraction], zero_s: Fraction, grid: Grid) -> dict[int, Fraction]:
@@ -265,7 +266,9 @@ def test_a_gpu_decodes_what_it_can_and_what_is_worth_it(
 def test_what_a_gpu_cannot_decode_a_cpu_does(make_video) -> None:  # type: ignore[no-untyped-def]
     path = make_video("large.mp4", 3, size="640x360")
     [(unit, plain, _)] = decode(path, Grid())
-    found, failures = decode_unit(unit, file_url(path), Grid(), SIZE, DecodeLimits(nvdec=True))  # there is no GPU here
+    found, failures = decode_unit(
+        unit, file_url(path), Grid(), square(SIZE), DecodeLimits(nvdec=True)
+    )  # there is no GPU here
     assert not failures
     assert found is not None
     assert np.array_equal(found.frames, plain.frames)

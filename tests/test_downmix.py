@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reelbeam.models.preprocessing import square
 from reelbeam.schemas.elements import Decoded, Grid, Video
 from reelbeam.transforms import downmix
 from reelbeam.transforms.decode import DecodeLimits, decode_unit
@@ -25,7 +26,7 @@ def heard(path: Path, unit_windows: int = 1000) -> list[Decoded]:
     units = plan_units(video, probe_file(path), Grid(window_ticks=2), unit_windows)
     found = []
     for unit in units:
-        decoded, failures = decode_unit(unit, file_url(path), Grid(window_ticks=2), 32, DecodeLimits())
+        decoded, failures = decode_unit(unit, file_url(path), Grid(window_ticks=2), square(32), DecodeLimits())
         assert decoded is not None, failures
         found.append(decoded)
     return found

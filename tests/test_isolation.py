@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reelbeam.models.preprocessing import square
 from reelbeam.schemas.elements import Grid, Video
 from reelbeam.schemas.errors import Failure
 from reelbeam.transforms.decode import DecodeLimits, decode_unit
@@ -72,7 +73,7 @@ def outcome(path: Path, stage: Stage) -> Failure | tuple[object, tuple[Failure, 
     if isinstance(probe, Failure):
         return probe
     unit = plan_units(video, probe, Grid(), 100)[0]
-    return decode_unit(unit, file_url(path), Grid(), 32, DecodeLimits())
+    return decode_unit(unit, file_url(path), Grid(), square(32), DecodeLimits())
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".m3u8", ".mkv"])

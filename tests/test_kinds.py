@@ -12,6 +12,7 @@ import pytest
 from kinds import KINDS, Kind
 
 from reelbeam.models.audio import FEATURES, AudioSpec
+from reelbeam.models.preprocessing import square
 from reelbeam.schemas.elements import Decoded, Grid, Unit, UnitFeatures, Video
 from reelbeam.schemas.tables import RowShape
 from reelbeam.schemas.tensors import tensor
@@ -46,7 +47,7 @@ def rows_of(path: Path) -> tuple[list[tuple[float, float]], list[tuple[float, fl
     """What the rows of a file hold: (time_s, brightness) of each frame, (time_s, level in dB) of each tick with sound."""
     probe = probe_file(path)
     [unit] = plan_units(Video("0" * 16, str(path), path.stat().st_size, ""), probe, GRID, 1000)
-    decoded, failures = decode_unit(unit, file_url(path), GRID, 32, DecodeLimits())
+    decoded, failures = decode_unit(unit, file_url(path), GRID, square(32), DecodeLimits())
     assert not failures
     [features], _ = embed_frames((UnitFeatures(unit, decoded),), Brightness())
     batch = align(measure_audio(features, meter(), GRID), GRID, RowShape(50, 2, len(FEATURES), 4)).table
@@ -96,7 +97,7 @@ def test_units_of_a_long_video_give_the_frames_and_samples_of_the_whole(kind: Ki
     def decoded(unit_windows: int) -> list[tuple[Unit, Decoded]]:
         found = []
         for unit in plan_units(video, probe, grid, unit_windows):
-            one, failures = decode_unit(unit, file_url(path), grid, 32, DecodeLimits())
+            one, failures = decode_unit(unit, file_url(path), grid, square(32), DecodeLimits())
             assert one is not None
             # a seek into the first part of resized.ts meets the second part's headers, and the decoder complains
             assert not failures or kind.file == "resized.ts"

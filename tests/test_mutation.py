@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from kinds import KINDS
 
+from reelbeam.models.preprocessing import square
 from reelbeam.schemas.elements import Grid, Video
 from reelbeam.schemas.errors import Failure
 from reelbeam.transforms.decode import DecodeLimits, decode_unit
@@ -96,7 +97,7 @@ def outcome(path: Path, stage: Stage) -> str:
         return f"failed: {probe.kind}"
     seen = []
     for unit in plan_units(video, probe, Grid(), 100)[:2]:  # a header may claim a thousand hours
-        decoded, failures = decode_unit(unit, file_url(path), Grid(), 16, LIMITS)
+        decoded, failures = decode_unit(unit, file_url(path), Grid(), square(16), LIMITS)
         assert decoded is not None or failures
         assert all(failure.message for failure in failures)
         assert decoded is None or len(decoded.frames) == len(decoded.ticks) == len(decoded.pts_ms)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from kinds import KINDS
 
+from reelbeam.models.preprocessing import square
 from reelbeam.schemas.elements import Decoded, Grid, Video
 from reelbeam.transforms.decode import DecodeLimits, decode_unit
 from reelbeam.transforms.discover import plan_units
@@ -42,7 +43,7 @@ def test_a_newer_ffmpeg_gives_the_same_frames_and_sound(
 
     def decoded() -> Decoded:
         [unit] = plan_units(Video("0" * 16, str(path), 1, ""), probe_file(path), grid, 1000)
-        one, failures = decode_unit(unit, file_url(path), grid, 64, DecodeLimits())
+        one, failures = decode_unit(unit, file_url(path), grid, square(64), DecodeLimits())
         assert failures == ()
         assert one is not None
         return one

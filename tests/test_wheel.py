@@ -133,7 +133,7 @@ def test_the_clip_of_the_installed_wheel_finds_its_weights_and_encodes(installed
         from reelbeam.models.weights import resolve
         spec = profile("offline").clip
         print(resolve(spec.weights))
-        frames = np.zeros((2, spec.image_size, spec.image_size, 3), np.uint8)
+        frames = np.zeros((2, *spec.pixels.size, 3), np.uint8)
         print(spec.load("cpu").encode(frames).shape == (2, spec.dimension))
         """,
     )

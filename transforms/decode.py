@@ -1,7 +1,7 @@
 """DecodeUnits: one decoder process a unit gives the frames of its ticks and its sound, on the presentation clock.
 
 In:  groups of `UnitFeatures` that hold only their plan (Unit).
-Out: the same groups with `decoded` set: frames uint8 [n, S, S, 3], ticks and pts int32 [n], samples float32 [m].
+Out: the same groups with `decoded` set: frames uint8 [n, H, W, 3], ticks and pts int32 [n], samples float32 [m].
 Bad: what ffmpeg cannot decode leaves `decoded` None and a Failure("decode"); what it decodes in part keeps the part
      and adds a Failure ("truncated" or "damaged") with ffmpeg's own words. Disk and memory errors are raised.
 """
@@ -21,6 +21,7 @@ import numpy as np
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
+from ..models.preprocessing import Preprocessing
 from ..schemas.elements import SAMPLE_RATE_HZ, Decoded, Grid, Group, Probe, Unit, UnitFeatures
 from ..schemas.errors import Failure, InputError
 from .decode_command import DecodePlan, decode_command, plan_decode, suits_nvdec, tick_of
@@ -60,14 +61,15 @@ def printed_pts(report: bytes) -> list[int]:
     return [int(line.split(b"pts:")[1].split()[0]) for line in report.splitlines() if line.startswith(b"frame:")]
 
 
-def assemble(finished: Finished, unit: Unit, plan: DecodePlan, grid: Grid, size: int) -> Decoded:
+def assemble(finished: Finished, unit: Unit, plan: DecodePlan, grid: Grid, wanted: Preprocessing) -> Decoded:
     """Arrays from what the decoder wrote. A frame cut off in the middle of its bytes is dropped."""
     pixels, tick_report, cut_report, sound = finished.outputs
     probe = unit.probe
     pts = printed_pts(bytes(tick_report))
-    frame_bytes = size * size * 3
+    height, width = wanted.size
+    frame_bytes = height * width * 3
     count = min(len(pts), len(pixels) // frame_bytes)
-    frames = np.frombuffer(pixels, np.uint8, count * frame_bytes).reshape(count, size, size, 3)
+    frames = np.frombuffer(pixels, np.uint8, count * frame_bytes).reshape(count, height, width, 3)
     samples = np.frombuffer(sound, np.float32, len(sound) // 4)
     ticks = np.array([tick_of(at, probe, grid) for at in pts[:count]], np.int32)
     at_ms = np.array([presentation_ms(at, probe) for at in pts[:count]], np.int32)
@@ -118,16 +120,16 @@ def unit_samples(decoded: Decoded, start_s: Fraction) -> np.ndarray:
 
 
 def decode_unit(
-    unit: Unit, source: str, grid: Grid, size: int, options: DecodeLimits
+    unit: Unit, source: str, grid: Grid, wanted: Preprocessing, options: DecodeLimits
 ) -> tuple[Decoded | None, tuple[Failure, ...]]:
     """Frames and samples of one unit, and what went wrong: never both empty."""
     plan = plan_decode(unit, grid)
     seconds = plan.sound_end_s - plan.sound_start_s
-    expected = int(seconds * grid.tick_hz + 2) * size * size * 3 + int(seconds + 2) * SAMPLE_RATE_HZ * 4
+    expected = int(seconds * grid.tick_hz + 2) * math.prod(wanted.size) * 3 + int(seconds + 2) * SAMPLE_RATE_HZ * 4
     limits = Limits(options.wall_s(seconds), options.stall_s, 2 * expected + (1 << 20))
 
     def attempt(nvdec: bool) -> Finished:
-        command = decode_command(source, unit, plan, grid, size, options.shot_threshold, nvdec=nvdec)
+        command = decode_command(source, unit, plan, grid, wanted, options.shot_threshold, nvdec=nvdec)
         return run(command, 4, limits, nice=options.nice, memory_bytes=None if nvdec else MEMORY_BYTES)
 
     try:
@@ -136,7 +138,7 @@ def decode_unit(
             finished = attempt(nvdec=False)
     except InputError as error:
         return None, (Failure.of("decode", error, unit.start_ms, unit.end_ms),)
-    decoded = assemble(finished, unit, plan, grid, size)
+    decoded = assemble(finished, unit, plan, grid, wanted)
     samples = heard_samples(decoded.samples, source, unit, plan, limits.wall_s, options.stall_s)
     if samples is not decoded.samples:
         decoded = replace(decoded, samples=samples)
@@ -217,8 +219,8 @@ class DecodeLimits:
 class _DecodeUnits(beam.DoFn):
     """Decodes ahead: while a group is being embedded downstream, the decoders already work on the next ones."""
 
-    def __init__(self, grid: Grid, size: int, limits: DecodeLimits, decoders: int, ahead: int):
-        self.grid, self.size, self.limits = grid, size, limits
+    def __init__(self, grid: Grid, wanted: Preprocessing, limits: DecodeLimits, decoders: int, ahead: int):
+        self.grid, self.wanted, self.limits = grid, wanted, limits
         self.decoders, self.ahead = decoders, ahead
 
     def setup(self) -> None:
@@ -250,7 +252,7 @@ class _DecodeUnits(beam.DoFn):
         started = time.monotonic()
         try:
             with self.stage.local(unit.video) as path:
-                decoded, failures = decode_unit(unit, file_url(path), self.grid, self.size, self.limits)
+                decoded, failures = decode_unit(unit, file_url(path), self.grid, self.wanted, self.limits)
         except InputError as error:  # the object changed or vanished since it was listed
             decoded, failures = None, (Failure.of("stage", error, unit.start_ms, unit.end_ms),)
         self.metrics.add(
@@ -265,9 +267,16 @@ class _DecodeUnits(beam.DoFn):
 class DecodeUnits(beam.PTransform):
     """Groups of planned units -> the same groups with frames and samples, `ahead` groups decoded in advance."""
 
-    def __init__(self, grid: Grid, size: int, limits: DecodeLimits = DecodeLimits(), decoders: int = 1, ahead: int = 2):
+    def __init__(
+        self,
+        grid: Grid,
+        wanted: Preprocessing,
+        limits: DecodeLimits = DecodeLimits(),
+        decoders: int = 1,
+        ahead: int = 2,
+    ):
         super().__init__()
-        self.do = _DecodeUnits(grid, size, limits, decoders, ahead)
+        self.do = _DecodeUnits(grid, wanted, limits, decoders, ahead)
 
     def expand(self, groups: beam.PCollection) -> beam.PCollection:
         return groups | beam.ParDo(self.do)

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import ffmpeg
 
+from ..models.preprocessing import Preprocessing
 from ..schemas.elements import SAMPLE_RATE_HZ, Grid, Probe, Unit
 from .ffmpeg import guarded_input
 
@@ -80,7 +81,14 @@ def tick_of(pts: int, probe: Probe, grid: Grid) -> int:
 
 
 def decode_command(
-    source: str, unit: Unit, plan: DecodePlan, grid: Grid, size: int, shot_threshold: float, *, nvdec: bool = False
+    source: str,
+    unit: Unit,
+    plan: DecodePlan,
+    grid: Grid,
+    wanted: Preprocessing,
+    shot_threshold: float,
+    *,
+    nvdec: bool = False,
 ) -> list[str]:
     """The ffmpeg command of a unit. Pipes, in order: frames (rgb24), their pts, shot cuts, samples (f32le).
 
@@ -108,7 +116,7 @@ def decode_command(
             "select", f"gte(pts,{first_pts})*if(isnan(prev_selected_pts),1,gt({this},{previous}))"
         )
         frames = (
-            to_square(frames, probe, size)
+            to_model_size(frames, probe, wanted)
             .filter("metadata", mode="add", key="tick", value="1")
             .filter("metadata", mode="print", key="tick", file="pipe:{pipe1}", direct=1)
         )
@@ -150,8 +158,10 @@ def suits_nvdec(probe: Probe) -> bool:
     return large and probe.video_codec in NVDEC_CODECS and probe.pixel_format in NVDEC_PIXEL_FORMATS
 
 
-def to_square(frames: ffmpeg.nodes.FilterableStream, probe: Probe, size: int) -> ffmpeg.nodes.FilterableStream:
-    """Selected frames -> the centre square that CLIP sees, rgb24 [size, size], upright, in square pixels and BT.709.
+def to_model_size(
+    frames: ffmpeg.nodes.FilterableStream, probe: Probe, wanted: Preprocessing
+) -> ffmpeg.nodes.FilterableStream:
+    """Selected frames -> what CLIP sees, rgb24 of the model's size, upright and BT.709, resized as the model's preprocessing says.
 
     Interlaced frames give one field: half the lines of 1080i are still more than a model sees, and none are combed.
     High dynamic range is scaled first, then tone-mapped (hable, 100 nits as white): a float picture at full size is large.
@@ -160,12 +170,13 @@ def to_square(frames: ffmpeg.nodes.FilterableStream, probe: Probe, size: int) ->
         frames = frames.filter("field", type=probe.field_order).filter("setdar", f"{probe.width}/{probe.height}")
     # said aloud: a scaler that ffmpeg puts in by itself treats the first frames after a seek into interlaced video otherwise
     frames = frames.filter("scale", interl=0, flags="bicubic")
-    width, height = f"if(gte(dar,1),trunc({size}*dar),{size})", f"if(gte(dar,1),{size},trunc({size}/dar))"
+    width, height = scaled_expressions(wanted)
+    flags = SCALER.replace("bicubic", wanted.scaler)
     if not probe.is_hdr:
-        frames = frames.filter("format", "rgb24").filter("scale", w=width, h=height, flags=SCALER)
+        frames = frames.filter("format", "rgb24").filter("scale", w=width, h=height, flags=flags)
     else:
         frames = (
-            frames.filter("scale", w=width, h=height, flags=SCALER)
+            frames.filter("scale", w=width, h=height, flags=flags)
             .filter("format", "yuv444p10le")
             .filter("zscale", transfer="linear", npl=100)
             .filter("format", "gbrpf32le")
@@ -173,4 +184,30 @@ def to_square(frames: ffmpeg.nodes.FilterableStream, probe: Probe, size: int) ->
             .filter("tonemap", tonemap="hable", desat=0)
             .filter("zscale", transfer="bt709", matrix="bt709", range="full")
         )
-    return frames.filter("format", "rgb24").filter("crop", size, size)
+    frames = frames.filter("format", "rgb24")
+    to_height, to_width = wanted.size
+    if wanted.resize_mode == "longest":
+        grey = f"0x{wanted.fill:02x}{wanted.fill:02x}{wanted.fill:02x}"
+        return frames.filter("pad", to_width, to_height, "trunc((ow-iw)/2)", "trunc((oh-ih)/2)", color=grey)
+    return frames.filter("crop", to_width, to_height)
+
+
+def scaled_expressions(wanted: Preprocessing) -> tuple[str, str]:
+    """Width and height of a picture after scaling, as ffmpeg expressions over its display aspect ratio `dar`; the same
+    rounding as `preprocessing.scaled_size`.
+
+    >>> scaled_expressions(Preprocessing((224, 224)))
+    ('if(gte(dar,1),trunc(224*dar),224)', 'if(gte(dar,1),224,trunc(224/dar))')
+    >>> scaled_expressions(Preprocessing((48, 64), resize_mode="squash"))
+    ('64', '48')
+    """
+    height, width = wanted.size
+    if wanted.resize_mode == "squash":
+        return str(width), str(height)
+    if wanted.resize_mode == "shortest" and height == width:
+        return f"if(gte(dar,1),trunc({width}*dar),{width})", f"if(gte(dar,1),{height},trunc({height}/dar))"
+    aspect = f"{width}/{height}"
+    by_height, by_width = f"max(1,round({height}*dar))", f"max(1,round({width}/dar))"
+    if wanted.resize_mode == "longest":
+        return f"if(gte(dar,{aspect}),{width},{by_height})", f"if(gte(dar,{aspect}),{by_width},{height})"
+    return f"if(gte(dar,{aspect}),{by_height},{width})", f"if(gte(dar,{aspect}),{height},{by_width})"

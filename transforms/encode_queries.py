@@ -20,7 +20,7 @@ from .fusers import Windows, fuser_of
 
 def clip_of(identity: dict[str, Any]) -> ClipSpec:
     """The CLIP that made a dataset. Raises ModelMismatch when the weights here are not the same."""
-    spec = ClipSpec(identity["architecture"], identity["weights"], quick_gelu=identity["quick_gelu"])
+    spec = ClipSpec.of_identity(identity)
     here = spec.identity()
     if here != identity:
         raise ModelMismatch(

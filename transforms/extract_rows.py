@@ -48,7 +48,7 @@ class ExtractRows(beam.PTransform):
         }
         if "whisper" not in self.parts:  # the sound measures hold a share of speech
             stages["audio"] = "Speech" >> beam.Map(find_speech_spans) | stages["audio"]
-        found = groups | DecodeUnits(grid, models.clip.image_size, self.limits, self.decoders)
+        found = groups | DecodeUnits(grid, models.clip.pixels, self.limits, self.decoders)
         for part, stage in stages.items():
             if part in self.parts:
                 found = found | stage
