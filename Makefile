@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SAMPLES := examples/sample_bucket
 OUT := demo_output/features
 
-.PHONY: demo test test-slow test-long lint types docs bench bench-quick bench-gpu clean setup system
+.PHONY: demo test test-slow test-long lint types docs bench bench-quick bench-gpu clean setup system linked
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.done
@@ -44,13 +44,16 @@ lint: setup
 	$(BIN)/ruff format --check .
 
 # Under its installed name: as four folders apart, imports from one to another would all pass as Any.
-types: setup
-	@mkdir -p build/types/reelbeam
-	@for folder in schemas models transforms pipeline; do ln -sfn $(CURDIR)/$$folder build/types/reelbeam/$$folder; done
+types: setup linked
 	MYPYPATH=build/types $(BIN)/mypy --package reelbeam
 
+# The four folders as one package, for tools that read files and not installed packages.
+linked:
+	@mkdir -p build/types/reelbeam
+	@for folder in schemas models transforms pipeline; do ln -sfn $(CURDIR)/$$folder build/types/reelbeam/$$folder; done
+
 # The documentation site, in site/.
-docs: setup
+docs: setup linked
 	$(BIN)/python -m reelbeam.pipeline.reference .
 	$(BIN)/mkdocs build --strict --quiet
 
