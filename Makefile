@@ -20,6 +20,12 @@ $(VENV)/.done: setup.py constraints.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,test,lint,docs]'
 	@touch $@
 
+# What the benchmarks compare with; only they need it.
+$(VENV)/.bench: $(VENV)/.done
+	@./deploy/system_packages.sh espeak-ng
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,bench]'
+	@touch $@
+
 demo: setup
 	@rm -rf demo_output
 	@mkdir -p demo_output
@@ -57,9 +63,7 @@ docs: setup linked
 	$(BIN)/python -m reelbeam.pipeline.reference .
 	$(BIN)/mkdocs build --strict --quiet
 
-bench: setup
-	@./deploy/system_packages.sh espeak-ng
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[all,bench]'
+bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.end_to_end
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.decode
@@ -68,13 +72,13 @@ bench: setup
 	$(BIN)/python -m benchmarks.reader
 
 # Whether every benchmark that needs no big input still runs. Its figures mean nothing.
-bench-quick: setup
+bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.end_to_end --quick
 	$(BIN)/python -m benchmarks.index --vectors 20000
 	$(BIN)/python -m benchmarks.reader --rows 2000
 	$(BIN)/python -m benchmarks.planning
 
-bench-gpu: setup
+bench-gpu: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.gpu
 
 clean:
