@@ -64,6 +64,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.speech
+	$(BIN)/python -m benchmarks.invented_words
 	$(BIN)/python -m benchmarks.index
 	$(BIN)/python -m benchmarks.reader
 
@@ -73,6 +74,7 @@ bench-quick: setup
 	$(BIN)/python -m benchmarks.index --vectors 20000
 	$(BIN)/python -m benchmarks.reader --rows 2000
 	$(BIN)/python -m benchmarks.planning
+	$(BIN)/python -m benchmarks.invented_words --quick
 
 bench-gpu: setup
 	$(BIN)/python -m benchmarks.gpu
