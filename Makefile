@@ -68,6 +68,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.speech
+	$(BIN)/python -m benchmarks.invented_words
 	$(BIN)/python -m benchmarks.index
 	$(BIN)/python -m benchmarks.reader
 
@@ -77,6 +78,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.index --vectors 20000
 	$(BIN)/python -m benchmarks.reader --rows 2000
 	$(BIN)/python -m benchmarks.planning
+	$(BIN)/python -m benchmarks.invented_words --quick
 
 bench-gpu: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.gpu

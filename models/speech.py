@@ -89,14 +89,22 @@ class Chunk:
         return min(max(start_s + shift, low), high), min(max(end_s + shift, low), high)
 
 
-def find_speech(samples: np.ndarray) -> list[Span]:
-    """Where someone speaks in float32 [m] at 16 kHz: rising, disjoint spans of at most 28 s, 400 ms of air in each."""
-    if not samples.size or float(np.abs(samples).max()) < QUIET:
+def find_speech(samples: np.ndarray, voice: np.ndarray | None = None) -> list[Span]:
+    """Where someone speaks in float32 [m] at 16 kHz: rising, disjoint spans of at most 28 s, 400 ms of air in each.
+
+    `voice` are its voice probabilities, where the caller has them.
+    """
+    if not is_audible(samples):
         return []
-    utterances = voiced_spans(voice_probabilities(samples), len(samples))
+    utterances = voiced_spans(voice_probabilities(samples) if voice is None else voice, len(samples))
     energy = frame_energy(samples)
     pieces = [piece for span in utterances for piece in split_at_quiet(span, energy)]
     return pad_spans(pieces, len(samples))
+
+
+def is_audible(samples: np.ndarray) -> bool:
+    """Whether float32 [m] is ever loud enough to hold speech."""
+    return bool(samples.size) and float(np.abs(samples).max()) >= QUIET
 
 
 def voice_probabilities(samples: np.ndarray) -> np.ndarray:

@@ -147,6 +147,8 @@ class Word:
     start_ms: int
     end_ms: int
     probability: float
+    doubts: tuple[str, ...] = ()
+    """Evidence that nobody said it: names of `DOUBTS` in transforms/speech_evidence.py."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,8 @@ class Passage:
     avg_logprob: float
     no_speech_prob: float
     compression_ratio: float
+    dropped: tuple[Word, ...] = ()
+    """Words that nobody said: no voice and no sound where they were heard."""
 
 
 @dataclass(frozen=True)

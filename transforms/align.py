@@ -177,7 +177,14 @@ def _spoken(features: UnitFeatures, window: int, grid: Grid, has_sound: bool) ->
         **sureness,
         "repetition": repeated,
         "chars_per_s": pace,
-        "speech_flags": flags(len(here), speech_ratio, repeated, pace, **sureness),
+        "speech_flags": flags(
+            len(here),
+            speech_ratio,
+            repeated,
+            pace,
+            **sureness,
+            doubts={name for word, _ in here for name in word.doubts},
+        ),
         "speech_status": OK if has_sound else ABSENT,
         "text_status": OK if here else ABSENT,
     }

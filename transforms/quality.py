@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ..models.whisper import MAX_COMPRESSION_RATIO, MAX_NO_SPEECH, MIN_LOGPROB
+from .speech_evidence import DOUBTS
 
 LONGEST_PHRASE = 8
 """Words of the longest phrase whose repetition is looked for: Whisper's loops are shorter."""
@@ -24,6 +25,7 @@ FLAGS = {
     "too_fast": f"more than {MOST_CHARS_A_SECOND:g} characters a second of the words' own time",
     "no_voice": "words, but no voice activity in the window",
     "no_words": f"voice in more than {MUCH_VOICE:g} of the window, but no words",
+    **DOUBTS,
 }
 """What a flag says. Thresholds of Whisper's measures are Whisper's own."""
 
@@ -70,11 +72,13 @@ def flags(
     avg_logprob: float | None,
     no_speech_prob: float | None,
     compression_ratio: float | None,
+    doubts: Collection[str] = (),
 ) -> list[str]:
-    """The flags that a window's measures raise, in the order of FLAGS; None is a measure that was not taken.
+    """The flags that a window's measures and the doubts about its words raise, in the order of FLAGS; None is a measure that
+    was not taken.
 
-    >>> flags(4, 0.0, 0.0, 12.0, -1.5, 0.1, 1.2)
-    ['unlikely', 'no_voice']
+    >>> flags(4, 0.0, 0.0, 12.0, -1.5, 0.1, 1.2, {"unsure"})
+    ['unlikely', 'no_voice', 'unsure']
     """
     raised = {
         "repeats": (compression_ratio or 0) > MAX_COMPRESSION_RATIO or repeated > MOST_REPETITION,
@@ -84,4 +88,4 @@ def flags(
         "no_voice": bool(words) and not speech_ratio,
         "no_words": not words and speech_ratio > MUCH_VOICE,
     }
-    return [name for name in FLAGS if raised[name]]
+    return [name for name in FLAGS if raised.get(name) or name in doubts]

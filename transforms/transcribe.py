@@ -2,7 +2,8 @@
 
 In:  groups of units with decoded samples float32 [m] at 16 kHz, with context on both sides of the unit.
 Out: the same with `passages` (words on the presentation clock), `speech_spans_ms`, and `speech_states` where they are stored.
-Bad: nothing of the input's: silence, music and noise give no words.
+Bad: nothing of the input's: silence, music and noise give no words. Words that nobody said carry their doubts, or are dropped,
+     counted (`dropped_words`) and logged where there is neither voice nor sound.
 
 A sentence that crosses a cut is heard whole by both units; each keeps the words whose midpoint it holds, so that
 every word belongs to exactly one.
@@ -10,21 +11,25 @@ every word belongs to exactly one.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import apache_beam as beam
 import numpy as np
 
 from ..models.loaded import loaded, preload
-from ..models.speech import Chunk, find_speech, pack_chunks
+from ..models.speech import Chunk, find_speech, is_audible, pack_chunks, voice_probabilities
 from ..models.whisper import Transcript, WhisperSpec
 from ..schemas.elements import SAMPLE_RATE_HZ, Grid, Group, Passage, Unit, UnitFeatures, Word
 from .metrics import StageMetrics
 from .pool_speech import pool_weights, window_edges
+from .speech_evidence import Doubts, chunk_doubts, measure
+
+log = logging.getLogger("reelbeam")
 
 
 class Recogniser(Protocol):
@@ -47,22 +52,34 @@ LISTENED = 3
 """Chunks of a video in a group, the longest ones, that its language is judged by."""
 
 
-def unit_speech(features: UnitFeatures) -> tuple[list[tuple[int, int]], list[Chunk]]:
-    """Utterances that touch the unit, in samples of its decoded sound, and the chunks that they are heard in."""
-    decoded = features.decoded
-    if decoded is None or decoded.sound_end_ms <= decoded.sound_start_ms:
-        return [], []
+class UnitSpeech(NamedTuple):
+    """Where a unit's speech is."""
+
+    spans: list[tuple[int, int]]
+    """Utterances that touch the unit, in samples of its decoded sound."""
+    chunks: list[Chunk]
+    """What they are heard in."""
+    voice: np.ndarray
+    """float32 [f]: voice probabilities of its samples; empty where nothing is audible."""
+
+
+def unit_speech(features: UnitFeatures) -> UnitSpeech:
+    """Finds the speech of one unit."""
+    decoded, voice = features.decoded, np.zeros(0, np.float32)
+    if decoded is None or decoded.sound_end_ms <= decoded.sound_start_ms or not is_audible(decoded.samples):
+        return UnitSpeech([], [], voice)
+    voice = voice_probabilities(decoded.samples)
     start, end = (
         _sample_at(at_ms, decoded.samples_start_ms) for at_ms in (features.unit.start_ms, decoded.sound_end_ms)
     )
-    spans = [span for span in find_speech(decoded.samples) if span[1] > start and span[0] < end]
-    return spans, pack_chunks(spans)
+    spans = [span for span in find_speech(decoded.samples, voice) if span[1] > start and span[0] < end]
+    return UnitSpeech(spans, pack_chunks(spans), voice)
 
 
 def transcribe_group(group: Group, recogniser: Recogniser, grid: Grid | None = None) -> Group:
     """Transcribes all chunks of all units of a group together; with a grid, what was heard of each window is kept too."""
     found = [unit_speech(features) for features in group]
-    chunks = [(features, chunk) for features, (_, packed) in zip(group, found, strict=True) for chunk in packed]
+    chunks = [(features, chunk) for features, speech in zip(group, found, strict=True) for chunk in speech.chunks]
     cuts = [chunk.cut(features.decoded.samples) for features, chunk in chunks if features.decoded]
     spoken_in = (
         video_languages([features.unit.video.video_id for features, _ in chunks], cuts, recogniser)
@@ -71,14 +88,18 @@ def transcribe_group(group: Group, recogniser: Recogniser, grid: Grid | None = N
     )
     pools = [weights_of(features, chunk, grid) for features, chunk in chunks] if grid else None
     heard = recogniser.transcribe(cuts, spoken_in, pools)
-    spoken = {id(features): with_spans(features, spans) for features, (spans, _) in zip(group, found, strict=True)}
+    spoken = {id(features): with_spans(features, speech.spans) for features, speech in zip(group, found, strict=True)}
+    voices = {id(features): speech.voice for features, speech in zip(group, found, strict=True)}
+    judged = judge(chunks, heard, voices, knows_language=recogniser.must_detect)
     passages: dict[int, list[Passage]] = {id(features): [] for features in group}
     states: dict[int, np.ndarray] = {}
-    for (features, chunk), transcript in zip(chunks, heard, strict=True):
+    for (features, chunk), transcript, doubts in zip(chunks, heard, judged, strict=True):
         assert features.decoded is not None
         if transcript.pooled is not None:
             states[id(features)] = states.get(id(features), 0) + transcript.pooled
-        passages[id(features)].append(passage_of(transcript, chunk, features.unit, features.decoded.samples_start_ms))
+        passages[id(features)].append(
+            passage_of(transcript, chunk, features.unit, features.decoded.samples_start_ms, doubts)
+        )
     return tuple(
         features
         if features.decoded is None
@@ -87,6 +108,26 @@ def transcribe_group(group: Group, recogniser: Recogniser, grid: Grid | None = N
         )
         for features in group
     )
+
+
+def judge(
+    chunks: Sequence[tuple[UnitFeatures, Chunk]],
+    heard: Sequence[Transcript],
+    voices: Mapping[int, np.ndarray],
+    knows_language: bool,
+) -> list[Doubts]:
+    """The doubts about each chunk's words. Chunks of a unit come in order; `voices` are voice probabilities by the id of its unit."""
+    judged: list[Doubts] = []
+    for unit, same in groupby(zip(chunks, heard, strict=True), key=lambda pair: id(pair[0][0])):
+        heard_there = list(same)
+        decoded = heard_there[0][0][0].decoded
+        assert decoded is not None
+        sound = measure(decoded.samples, voices[unit])
+        before = ""
+        for (_, chunk), transcript in heard_there:
+            judged.append(chunk_doubts(transcript, chunk, sound, knows_language, before))
+            before = judged[-1].last_text
+    return judged
 
 
 def weights_of(features: UnitFeatures, chunk: Chunk, grid: Grid) -> np.ndarray:
@@ -122,20 +163,22 @@ def find_speech_spans(group: Group) -> Group:
     return tuple(with_spans(features, unit_speech(features)[0]) for features in group)
 
 
-def passage_of(transcript: Transcript, chunk: Chunk, unit: Unit, samples_start_ms: int) -> Passage:
-    """A transcript on the presentation clock, cut down to the words whose midpoint the unit holds."""
-    words = []
-    for said in transcript.words:
+def passage_of(transcript: Transcript, chunk: Chunk, unit: Unit, samples_start_ms: int, doubts: Doubts) -> Passage:
+    """A transcript on the presentation clock, cut down to the words whose midpoint the unit holds and that somebody said."""
+    words: list[Word] = []
+    dropped: list[Word] = []
+    for said, names, is_nothing in zip(transcript.words, doubts.names, doubts.dropped, strict=True):
         start_s, end_s = chunk.source_s(said.start_s, said.end_s)
         word = Word(
             said.word,
             samples_start_ms + round(start_s * 1000),
             samples_start_ms + round(end_s * 1000),
             said.probability,
+            names,
         )
         middle_ms = (word.start_ms + word.end_ms) // 2
         if unit.start_ms <= middle_ms and (unit.is_last or middle_ms < unit.end_ms):
-            words.append(word)
+            (dropped if is_nothing else words).append(word)
     start_ms, end_ms = (_ms_of(at, samples_start_ms) for at in (chunk.spans[0][0], chunk.spans[-1][1]))
     return Passage(
         start_ms,
@@ -145,7 +188,21 @@ def passage_of(transcript: Transcript, chunk: Chunk, unit: Unit, samples_start_m
         transcript.avg_logprob,
         transcript.no_speech_prob,
         transcript.compression_ratio,
+        tuple(dropped),
     )
+
+
+def log_dropped(group: Group) -> None:
+    """Says which words were dropped, one line a passage."""
+    for features in group:
+        for passage in features.passages or ():
+            if passage.dropped:
+                log.info(
+                    "%s at %.1f s: dropped %r: no voice there, and no more sound than the background",
+                    features.unit.video.uri,
+                    passage.dropped[0].start_ms / 1000,
+                    "".join(word.word for word in passage.dropped).strip(),
+                )
 
 
 def _sample_at(at_ms: int, samples_start_ms: int) -> int:
@@ -171,8 +228,16 @@ class _TranscribeSpeech(beam.DoFn):
             spoken = transcribe_group(group, recogniser, self.grid)
         self.metrics.add(
             words=sum(len(passage.words) for features in spoken for passage in features.passages or ()),
+            dropped_words=sum(len(passage.dropped) for features in spoken for passage in features.passages or ()),
+            doubted_words=sum(
+                bool(word.doubts)
+                for features in spoken
+                for passage in features.passages or ()
+                for word in passage.words
+            ),
             speech_ms=sum(end - start for features in spoken for start, end in features.speech_spans_ms),
         )
+        log_dropped(spoken)
         self.metrics.flush()
         yield spoken
 
