@@ -36,9 +36,9 @@ class NamedVideo:
     @classmethod
     def of(cls, text: str) -> NamedVideo:
         """
-        >>> Named.of("ed1ba2a19f481f0e").uri, Named.of("s3://bucket/a.mp4").video_id
+        >>> NamedVideo.of("ed1ba2a19f481f0e").uri, NamedVideo.of("s3://bucket/a.mp4").video_id
         ('', 'ed1ba2a19f481f0e')
-        >>> Named.of("a.mp4").uri == str(Path("a.mp4").absolute())
+        >>> NamedVideo.of("a.mp4").uri == str(Path("a.mp4").absolute())
         True
         """
         if re.fullmatch(r"[0-9a-f]{16}", text):

@@ -193,7 +193,7 @@ def test_an_empty_query_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_every_call_of_apt_waits_for_its_lock() -> None:
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     scripts = [*(root / "deploy").glob("*.sh"), *(root / ".ci").iterdir(), root / "Dockerfile", root / "Makefile"]
     calls = [line for file in scripts for line in file.read_text().splitlines() if "apt-get" in line.split("#")[0]]
     run = [line for line in calls if "echo" not in line and "command -v" not in line]

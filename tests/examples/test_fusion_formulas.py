@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy.special import erf, expit
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 T, D, A, E, H, F, ROWS = 4, 8, 5, 6, 8, 12, 7
 
 

@@ -24,7 +24,7 @@ from reelbeam.transforms.ffmpeg import file_url
 from reelbeam.transforms.measure_audio import measure_audio
 from reelbeam.transforms.probe import probe_file
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "files.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "files.md"
 GRID = Grid(Fraction(50), 50)
 """A tick of 20 ms: finer than any frame here."""
 LEVEL = [name for name, _, _ in FEATURES].index("level")

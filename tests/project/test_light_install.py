@@ -17,7 +17,7 @@ from made_vectors import Clusters, MadeDataset
 
 from reelbeam.schemas.extras import EXTRA_OF
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 
 

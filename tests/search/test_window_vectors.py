@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_vectors import TEXT_DIMENSION, Clusters, MadeDataset
 
 from benchmarks.made import put_snapshot
 from reelbeam.pipeline.dataset.read import Dataset
@@ -26,8 +27,6 @@ from reelbeam.schemas.example_rows import example_windows
 from reelbeam.schemas.tables import RowShape
 from reelbeam.schemas.tensors import tensor
 from reelbeam.schemas.vector_sources import FUSED, SPEECH, VECTOR_SOURCES, VectorSource
-
-from .made_vectors import TEXT_DIMENSION, Clusters, MadeDataset
 
 WORLD = Clusters(16, 50)
 

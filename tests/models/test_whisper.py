@@ -25,7 +25,7 @@ from reelbeam.schemas.elements import SAMPLE_RATE_HZ
 from reelbeam.schemas.errors import MissingWeights, UsageError
 from reelbeam.transforms.transcribe import video_languages
 
-MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
+MEDIA = Path(__file__).resolve().parents[3] / "shared" / "media"
 RECORDINGS = {
     "openai-whisper/jfk.flac": "and so my fellow americans ask not what your country can do for you ask what you can do "
     "for your country",

@@ -19,7 +19,7 @@ from benchmarks.made import made_rows, put_snapshot
 from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.schemas.tables import RowShape
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SHAPE = RowShape(ticks=4, frame_dim=8, audio_dim=5, text_dim=6)
 
 

@@ -17,7 +17,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 PINNED = DEPLOY / "airflow_constraints.txt"
 INSTALL_S = 900
 

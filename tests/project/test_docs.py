@@ -11,7 +11,7 @@ from reelbeam.pipeline.cli import build_parser
 from reelbeam.pipeline.reference import filled, pages, sections
 from reelbeam.schemas import errors
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TEXTS = {str(page.relative_to(ROOT)): page.read_text("utf-8") for page in pages(ROOT)}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 ORDER = ["schemas", "models", "transforms", "pipeline"]
 ROOMS = ["dataset", "extraction", "indexes", "search", "training", "nightly", "views", "commands"]
 """The rooms of pipeline/: a room imports only from those before it."""
@@ -18,6 +18,8 @@ SAYS_NOTHING = {"util", "utils", "data", "info", "meta", "manager", "said", "tra
     "page", "pages", "memory", "job", "indexed", "misc", "helpers", "common"
 }  # fmt: skip
 LINES_AT_MOST = 300
+TESTS = {*ORDER[:3], *ROOMS, "examples", "project"}
+"""Folders of tests: as the folders and rooms, the examples, and the project itself (layout, docs, packaging, deployment)."""
 
 
 def sources(folder: Path = REPOSITORY) -> list[Path]:
@@ -135,3 +137,11 @@ def test_reading_training_and_searching_never_import_what_they_do_not_need(room:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(done.stdout.split()) & banned
+
+
+def test_tests_lie_in_the_rooms_that_they_test() -> None:
+    tests = REPOSITORY / "tests"
+    found = {file.relative_to(tests).parts[0] for file in tests.rglob("test_*.py")}
+    assert found == TESTS, "tests/<folder or room>/test_<subject>.py"
+    names = [file.name for file in tests.rglob("test_*.py")]
+    assert len(names) == len(set(names)), "two files of one name cannot be told apart in a report"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = sorted(
     "reelbeam." + ".".join(file.relative_to(REPOSITORY).with_suffix("").parts)
     for folder in ("schemas", "models", "transforms", "pipeline")
-    for file in (REPOSITORY / folder).glob("*.py")
+    for file in (REPOSITORY / folder).rglob("*.py")
     if ">>>" in file.read_text()
 )
 

@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 BUILT_FROM = ("setup.py", "pyproject.toml", "README.md", "schemas", "models", "transforms", "pipeline")
 
 

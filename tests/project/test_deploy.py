@@ -19,7 +19,7 @@ from reelbeam.schemas.errors import EXIT_CODES
 
 yaml = pytest.importorskip("yaml")
 
-DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 PERSON = {2, 3, 4}
 """Exit codes that no retry helps."""
 
