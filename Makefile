@@ -51,7 +51,7 @@ lint: setup
 
 # Under its installed name: as four folders apart, imports from one to another would all pass as Any.
 types: setup linked
-	MYPYPATH=build/types $(BIN)/mypy --package reelbeam
+	MYPYPATH=build/types:. $(BIN)/mypy --package reelbeam --package benchmarks
 
 # The four folders as one package, for tools that read files and not installed packages.
 linked:

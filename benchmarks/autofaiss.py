@@ -29,7 +29,8 @@ from reelbeam.pipeline.indexes.options import IndexOptions
 from reelbeam.pipeline.indexes.queries import Queries
 from reelbeam.pipeline.indexes.store import open_searcher
 from reelbeam.pipeline.indexes.update import run_index
-from reelbeam.transforms.index_recall import Point, Truth, measure
+from reelbeam.schemas.index_manifest import OperatingPoint
+from reelbeam.transforms.index_recall import RECALL_K, Truth, measure
 
 from .index import MEMORY_MB, encode, made
 from .measure import WORK
@@ -73,7 +74,7 @@ def built_by_autofaiss(python: str, vectors: Path, out: Path, limit_s: float, **
 
 def searched(index: faiss.Index, ids: np.ndarray, parameters: str) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     """A search by FAISS's own words for its parameters, answering with our ids."""
-    faiss.ParameterSpace().set_index_parameters(index, parameters)
+    faiss.ParameterSpace().set_index_parameters(index, parameters)  # type: ignore[arg-type]
 
     def search(asked: np.ndarray, k: int, _: int) -> tuple[np.ndarray, np.ndarray]:
         scores, places = index.search(asked, k)
@@ -82,28 +83,28 @@ def searched(index: faiss.Index, ids: np.ndarray, parameters: str) -> Callable[.
     return search
 
 
-def sweep(at: Callable[[int], Point]) -> Iterator[Point]:
+def sweep(at: Callable[[int], OperatingPoint]) -> Iterator[OperatingPoint]:
     """Points of more and more work, until there is nothing to gain."""
     for step in STEPS:
         point = at(step)
         yield point
-        if point.worst() >= ENOUGH:
+        if point.worst(RECALL_K) >= ENOUGH:
             return
 
 
-def shown(name: str, parameters: str, point: Point) -> str:
+def shown(name: str, parameters: str, point: OperatingPoint) -> str:
     recalls = ", ".join(f"{kind} {found[10].recall:.4f}" for kind, found in point.recalls.items())
     return f"  {name:10} {parameters:44} recall@10 {recalls}; {point.latency_ms:.3f} ms a query"
 
 
-def best_within(points: list[Point], latency_ms: float) -> float:
+def best_within(points: list[OperatingPoint], latency_ms: float) -> float:
     """The best recall@10 of points that take no longer."""
-    return max((point.worst() for point in points if point.latency_ms <= latency_ms), default=0.0)
+    return max((point.worst(RECALL_K) for point in points if point.latency_ms <= latency_ms), default=0.0)
 
 
 def theirs(
     name: str, python: str, folder: Path, ids: np.ndarray, truths: list[Truth], limit_s: float, **asked: Any
-) -> list[Point]:
+) -> list[OperatingPoint]:
     """Builds, prints what it took, and measures."""
     out = folder / name
     took = built_by_autofaiss(python, folder / "vectors", out, limit_s, **asked)
@@ -135,12 +136,12 @@ def main() -> int:
     shutil.rmtree(folder, ignore_errors=True)
     dataset = made(args.vectors, "autofaiss/features")
     started, worked = time.monotonic(), time.process_time()
-    _, settings = run_index(dataset.root, IndexOptions(device="cpu", memory_mb=MEMORY_MB), encode=encode)
-    size = sum(part["bytes"] for part in settings["parts"])
-    print(f"ours: {settings['kind']}, {time.monotonic() - started:.0f} s with recall measured, "
+    _, manifest = run_index(dataset.root, IndexOptions(device="cpu", memory_mb=MEMORY_MB), encode=encode)
+    size = sum(part.bytes for part in manifest.parts)
+    print(f"ours: {manifest.kind}, {time.monotonic() - started:.0f} s with recall measured, "
           f"{time.process_time() - worked:.0f} s of processor time, {size / 1e9:.2f} GB")  # fmt: skip
-    truths = list(Queries.from_bytes(dataset.storage.get(settings["queries"])).truths())
-    searcher = open_searcher(dataset.storage, settings, mapped=True)
+    truths = list(Queries.from_bytes(dataset.storage.get(manifest.queries)).truths())
+    searcher = open_searcher(dataset.storage, manifest, mapped=True)
     faiss.omp_set_num_threads(CORES)
     own = list(sweep(lambda step: measure(searcher.search, truths, step)))
     for point in own:
@@ -156,12 +157,14 @@ def main() -> int:
             ours = best_within(own, point.latency_ms)
             verdict = (
                 "ours is better"
-                if ours > point.worst()
+                if ours > point.worst(RECALL_K)
                 else "the same"
-                if ours == point.worst()
+                if ours == point.worst(RECALL_K)
                 else "THEIRS is better"
             )
-            print(f"  at {point.latency_ms:.3f} ms: ours {ours:.4f}, autofaiss {name} {point.worst():.4f}: {verdict}")
+            print(
+                f"  at {point.latency_ms:.3f} ms: ours {ours:.4f}, autofaiss {name} {point.worst(RECALL_K):.4f}: {verdict}"
+            )
     return 0
 
 

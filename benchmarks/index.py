@@ -108,16 +108,16 @@ def build_ours(root: str) -> dict[str, Any]:
     """The same through the pipeline."""
     with Anonymous() as memory:
         started, worked = time.monotonic(), time.process_time()
-        _, settings = run_index(root, IndexOptions(device="cpu", memory_mb=MEMORY_MB), encode=encode)
+        _, manifest = run_index(root, IndexOptions(device="cpu", memory_mb=MEMORY_MB), encode=encode)
         seconds, processor_s = time.monotonic() - started, time.process_time() - worked
-    steps = settings["seconds"]
+    steps = manifest.seconds
     beside = sum(steps.get(step, 0.0) for step in ("exact", "measure", "encode_queries"))
     return {
         "s": seconds - beside,
         "processor_s": processor_s,
         "with_recall_s": seconds,
         "anonymous_bytes": memory.bytes,
-        "settings": settings,
+        "manifest": manifest,
     }
 
 
@@ -126,10 +126,10 @@ def compare(vectors: int) -> bool:
     dataset = made(vectors, "index_million")
     bare = measure.run(["-m", "benchmarks.index", "--build", "bare", "--root", dataset.root])
     ours = measure.run(["-m", "benchmarks.index", "--build", "ours", "--root", dataset.root])
-    settings, b, o = ours.report["settings"], bare.report, ours.report
-    recalls = {name: one["recall"] for name, one in settings["recall_at_10"].items()}
-    print(f"{vectors:,} vectors of {DIMENSION}: {settings['kind']}, nprobe {settings['nprobe']}")
-    for point in settings["by_nprobe"]:
+    manifest, b, o = ours.report["manifest"], bare.report, ours.report
+    recalls = {name: one.recall for name, one in manifest.recall_at_10.items()}
+    print(f"{vectors:,} vectors of {DIMENSION}: {manifest.kind}, nprobe {manifest.nprobe}")
+    for point in manifest.by_nprobe:
         shown = ", ".join(
             f"{name} " + "/".join(f"{point[name][k]['recall']:.4f}" for k in ("1", "10", "100")) for name in recalls
         )
@@ -138,7 +138,7 @@ def compare(vectors: int) -> bool:
         )
     steps = ", ".join(f"{name} {b[f'{name}_s']:.1f}" for name in ("sample", "train", "fill"))
     print(f"bare FAISS {b['s']:.1f} s ({steps}); other processes took {bare.others_s:.1f} s of processor time")
-    steps = ", ".join(f"{name} {value:.1f}" for name, value in settings["seconds"].items())
+    steps = ", ".join(f"{name} {value:.1f}" for name, value in manifest.seconds.items())
     print(
         f"pipeline {o['s']:.1f} s, {o['with_recall_s']:.1f} with recall ({steps}); "
         f"other processes took {ours.others_s:.1f} s of processor time"
@@ -167,21 +167,21 @@ def nights(vectors: int, count: int) -> bool:
 
     options = IndexOptions(device="cpu", memory_mb=MEMORY_MB)
     started = time.monotonic()
-    _, settings = run_index(dataset.root, options, encode=encode)
+    _, manifest = run_index(dataset.root, options, encode=encode)
     rebuild_s, updates_s, worst, whys = time.monotonic() - started, 0.0, 1.0, []
     rng = np.random.default_rng(0)
     for night in range(count):
         videos = dataset.videos()
         dataset.remove(set(rng.choice(videos, max(1, len(videos) // 200), replace=False).tolist()))
         dataset.tidy()  # deleted videos leave their shards in the same night, and so their vectors leave the lists
-        dataset.add([world.draw(int(settings["vectors"] * 0.01) // TICKS * TICKS, seed=10**7 + night)])
+        dataset.add([world.draw(int(manifest.vectors * 0.01) // TICKS * TICKS, seed=10**7 + night)])
         started = time.monotonic()
-        _, settings = update_index(dataset.root, options, encode=encode)
+        _, manifest = update_index(dataset.root, options, encode=encode)
         updates_s += time.monotonic() - started
-        worst = min(worst, *(one["recall"] for one in settings["recall_at_10"].values()))
-        whys.append(settings["why"].split(":")[0])
+        worst = min(worst, *(one.recall for one in manifest.recall_at_10.values()))
+        whys.append(manifest.why.split(":")[0])
         if whys[-1].startswith("full"):
-            print(f"night {night}: {settings['why']}", flush=True)
+            print(f"night {night}: {manifest.why}", flush=True)
     started = time.monotonic()
     run_index(dataset.root, options, encode=encode)
     rebuild_s = (rebuild_s + time.monotonic() - started) / 2

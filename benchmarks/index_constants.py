@@ -24,6 +24,7 @@ from reelbeam.models.devices import cores
 from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.pipeline.dataset.vectors import frame_vectors
 from reelbeam.pipeline.indexes.store import Searcher
+from reelbeam.schemas.index_manifest import OperatingPoint
 from reelbeam.transforms.build_index import exact_search
 from reelbeam.transforms.index_kinds import (
     GRAPH_ABOVE,
@@ -35,7 +36,7 @@ from reelbeam.transforms.index_kinds import (
     split_refine,
 )
 from reelbeam.transforms.index_parts import merge_parts
-from reelbeam.transforms.index_recall import Point, Truth, drop_own, measure, tune
+from reelbeam.transforms.index_recall import RECALL_K, Truth, drop_own, measure, tune
 
 from .index import DIMENSION, encode, made
 
@@ -100,12 +101,14 @@ def merge_bytes_s(index: faiss.Index) -> float:
         return 2 * part.stat().st_size / seconds(lambda: merge_parts(empty, [part], whole, 1 << 29), 1)
 
 
-def recall_of(index: faiss.Index, row: Kind, vectors: np.ndarray, truths: list[Truth]) -> tuple[Point, Point]:
+def recall_of(
+    index: faiss.Index, row: Kind, vectors: np.ndarray, truths: list[Truth]
+) -> tuple[OperatingPoint, OperatingPoint]:
     """At the smallest nprobe that reaches the gate's target, and looking into MANY lists: what the codes allow."""
     second = (lambda ids: vectors[ids]) if split_refine(row.pattern)[1] else None
     searcher = Searcher([index], np.zeros(0, np.int64), 1, second)
 
-    def at(nprobe: int | None) -> Point:
+    def at(nprobe: int | None) -> OperatingPoint:
         return measure(searcher.search, truths, nprobe)
 
     return tune(at, searcher.nlist, GATE)[0], at(min(MANY, searcher.nlist))
@@ -138,8 +141,9 @@ def main() -> int:
         index, trained_s, encode_us = filled(kind, vectors)
         tuned, most = recall_of(index, row, vectors, truths)
         print(
-            f"{kind}: training {trained_s:.1f} s, encode_us {encode_us:.2f}; recall@10 {tuned.worst():.4f} at nprobe {tuned.nprobe}, "
-            f"{tuned.latency_ms:.2f} ms a query; {most.worst():.4f} at nprobe {most.nprobe}",
+            f"{kind}: training {trained_s:.1f} s, encode_us {encode_us:.2f}; "
+            f"recall@10 {tuned.worst(RECALL_K):.4f} at nprobe {tuned.nprobe}, "
+            f"{tuned.latency_ms:.2f} ms a query; {most.worst(RECALL_K):.4f} at nprobe {most.nprobe}",
             flush=True,
         )
         if row.name == "half":

@@ -130,7 +130,7 @@ def make_clip(kind: str, seed: int) -> tuple[int, list[Boundary], Iterator[np.nd
     how = kind if kind in ("dissolve", "fade", "wipe") else ""
     spans = random.uniform(0.5, 2.0, SHOTS - 1) if how else np.zeros(SHOTS - 1)
     turns = random.integers(0, 4, SHOTS - 1)
-    look, scenes = int(random.integers(0, 2**31)), []
+    look, scenes = int(random.integers(0, 2**31)), list[Scene | Slide]()
     for _ in range(SHOTS):
         before = scenes[-1] if scenes else None
         scenes.append(Slide(random, look, before) if kind == "slide" else Scene(random, kind))  # type: ignore[arg-type]

@@ -21,7 +21,17 @@ import pyarrow as pa
 from ..models.audio import FEATURES
 from ..models.fusion import TIMBRE
 from ..schemas.errors import EXIT_CODES
-from ..schemas.index_manifest import PartInfo
+from ..schemas.index_manifest import (
+    CoveredShard,
+    IndexManifest,
+    OperatingPoint,
+    PartInfo,
+    Recall,
+    RemovedIds,
+    Training,
+    VectorFile,
+)
+from ..schemas.night_report import FailedVideo, IndexUpdate, NightReport, Remodelled
 from ..schemas.options import Options, documented, flag
 from ..schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from ..schemas.tables import RowShape, failures_schema, videos_schema, windows_schema
@@ -53,8 +63,23 @@ PLAIN_FIELDS = {
     "failures": "The files of the failures table.",
     "indexes": "The published build of each index, by name.",
     "schema_version": "The version of this format.",
+    "kind": "Kind of the failure, or of the index as `--index` names it.",
+    "uri": "The video.",
+    "stage": "The step that failed.",
+    "message": "What was seen, with the decoder's own words.",
+    "run": "The run: its name begins with the time.",
+    "recall": "The share: 1 is all of them.",
+    "queries": "How many queries were asked.",
+    "k": "How many vectors each query asks for.",
 }
 """Fields of stored files that need no docstring in the code."""
+
+RECORDS = (
+    *(Snapshot, ShardInfo, TableInfo, IndexInfo),
+    *(IndexManifest, PartInfo, Training, CoveredShard, VectorFile, RemovedIds, Recall, OperatingPoint),
+    *(NightReport, Remodelled, IndexUpdate, FailedVideo),
+)
+"""Stored records whose fields a page shows."""
 
 COMMAND_OPTIONS = {module.OPTIONS for module in COMMANDS.values()}
 
@@ -142,16 +167,21 @@ def shown(argument: argparse.Action) -> str:
 
 
 def fields(kind: type) -> str:
-    """The fields of a stored dataclass as a table, each with the docstring below it."""
+    """The fields of a stored record as a table, each with the docstring below it."""
     [body] = [node.body for node in ast.parse(inspect.getsource(kind)).body if isinstance(node, ast.ClassDef)]
     docs = dict(PLAIN_FIELDS)
     for node, below in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
             docs[ast.unparse(node.target)] = " ".join(str(below.value.value).split())
     lines = ["| field | type | what |", "|---|---|---|"]
-    for one in dataclasses.fields(kind):
-        shown_type = str(one.type).replace("|", "or")  # a bar ends a cell
-        lines.append(f"| `{one.name}` | {shown_type} | {docs.get(one.name, '')} |")
+    types = (
+        {one.name: one.type for one in dataclasses.fields(kind)}
+        if dataclasses.is_dataclass(kind)
+        else kind.__annotations__
+    )
+    for name, its_type in types.items():
+        shown_type = str(its_type).replace("|", "or")  # a bar ends a cell
+        lines.append(f"| `{name}` | {shown_type} | {docs.get(name, '')} |")
     return "\n".join(lines)
 
 
@@ -171,7 +201,7 @@ def sections() -> dict[str, str]:
         "index kinds": index_kinds(),
         "commands": commands(),
         "exit codes": exit_codes(),
-        **{kind.__name__: fields(kind) for kind in (Snapshot, ShardInfo, TableInfo, IndexInfo, PartInfo)},
+        **{kind.__name__: fields(kind) for kind in RECORDS},
     }
 
 

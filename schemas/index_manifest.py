@@ -1,11 +1,17 @@
-"""What index.json records of an index and its files."""
+"""The records of `indexes/<name>/<build>/index.json`: what a build holds, how it was made, and the recall that was measured."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from .options import fingerprint
 from .snapshot import ShardInfo
+
+METRIC = "inner product of unit vectors: a cosine"
+INTERVAL = "95%, Wilson's over queries"
 
 
 @dataclass(frozen=True)
@@ -19,11 +25,233 @@ class PartInfo:
     """Vectors that it holds."""
 
 
+@dataclass(frozen=True)
+class VectorFile:
+    """The float16 vectors of one shard, by which the best candidates are scored again: vector `id` lies at (id - first_id) * D * 2."""
+
+    path: str
+    first_id: int
+    """The id of the first vector in the file."""
+    ids: int
+    """Ids that the file has room for."""
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RemovedIds:
+    """The file of ids that parts hold and that no longer count: int64, sorted, as .npy."""
+
+    path: str
+    ids: int
+    """How many there are."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the lists of an index were trained on, and how well they fitted then."""
+
+    rows: int
+    """next_row of that snapshot: rows from here on are newer than the training."""
+    vectors: int
+    """Vectors of the full build."""
+    snapshot: int
+    """The snapshot of the full build."""
+    nprobe: int | None = None
+    """nprobe of the full build; none for an index without lists."""
+    imbalance: float | None = None
+    """Imbalance of the lists at the full build; none for an index without lists."""
+
+
+@dataclass(frozen=True)
+class CoveredShard:
+    """One shard whose vectors a build holds. The next update compares these with the snapshot's shards."""
+
+    path: str
+    sha256: str
+    first_row: int
+    """Lowest global row number of the shard."""
+    rows: int
+    stretches: tuple[tuple[int, int], ...]
+    """(first global number, rows) of each run of rows."""
+    removed: tuple[str, ...]
+    """Hashes of the videos whose rows did not count, see `mark`."""
+    vectors: int
+    """Vectors of the shard in the build."""
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What makes it the same shard: path, hash and first row."""
+        return self.path, self.sha256, self.first_row
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> CoveredShard:
+        runs = tuple((first, rows) for first, rows in stored["stretches"])
+        return cls(**{**stored, "stretches": runs, "removed": tuple(stored["removed"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recall:
+    """Share of the exact k best vectors that an index finds, over some queries."""
+
+    recall: float
+    low: float | None = None
+    """Lower bound of its 95% interval; none in builds from before there were intervals."""
+    high: float | None = None
+    """Upper bound of its 95% interval."""
+    queries: int
+    k: int
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What a search with one nprobe gives."""
+
+    nprobe: int | None
+    """Lists searched per query; none for an index without lists."""
+    latency_ms: float
+    """Median time of single queries."""
+    batch_ms: float
+    """Time per query when all are asked at once."""
+    recalls: dict[str, dict[int, Recall]] = field(default_factory=dict)
+    """By the name of the queries, then by k. In JSON each name is a key beside `nprobe`."""
+
+    def worst(self, k: int) -> float:
+        """The lowest recall@k over the kinds of queries."""
+        return min(found[k].recall for found in self.recalls.values())
+
+    def to_json(self) -> dict[str, Any]:
+        recalls = {name: {str(k): asdict(one) for k, one in found.items()} for name, found in self.recalls.items()}
+        return {"nprobe": self.nprobe, "latency_ms": self.latency_ms, "batch_ms": self.batch_ms, **recalls}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> OperatingPoint:
+        own = {"nprobe", "latency_ms", "batch_ms"}
+        recalls = {
+            name: {int(k): Recall(**one) for k, one in found.items()}
+            for name, found in stored.items()
+            if name not in own
+        }
+        return cls(stored["nprobe"], stored["latency_ms"], stored["batch_ms"], recalls)
+
+
+@dataclass(frozen=True)
+class IndexManifest:
+    """Everything that index.json says. Fields after `parts` are filled while the build goes on."""
+
+    kind: str
+    """FAISS factory string, as `--index` takes it."""
+    asked: str
+    """What `--index` asked for."""
+    why: str
+    """Why this build was made."""
+    of: str
+    """What is indexed: frames, speech or fused."""
+    dimension: int
+    """Dimension of the vectors."""
+    vectors: int
+    """Vectors that count."""
+    ids_a_row: int
+    """Ids per row: the ticks of a window for frames, otherwise 1."""
+    models: dict[str, Any]
+    """Identities of the models that made the vectors, by name."""
+    snapshot: int
+    """The snapshot that it was built from."""
+    rows: int
+    """That snapshot's next_row."""
+    created_at: str
+    """When the build was made, UTC, ISO 8601."""
+    faiss: str
+    """Version of FAISS."""
+    parts: tuple[PartInfo, ...]
+    """Its files of vectors: the full build or merge first, then one for each delta."""
+    metric: str = METRIC
+    """How two vectors are compared."""
+    id: str = ""
+    """How an id is made from a row and a tick."""
+    trained: PartInfo | None = None
+    """The trained, empty index that deltas are filled with; none for a kind without lists."""
+    trained_on: Training | None = None
+    """Facts of the full build that its lists were trained in."""
+    newer: int = 0
+    """Vectors that came after the training."""
+    covers: tuple[CoveredShard, ...] | None = None
+    """Shards whose vectors it holds; none in builds from before there were updates."""
+    second_look: tuple[VectorFile, ...] | None = None
+    """Vectors by which the best candidates are scored again; none where the index answers alone."""
+    removed: RemovedIds | None = None
+    """Ids that no longer count; none where all do."""
+    queries: str = ""
+    """The file of queries and their exact answers."""
+    nprobe: int | None = None
+    """Lists searched per query; none for an index without lists."""
+    recall_at_10: dict[str, Recall] = field(default_factory=dict)
+    """Recall@10 by the name of the queries."""
+    recall: OperatingPoint | None = None
+    """What was measured with that nprobe."""
+    by_nprobe: tuple[OperatingPoint, ...] = ()
+    """All that was measured while nprobe was chosen."""
+    interval: str = INTERVAL
+    """How the bounds of a recall are made."""
+    min_recall: float = 0.0
+    """The gate: `--min-recall`."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Seconds of each step of the build."""
+    imbalance: float | None = None
+    """How unevenly the lists are filled: 1 is even; none for an index without lists."""
+
+    def files(self) -> list[str]:
+        """Every stored file that it needs, index.json left out."""
+        return [
+            *(part.path for part in self.parts),
+            self.queries,
+            *([self.trained.path] if self.trained else []),
+            *([self.removed.path] if self.removed else []),
+            *(file.path for file in self.second_look or ()),
+        ]
+
+    def to_json(self) -> bytes:
+        """The bytes of index.json. Fields that are absent are left out; null is kept where it says "without lists"."""
+        stored = asdict(self)
+        stored["recall"] = self.recall.to_json() if self.recall else None
+        stored["by_nprobe"] = [point.to_json() for point in self.by_nprobe]
+        absent = [
+            name for name in ("trained", "trained_on", "newer", "covers", "second_look", "removed") if not stored[name]
+        ]
+        return json.dumps({name: value for name, value in stored.items() if name not in absent}, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes, built_path: str = "", built_sha256: str = "") -> IndexManifest:
+        """Reads index.json. Builds of older versions lack fields; the path and hash of such a build name its only file."""
+        stored: dict[str, Any] = {"asked": "auto", "why": "made before reasons were stored"} | json.loads(text)
+        if "parts" not in stored:  # builds before there were updates
+            stored["parts"] = [asdict(PartInfo(f"{built_path}/index.faiss", built_sha256, 0, stored["vectors"]))]
+        if "of" not in stored:  # builds before windows had indexes
+            stored |= {"of": "frames", "ids_a_row": stored["ticks"], "models": {"clip": stored["clip"]}}
+        for name, read in _READ.items():
+            if stored.get(name) is not None:
+                stored[name] = read(stored[name])
+        return cls(**{one.name: stored[one.name] for one in fields(cls) if one.name in stored})
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "parts": lambda some: tuple(PartInfo(**one) for one in some),
+    "trained": lambda one: PartInfo(**one),
+    "trained_on": lambda one: Training(**one),
+    "covers": lambda some: tuple(CoveredShard.from_json(one) for one in some),
+    "second_look": lambda some: tuple(VectorFile(**one) for one in some),
+    "removed": lambda one: RemovedIds(**one),
+    "recall_at_10": lambda some: {name: Recall(**one) for name, one in some.items()},
+    "recall": OperatingPoint.from_json,
+    "by_nprobe": lambda some: tuple(OperatingPoint.from_json(one) for one in some),
+}
+"""How the fields of IndexManifest that hold records are read from JSON."""
+
+
 def raw_name(shard: ShardInfo) -> str:
     """The name of a shard's raw vectors."""
     return f"{shard.sha256}-{shard.first_row}.f16"
 
 
 def mark(video_id: str) -> str:
-    """What stands for a removed video: its id must not be found in any file once it is gone."""
+    """Hash that replaces a removed video's id in index.json, so that no file contains the id after a purge."""
     return fingerprint({"removed": video_id})

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..schemas.index_manifest import OperatingPoint, Recall
+
 RECALL_AT = (1, 10, 100)
 RECALL_K = 10
 """The k that nprobe is tuned for and that the gate asks for."""
@@ -30,24 +32,6 @@ Search = Callable[[np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Recall:
-    """Share of the exact k best that an index finds, over some queries, with its 95% interval."""
-
-    recall: float
-    queries: int
-    k: int = RECALL_K
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Wilson's, over queries: hits of one query hang together, and no share varies more than a yes or no."""
-        return wilson(self.recall, self.queries)
-
-    def to_json(self) -> dict[str, float | int]:
-        low, high = self.interval
-        return {"recall": self.recall, "low": low, "high": high, "queries": self.queries, "k": self.k}
-
-
-@dataclass(frozen=True)
 class Truth:
     """Queries and their exact answers. `own` is the id of the query itself, which does not count; -1 for none."""
 
@@ -60,27 +44,6 @@ class Truth:
     @property
     def queries(self) -> int:
         return len(self.vectors)
-
-
-@dataclass(frozen=True)
-class Point:
-    """What one nprobe gives: recall by the name of the queries and by k, and milliseconds a query."""
-
-    nprobe: int | None
-    recalls: dict[str, dict[int, Recall]]
-    latency_ms: float
-    """Median of single queries."""
-    batch_ms: float
-    """A query, when all are asked at once."""
-
-    def worst(self, k: int = RECALL_K) -> float:
-        return min(found[k].recall for found in self.recalls.values())
-
-    def to_json(self) -> dict[str, object]:
-        recalls = {
-            name: {str(k): recall.to_json() for k, recall in found.items()} for name, found in self.recalls.items()
-        }
-        return {"nprobe": self.nprobe, "latency_ms": self.latency_ms, "batch_ms": self.batch_ms, **recalls}
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
@@ -97,6 +60,12 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = CONFIDENCE_Z / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
     return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))  # rounding may cross the share
+
+
+def recall_of(share: float, queries: int, k: int = RECALL_K) -> Recall:
+    """A recall with its interval: Wilson's, over queries, because the hits of one query depend on each other."""
+    low, high = wilson(share, queries)
+    return Recall(recall=share, low=low, high=high, queries=queries, k=k)
 
 
 def drop_own(scores: np.ndarray, ids: np.ndarray, k: int, without: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +85,7 @@ def recall(found_scores: np.ndarray, found_ids: np.ndarray, exact_scores: np.nda
         worst = true_scores[real].min() if real.any() else np.inf
         right = (ids >= 0) & (np.isin(ids, true_ids) | (scores >= worst - TIE))
         hits += min(int(right.sum()), int(real.sum()))
-    return Recall(hits / wanted if wanted else 1.0, len(found_ids), exact_ids.shape[1])
+    return recall_of(hits / wanted if wanted else 1.0, len(found_ids), exact_ids.shape[1])
 
 
 def recalls(truth: Truth, found_scores: np.ndarray, found_ids: np.ndarray) -> dict[int, Recall]:
@@ -124,7 +93,7 @@ def recalls(truth: Truth, found_scores: np.ndarray, found_ids: np.ndarray) -> di
     return {k: recall(found_scores[:, :k], found_ids[:, :k], truth.scores[:, :k], truth.ids[:, :k]) for k in RECALL_AT}
 
 
-def measure(search: Search, truths: list[Truth], nprobe: int | None) -> Point:
+def measure(search: Search, truths: list[Truth], nprobe: int | None) -> OperatingPoint:
     """Recall and latency at one nprobe (None for an index without lists)."""
     found, seconds, singles = {}, 0.0, []
     for truth in truths:
@@ -137,7 +106,9 @@ def measure(search: Search, truths: list[Truth], nprobe: int | None) -> Point:
             search(truth.vectors[at : at + 1], RECALL_K, nprobe or 1)
             singles.append(1000 * (time.perf_counter() - started))
     queries = sum(truth.queries for truth in truths)
-    return Point(nprobe, found, float(np.median(singles)) if singles else 0.0, 1000 * seconds / max(1, queries))
+    return OperatingPoint(
+        nprobe, float(np.median(singles)) if singles else 0.0, 1000 * seconds / max(1, queries), found
+    )
 
 
 def target_of(gate: float) -> float:
@@ -149,7 +120,9 @@ def target_of(gate: float) -> float:
     return gate + (1 - gate) * TARGET_ABOVE_GATE
 
 
-def tune(measured: Callable[[int | None], Point], lists: int, gate: float, first: int = 1) -> tuple[Point, list[Point]]:
+def tune(
+    measured: Callable[[int | None], OperatingPoint], lists: int, gate: float, first: int = 1
+) -> tuple[OperatingPoint, list[OperatingPoint]]:
     """The smallest nprobe (a power of two) whose every recall@10 clears the gate with room, and all that was measured."""
     if not lists:
         point = measured(None)
@@ -157,6 +130,6 @@ def tune(measured: Callable[[int | None], Point], lists: int, gate: float, first
     points, nprobe = [], min(first, lists)
     while True:
         points.append(measured(nprobe))
-        if points[-1].worst() >= target_of(gate) or nprobe >= lists:
+        if points[-1].worst(RECALL_K) >= target_of(gate) or nprobe >= lists:
             return points[-1], points
         nprobe = min(nprobe * 2, lists)

@@ -34,15 +34,15 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         published = rollback(args.output, options.called)
         print(f"snapshot {published.number}: index {options.called} is {published.indexes[options.called].path} again")
         return 0
-    published, settings = update_index(args.output, options, rest)
-    print(f"snapshot {published.number}: {settings['why']}")
+    published, made = update_index(args.output, options, rest)
+    print(f"snapshot {published.number}: {made.why}")
     print(
-        f"index {options.called}: {settings['kind']}, {settings['vectors']} {VECTOR_SOURCES[options.of].called}"
-        f"{'' if settings['nprobe'] is None else ', nprobe ' + str(settings['nprobe'])}; recall@10 "
+        f"index {options.called}: {made.kind}, {made.vectors} {VECTOR_SOURCES[options.of].called}"
+        f"{'' if made.nprobe is None else f', nprobe {made.nprobe}'}; recall@10 "
         + ", ".join(
-            f"{one['recall']:.4f} [{one['low']:.4f}, {one['high']:.4f}] ({one['queries']} {kind.replace('_', ' ')})"
-            for kind, one in settings["recall_at_10"].items()
+            f"{one.recall:.4f} [{one.low:.4f}, {one.high:.4f}] ({one.queries} {kind.replace('_', ' ')})"
+            for kind, one in made.recall_at_10.items()
         )
-        + f"; {settings['recall']['latency_ms']:.2f} ms a query"
+        + (f"; {made.recall.latency_ms:.2f} ms per query" if made.recall else "")
     )
     return 0

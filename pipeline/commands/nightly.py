@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ..extraction import ExtractOptions
@@ -14,8 +12,8 @@ from .extract import arguments as extract_arguments
 from .extract import say
 
 if TYPE_CHECKING:
+    from ...schemas.night_report import NightReport
     from ..extraction import Job
-    from ..nightly import NightReport
 
 HELP = (
     "bring OUTPUT to what INPUT holds now: extract, remove, index, verify, tidy up. Takes extract's and index's options"
@@ -59,7 +57,7 @@ def _run(args: argparse.Namespace, job: Job, options: NightlyOptions) -> int:
                 print(f"  {video.failure.stage} {video.failure.kind}: {video.uri}: {video.failure.message[:160]}")
         return 0
     report = run_night(args.input, job, options)
-    print(json.dumps(asdict(report), indent=1) if args.json else describe(report))
+    print(report.to_json() if args.json else describe(report))
     return 0
 
 
@@ -71,11 +69,14 @@ def describe(report: NightReport) -> str:
     before = "none" if report.snapshot_before is None else report.snapshot_before
     lines = [f"snapshot {before} -> {report.snapshot_after}: {report.listed} videos listed; {found}"]
     if report.remodelled:
-        lines.append(f"remodelled: {json.dumps(report.remodelled)}")
+        redone = report.remodelled
+        lines.append(
+            f"remodelled: {', '.join(redone.parts)}; {redone.videos} videos decoded again, {redone.lost} lost their rows"
+        )
     if report.statuses:
         lines.append(f"worked on: {say(Counter(report.statuses))}; {report.windows} windows")
     for name, made in report.indexes.items():
-        lines.append(f"index {name}: {made['kind']}, {made['vectors']} vectors")
+        lines.append(f"index {name}: {made.kind}, {made.vectors} vectors")
     if report.compacted or report.swept:
         swept = ", ".join(f"{value} {name}" for name, value in report.swept.items()) or "nothing"
         lines.append(f"{'compacted; ' if report.compacted else ''}swept {swept}")

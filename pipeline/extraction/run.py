@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from ...schemas.night_report import FailedVideo
 from ..dataset import commit_videos, commit_wave
 from .changes import relisted
 from .plan import ExtractionPlan
@@ -29,8 +30,7 @@ class ExtractionReport:
     media_ms: int = 0
     seconds: float = 0.0
     snapshot: int | None = None
-    failures: list[tuple[str, str, str, str]] = field(default_factory=list)
-    """(uri, stage, kind, message)."""
+    failures: list[FailedVideo] = field(default_factory=list)
     retitled: int = 0
     """Unchanged videos that have another title or description."""
 
@@ -54,7 +54,7 @@ def run_extraction(planned: ExtractionPlan, job: Job) -> ExtractionReport:
             report.statuses[row["status"]] += 1
             report.windows += row["windows"]
             report.media_ms += row["duration_ms"]
-        report.failures += [(row["uri"], row["stage"], row["kind"], row["message"]) for row in wave.failures]
+        report.failures += [FailedVideo(row["uri"], row["stage"], row["kind"], row["message"]) for row in wave.failures]
         report.seconds = time.monotonic() - started
         log.info("snapshot %d: %d of %d videos", report.snapshot, report.done, len(planned.todo))
     return report

@@ -4,8 +4,7 @@ from .options import IndexOptions as IndexOptions
 from .queries import Queries as Queries
 from .store import Searcher as Searcher
 from .store import open_searcher as open_searcher
-from .store import parts_of as parts_of
-from .store import read_settings as read_settings
+from .store import read_manifest as read_manifest
 from .store import stored_ids as stored_ids
 from .update import rollback as rollback
 from .update import update_index as update_index

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...schemas.index_manifest import mark
+from ...schemas.index_manifest import IndexManifest, mark
 from ...schemas.snapshot import ShardInfo
 from ...schemas.vector_sources import VECTOR_SOURCES
 from ...transforms.index_kinds import FLAT_UP_TO, choose_kind, list_count
 from ..dataset import Dataset, are_held, count_vectors, shard_batches
 from .options import IndexOptions
-from .store import parts_of, read_removed
+from .store import read_removed
 
 MOST_DELTAS = 16
 """Parts that a search looks through before they are merged."""
@@ -47,13 +46,13 @@ class Change:
         return sum(self.counts.values())
 
 
-def changes_since(dataset: Dataset, settings: dict[str, Any]) -> Change:
+def changes_since(dataset: Dataset, manifest: IndexManifest) -> Change:
     """The shards that came and the ids that went since a build. Reads small columns of changed shards alone."""
-    ids_a_row = settings["ids_a_row"]
-    before = {(shard["path"], shard["sha256"], shard["first_row"]): shard for shard in settings["covers"]}
+    ids_a_row = manifest.ids_a_row
+    before = {shard.key: shard for shard in manifest.covers or ()}
     now = {(shard.path, shard.sha256, shard.first_row): shard for shard in dataset.snapshot.shards}
-    left = _numbers([run for key, old in before.items() if key not in now for run in old["stretches"]])
-    stayed = _numbers([run for key, old in before.items() if key in now for run in old["stretches"]])
+    left = _numbers([run for key, old in before.items() if key not in now for run in old.stretches])
+    stayed = _numbers([run for key, old in before.items() if key in now for run in old.stretches])
     added, reused, found_again = [], False, [np.zeros(0, np.int64)]
     for key, shard in now.items():
         if key in before:
@@ -69,16 +68,16 @@ def changes_since(dataset: Dataset, settings: dict[str, Any]) -> Change:
     gone = [_ids(gone_rows, ids_a_row)]
     known = {}
     for key in before.keys() & now.keys():
-        marks = set(before[key]["removed"])
+        marks = set(before[key].removed)
         new_removed = {video_id for video_id in now[key].removed if mark(video_id) not in marks}
         if marks - {mark(video_id) for video_id in now[key].removed}:
             reused = True  # rows that had gone count again, after a rollback
         if new_removed:
             gone.append(_ids(_rows_of_videos(dataset, now[key], new_removed), ids_a_row))
         else:
-            known[now[key].path] = before[key]["vectors"]
+            known[now[key].path] = before[key].vectors
     removed = np.unique(np.concatenate([np.zeros(0, np.int64), *gone]))
-    return Change(tuple(added), removed, count_vectors(dataset, VECTOR_SOURCES[settings["of"]], known), reused)
+    return Change(tuple(added), removed, count_vectors(dataset, VECTOR_SOURCES[manifest.of], known), reused)
 
 
 def _rows_of(dataset: Dataset, shard: ShardInfo) -> np.ndarray:
@@ -88,11 +87,11 @@ def _rows_of(dataset: Dataset, shard: ShardInfo) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int64), *(some for some, _ in shard_batches(dataset.storage, shard, []))])
 
 
-def erased(dataset: Dataset, settings: dict[str, Any], change: Change) -> int:
+def erased(dataset: Dataset, manifest: IndexManifest, change: Change) -> int:
     """How many vectors that the parts may hold belong to rows that no shard holds any more: what has left the shards must
     leave the index too, and not only its answers."""
-    removed = np.union1d(read_removed(dataset.storage, settings), change.removed)
-    return int((~are_held(dataset.snapshot.shards, removed // settings["ids_a_row"])).sum())
+    removed = np.union1d(read_removed(dataset.storage, manifest), change.removed)
+    return int((~are_held(dataset.snapshot.shards, removed // manifest.ids_a_row)).sum())
 
 
 def _numbers(runs: Sequence[Sequence[int]]) -> np.ndarray:
@@ -114,42 +113,41 @@ def _rows_of_videos(dataset: Dataset, shard: ShardInfo, videos: set[str]) -> np.
     return np.concatenate(found)
 
 
-def decide(dataset: Dataset, settings: dict[str, Any], change: Change, options: IndexOptions) -> tuple[str, str]:
+def decide(dataset: Dataset, manifest: IndexManifest, change: Change, options: IndexOptions) -> tuple[str, str]:
     """("none", "delta", "merge" or "full", and why)."""
-    snapshot, kind = dataset.snapshot, settings["kind"]
-    of = VECTOR_SOURCES[settings["of"]]
+    snapshot, kind = dataset.snapshot, manifest.kind
+    of = VECTOR_SOURCES[manifest.of]
     for name, made_with in of.made_with(snapshot).items():
-        if settings["models"].get(name) != made_with:
+        if manifest.models.get(name) != made_with:
             return "full", f"the index was made with another {name} than the rows"
-    if (settings["dimension"], settings["ids_a_row"]) != (of.dimension(snapshot.shape), of.ids_per_row(snapshot.shape)):
+    if (manifest.dimension, manifest.ids_a_row) != (of.dimension(snapshot.shape), of.ids_per_row(snapshot.shape)):
         return "full", "the rows have another shape than the index"
     if options.index not in ("auto", kind):
         return "full", f"--index {options.index} is asked for, and the index is {kind}"
     if change.reused_ids:
         return "full", "rows of the index were written again under the same numbers"
-    gone_for_good = erased(dataset, settings, change)
+    gone_for_good = erased(dataset, manifest, change)
     if not change.added and not len(change.removed) and not gone_for_good:
-        return "none", f"nothing has changed since snapshot {settings['snapshot']}"
+        return "none", f"nothing has changed since snapshot {manifest.snapshot}"
     if not change.total:
         return "full", "no vector of the index counts any more"
-    if not settings.get("trained"):
+    if manifest.trained is None or manifest.trained_on is None:
         return "full", f"{kind} has no trained lists: it is filled anew"
-    base = settings["trained_on"]
     if options.index == "auto":
-        wanted = choose_kind(change.total, settings["dimension"], options.search_memory_mb << 20, options.min_recall)
+        wanted = choose_kind(change.total, manifest.dimension, options.search_memory_mb << 20, options.min_recall)
         lists, now = list_count(wanted), list_count(kind)
         if change.total <= FLAT_UP_TO or max(lists, now) >= LISTS_OFF_BY * min(lists, now):
             return "full", f"{wanted} is the kind for {change.total} vectors, and the index is {kind}"
-    share = (settings.get("newer", 0) + change.new_vectors) / max(1, change.total)
+    share = (manifest.newer + change.new_vectors) / max(1, change.total)
     if share > options.retrain_above:
         return (
             "full",
             f"{share:.0%} of the vectors are newer than the training, more than --retrain-above {options.retrain_above:g}",
         )
-    held = sum(part.vectors for part in parts_of(settings)[1:]) + change.new_vectors
-    gone = settings.get("removed", {}).get("ids", 0) + len(change.removed)
-    if held + gone > options.merge_above * base["vectors"] or len(settings["parts"]) > MOST_DELTAS:
-        return "merge", f"{len(settings['parts'])} parts, {held} vectors beside the base and {gone} removed: merged"
+    held = sum(part.vectors for part in manifest.parts[1:]) + change.new_vectors
+    gone = (manifest.removed.ids if manifest.removed else 0) + len(change.removed)
+    if held + gone > options.merge_above * manifest.trained_on.vectors or len(manifest.parts) > MOST_DELTAS:
+        return "merge", f"{len(manifest.parts)} parts, {held} vectors beside the base and {gone} removed: merged"
     if gone_for_good:
         return (
             "merge",

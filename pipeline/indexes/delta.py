@@ -5,13 +5,13 @@ A delta is filled with the trained lists of the build before it, so that both to
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict, replace
 
 import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from ...schemas.errors import GateError
-from ...schemas.index_manifest import raw_name
+from ...schemas.index_manifest import IndexManifest, VectorFile, raw_name
 from ...schemas.options import fingerprint
 from ...schemas.snapshot import Snapshot
 from ...transforms.build_index import merge_results, take
@@ -24,7 +24,7 @@ from .measure import covered, described, measured, put_side_files
 from .options import IndexOptions
 from .parts import exact, fill, merge, store_vectors, tasks_for
 from .queries import TRUTH_K, Queries
-from .store import parts_of, publish, read_removed
+from .store import publish, read_removed
 
 FRESH_SHARE = 10
 """One of so many frame queries is replaced by a frame of the new rows with each update."""
@@ -45,19 +45,20 @@ def delta_build(
     dataset: Dataset,
     options: IndexOptions,
     beam_options: PipelineOptions,
-    settings: dict[str, Any],
+    base: IndexManifest,
     change: Change,
     merging: bool,
     why: str,
-) -> tuple[Snapshot, dict[str, Any]]:
+) -> tuple[Snapshot, IndexManifest]:
     """Adds and removes what has changed, measures, publishes. Raises Drift when a new build is called for instead."""
     snapshot, storage = dataset.snapshot, dataset.storage
-    key = fingerprint({"onto": settings["parts"], "snapshot": snapshot.number})
-    build = Build(dataset, options, beam_options, settings["kind"], f"indexes/{options.called}/work/{key}")
-    trained = stored_index(storage, settings["trained"]["path"])
-    storage.put(f"{build.work}/trained.faiss", storage.get(settings["trained"]["path"]))
-    parts = parts_of(settings)
-    removed = np.union1d(read_removed(storage, settings), change.removed)
+    assert base.trained, "decide() asks for a full build of a kind without lists"
+    key = fingerprint({"onto": [asdict(part) for part in base.parts], "snapshot": snapshot.number})
+    build = Build(dataset, options, beam_options, base.kind, f"indexes/{options.called}/work/{key}")
+    trained = stored_index(storage, base.trained.path)
+    storage.put(f"{build.work}/trained.faiss", storage.get(base.trained.path))
+    parts = [*base.parts]
+    removed = np.union1d(read_removed(storage, base), change.removed)
     folder = new_folder(options.called)
     if change.new_vectors:
         tasks = tasks_for(change.added, change.counts, code_bytes(build.kind, trained.d) + 8, build.part_bytes)
@@ -73,55 +74,59 @@ def delta_build(
         removed = np.zeros(0, np.int64)
     if build.second_look:
         with build.timed("second_look"):
-            settings = {**settings, "second_look": _raw_files(build, settings)}
+            base = replace(base, second_look=_raw_files(build, base))
     with build.timed("exact"):
-        queries, fresh = answers(build, settings, change)
-    made: dict[str, Any] = {
-        **described(build, change.total, parts, why),
-        **{name: settings[name] for name in ("trained", "trained_on", "second_look") if name in settings},
-        "newer": settings.get("newer", 0) + change.new_vectors,
-        "covers": covered(snapshot.shards, change.counts),
-    }
-    files = put_side_files(build, folder, made, None, queries, removed)
+        queries, fresh = answers(build, base, change)
+    made = replace(
+        described(build, change.total, parts, why),
+        trained=base.trained,
+        trained_on=base.trained_on,
+        second_look=base.second_look,
+        newer=base.newer + change.new_vectors,
+        covers=covered(snapshot.shards, change.counts),
+    )
+    made = put_side_files(build, folder, made, None, queries, removed)
     try:
-        made |= measured(build, made, queries, settings["nprobe"], [fresh.truth("fresh_queries")] if len(fresh) else [])
+        asked = [fresh.truth("fresh_queries")] if len(fresh) else []
+        made = measured(build, made, queries, base.nprobe or 1, asked)
     except GateError as error:
         raise Drift(str(error)) from error
     check_drift(made)
-    published = publish(storage, options.called, folder, made, files)
+    published = publish(storage, options.called, folder, made)
     clear(storage, build.work)
     return published, made
 
 
-def check_drift(made: dict[str, Any]) -> None:
+def check_drift(made: IndexManifest) -> None:
     """Raises Drift when the lists have become too uneven, or when searching takes too many of them."""
-    base = made["trained_on"]
-    if made["imbalance"] > UNEVEN * base["imbalance"]:
-        raise Drift(f"lists are uneven by {made['imbalance']}, {base['imbalance']} when they were trained")
-    if made["nprobe"] > MOST_NPROBE_GROWTH * base["nprobe"]:
-        raise Drift(f"nprobe {made['nprobe']} is needed, {base['nprobe']} when the lists were trained")
+    then = made.trained_on
+    assert then is not None, "only an index with trained lists is updated by a delta"
+    if (made.imbalance or 1) > UNEVEN * (then.imbalance or 1):
+        raise Drift(f"lists are uneven by {made.imbalance}, {then.imbalance} when they were trained")
+    if (made.nprobe or 1) > MOST_NPROBE_GROWTH * (then.nprobe or 1):
+        raise Drift(f"nprobe {made.nprobe} is needed, {then.nprobe} when the lists were trained")
 
 
-def _raw_files(build: Build, settings: dict[str, Any]) -> list[dict[str, Any]]:
+def _raw_files(build: Build, base: IndexManifest) -> tuple[VectorFile, ...]:
     """The raw vector files that an update needs: those of shards that stayed, and of those that came."""
-    kept = {file["path"].rpartition("/")[2]: file for file in settings["second_look"]}
+    kept = {file.path.rpartition("/")[2]: file for file in base.second_look or ()}
     shards = build.dataset.snapshot.shards
     names = {raw_name(shard): shard for shard in shards}
     missing = [shard for name, shard in names.items() if name not in kept]
     stayed = [file for name, file in kept.items() if name in names]
-    return [*stayed, *(store_vectors(build, missing) if missing else [])]
+    return (*stayed, *(store_vectors(build, missing) if missing else ()))
 
 
-def answers(build: Build, settings: dict[str, Any], change: Change) -> tuple[Queries, Queries]:
+def answers(build: Build, base: IndexManifest, change: Change) -> tuple[Queries, Queries]:
     """The queries with exact answers for the vectors that count now, and those of them that are new.
 
     Known answers are kept up to date with the changes alone; only new queries, and those that lost too many answers,
     are asked of everything.
     """
-    old = Queries.from_bytes(build.storage.get(settings["queries"]))
+    old = Queries.from_bytes(build.storage.get(base.queries))
     fresh = _fresh(build, old, change)
     kept = old[_still_asked(old, change, len(fresh))]
-    was_whole = (kept.ids >= 0).sum(axis=1) >= settings["vectors"]
+    was_whole = (kept.ids >= 0).sum(axis=1) >= base.vectors
     left = np.where(np.isin(kept.ids, change.removed), -1, kept.ids)
     floor = np.where(left >= 0, kept.scores, np.inf).min(axis=1, initial=np.inf)
     found = [(kept.scores, left)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import faiss
 import numpy as np
@@ -13,6 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from ...models.devices import cores, pick_device
 from ...schemas.errors import UsageError
+from ...schemas.index_manifest import IndexManifest, Training
 from ...schemas.options import fingerprint
 from ...schemas.snapshot import Snapshot
 from ...schemas.vector_sources import VECTOR_SOURCES
@@ -40,7 +41,7 @@ Encode = Callable[[Dataset, int, str], np.ndarray]
 
 def full_build(
     dataset: Dataset, options: IndexOptions, beam_options: PipelineOptions, encode: Encode, why: str
-) -> tuple[Snapshot, dict[str, Any]]:
+) -> tuple[Snapshot, IndexManifest]:
     """Builds from nothing and publishes. Raises GateError under --min-recall, UsageError when there is nothing to index."""
     of = VECTOR_SOURCES[options.of]
     dimension = of.dimension(dataset.snapshot.shape)
@@ -78,22 +79,20 @@ def full_build(
             if merges
             else [copy(build, parts[0], f"{folder}/index.faiss")]
         )
-    settings: dict[str, Any] = {
-        **described(build, total, [whole], why),
-        "trained_on": {"rows": snapshot.next_row, "vectors": total, "snapshot": snapshot.number},
-        "covers": covered(snapshot.shards, counts),
-    }
+    manifest = replace(described(build, total, [whole], why), covers=covered(snapshot.shards, counts))
     if build.second_look:
         with build.timed("second_look"):
-            settings["second_look"] = store_vectors(build, snapshot.shards)
+            manifest = replace(manifest, second_look=store_vectors(build, snapshot.shards))
     with build.timed("exact"):
         queries = queries.answered(*exact(build, tasks, queries.vectors, total))
-    settings |= measured(build, settings, queries, first=1)
-    settings["trained_on"] |= {"nprobe": settings["nprobe"], "imbalance": settings["imbalance"]}
-    files = put_side_files(build, folder, settings, trained, queries, np.zeros(0, np.int64))
-    published = publish(dataset.storage, options.called, folder, settings, files)
+    manifest = measured(build, manifest, queries, first=1)
+    trained_on = Training(snapshot.next_row, total, snapshot.number, manifest.nprobe, manifest.imbalance)
+    manifest = put_side_files(
+        build, folder, replace(manifest, trained_on=trained_on), trained, queries, np.zeros(0, np.int64)
+    )
+    published = publish(dataset.storage, options.called, folder, manifest)
     clear(dataset.storage, build.work)
-    return published, settings
+    return published, manifest
 
 
 def train(build: Build, total: int, encode: Encode) -> tuple[faiss.Index, Queries]:

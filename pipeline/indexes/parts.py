@@ -6,13 +6,12 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import faiss
 import numpy as np
 
-from ...schemas.index_manifest import PartInfo
+from ...schemas.index_manifest import PartInfo, VectorFile
 from ...schemas.options import fingerprint
 from ...schemas.snapshot import ShardInfo
 from ...transforms.fill_index import FillParts, Found, SearchExactly, StoreVectors, Task
@@ -90,7 +89,7 @@ def copy(build: Build, part: PartInfo, path: str) -> PartInfo:
         return put_scratch(build.storage, path, file, part.vectors)
 
 
-def store_vectors(build: Build, shards: Sequence[ShardInfo]) -> list[dict[str, Any]]:
+def store_vectors(build: Build, shards: Sequence[ShardInfo]) -> tuple[VectorFile, ...]:
     """The float16 vectors that the best candidates are scored with again, one raw file a shard."""
     root, ids_a_row = build.storage.root, build.ids_a_row
     stored = f"{build.work}/vectors.json"
@@ -102,5 +101,4 @@ def store_vectors(build: Build, shards: Sequence[ShardInfo]) -> list[dict[str, A
         )
 
     build.run(graph, sum(shard.rows for shard in shards) * ids_a_row, "store_vectors")
-    files: list[dict[str, Any]] = json.loads(build.storage.get(stored))
-    return files
+    return tuple(VectorFile(**file) for file in json.loads(build.storage.get(stored)))

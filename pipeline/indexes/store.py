@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy as np
 
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import CorruptOutput
-from ...schemas.index_manifest import PartInfo
+from ...schemas.index_manifest import IndexManifest, PartInfo, VectorFile
 from ...schemas.snapshot import IndexInfo, Snapshot
 from ...schemas.storage import Storage, file_sha256
 from ...transforms.build_index import lists_of, merge_results, read_index
@@ -128,63 +127,52 @@ class RawVectors:
 
     storage: Storage
     dimension: int
-    files: tuple[dict[str, Any], ...]
-    """path, first_id, ids, sha256."""
+    files: tuple[VectorFile, ...]
 
     def __call__(self, ids: np.ndarray) -> np.ndarray:
         out = np.zeros((len(ids), self.dimension), np.float32)
         width = 2 * self.dimension
         for file in self.files:
-            here = np.flatnonzero((ids >= file["first_id"]) & (ids < file["first_id"] + file["ids"]))
+            here = np.flatnonzero((ids >= file.first_id) & (ids < file.first_id + file.ids))
             if not len(here):
                 continue
-            local = self.storage.local_path(file["path"])
+            local = self.storage.local_path(file.path)
             if local is not None:
-                stored = np.memmap(local, np.float16, "r", shape=(file["ids"], self.dimension))
-                out[here] += stored[ids[here] - file["first_id"]]
+                stored = np.memmap(local, np.float16, "r", shape=(file.ids, self.dimension))
+                out[here] += stored[ids[here] - file.first_id]
             else:
-                starts = ((ids[here] - file["first_id"]) * width).tolist()
-                pieces = self.storage.get_ranges(file["path"], starts, width)
+                starts = ((ids[here] - file.first_id) * width).tolist()
+                pieces = self.storage.get_ranges(file.path, starts, width)
                 out[here] += np.frombuffer(b"".join(pieces), np.float16).reshape(-1, self.dimension)
         return out
 
 
-def read_settings(storage: Storage, built: IndexInfo) -> dict[str, Any]:
-    """What index.json says. Raises CorruptOutput when it is not the one that was published."""
+def read_manifest(storage: Storage, built: IndexInfo) -> IndexManifest:
+    """The build's index.json. Raises CorruptOutput when it is missing, or not the one that was published."""
     path = f"{built.path}/index.json"
     try:
         text = storage.get(path)
-        if hashlib.sha256(text).hexdigest() != built.settings_sha256:
-            raise CorruptOutput(f"{path}: its hash is not the promised one; cure: reelbeam index --full")
-        settings = json.loads(text)
     except FileNotFoundError as error:
         raise CorruptOutput(f"{path} is missing; cure: reelbeam index --full") from error
-    if "parts" not in settings:  # builds before there were updates
-        one = PartInfo(f"{built.path}/index.faiss", built.sha256, 0, built.vectors)
-        settings["parts"] = [asdict(one)]
-    if "of" not in settings:  # builds before windows had indexes
-        settings |= {"of": "frames", "ids_a_row": settings["ticks"], "models": {"clip": settings["clip"]}}
-    return settings
+    if hashlib.sha256(text).hexdigest() != built.settings_sha256:
+        raise CorruptOutput(f"{path}: its hash is not the promised one; cure: reelbeam index --full")
+    return IndexManifest.from_json(text, built.path, built.sha256)
 
 
-def parts_of(settings: dict[str, Any]) -> list[PartInfo]:
-    return [PartInfo(**part) for part in settings["parts"]]
-
-
-def read_removed(storage: Storage, settings: dict[str, Any]) -> np.ndarray:
+def read_removed(storage: Storage, manifest: IndexManifest) -> np.ndarray:
     """The ids that parts hold and that no longer count, int64, sorted."""
-    stored = settings.get("removed")
-    return np.load(io.BytesIO(storage.get(stored["path"]))) if stored else np.zeros(0, np.int64)
+    stored = manifest.removed
+    return np.load(io.BytesIO(storage.get(stored.path))) if stored else np.zeros(0, np.int64)
 
 
-def open_searcher(storage: Storage, settings: dict[str, Any], mapped: bool = False) -> Searcher:
+def open_searcher(storage: Storage, manifest: IndexManifest, mapped: bool = False) -> Searcher:
     """All parts of a build as one. In memory, updates are merged and removed ids taken out.
 
     Raises CorruptOutput when a file is not what index.json says.
     """
-    parts, removed = [], read_removed(storage, settings)
+    parts, removed = [], read_removed(storage, manifest)
     with ExitStack() as open_files:
-        for part in parts_of(settings):
+        for part in manifest.parts:
             try:
                 file = open_files.enter_context(stored_file(storage, part.path))
                 if part.bytes and file.stat().st_size != part.bytes:
@@ -195,17 +183,17 @@ def open_searcher(storage: Storage, settings: dict[str, Any], mapped: bool = Fal
             except FileNotFoundError as error:
                 raise CorruptOutput(f"{part.path} is missing; cure: reelbeam index --full") from error
             index = read_index(file, part.path, mapped=mapped and storage.is_local)
-            if index.d != settings["dimension"] or index.ntotal != part.vectors:
+            if index.d != manifest.dimension or index.ntotal != part.vectors:
                 raise CorruptOutput(
                     f"{part.path} holds {index.ntotal} vectors of {index.d}, index.json says {part.vectors} of "
-                    f"{settings['dimension']}; cure: reelbeam index --full"
+                    f"{manifest.dimension}; cure: reelbeam index --full"
                 )
             parts.append(index)
-    second = settings.get("second_look")
-    looker = RawVectors(storage, settings["dimension"], tuple(second)) if second else None
+    second = manifest.second_look
+    looker = RawVectors(storage, manifest.dimension, second) if second else None
     if not mapped and lists_of(parts[0]) is not None:
         parts, removed = [_in_one(parts, removed)], np.zeros(0, np.int64)
-    return Searcher(parts, removed, settings["nprobe"], looker)
+    return Searcher(parts, removed, manifest.nprobe, looker)
 
 
 def _in_one(parts: list[faiss.Index], removed: np.ndarray) -> faiss.Index:
@@ -231,21 +219,21 @@ def array_bytes(values: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def publish(storage: Storage, name: str, folder: str, settings: dict[str, Any], files: Sequence[str]) -> Snapshot:
+def publish(storage: Storage, name: str, folder: str, manifest: IndexManifest) -> Snapshot:
     """Writes index.json and commits a snapshot that names the build. Its other files are there already."""
-    text = json.dumps(settings, indent=1).encode()
+    text = manifest.to_json()
     path = f"{folder}/index.json"
     storage.put(path, text)
     info = IndexInfo(
         folder,
-        settings["kind"],
-        settings["vectors"],
-        settings["snapshot"],
-        settings["rows"],
-        settings["parts"][0]["sha256"],
+        manifest.kind,
+        manifest.vectors,
+        manifest.snapshot,
+        manifest.rows,
+        manifest.parts[0].sha256,
         hashlib.sha256(text).hexdigest(),
-        (path, *files),
-        settings["of"],
+        (path, *manifest.files()),
+        manifest.of,
     )
     return commit_index(storage, name, info)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from ...models.devices import pick_device
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import CorruptOutput, UsageError
+from ...schemas.index_manifest import IndexManifest
 from ...schemas.snapshot import Snapshot
+from ...schemas.storage import Storage
 from ...schemas.vector_sources import VECTOR_SOURCES
 from ..dataset import Dataset
 from ..extraction import beam_options
@@ -19,14 +21,14 @@ from .delta import Drift, delta_build
 from .full_build import Encode, full_build
 from .options import IndexOptions
 from .queries import encode_texts
-from .store import commit_index, read_settings
+from .store import commit_index, read_manifest
 
 log = logging.getLogger("reelbeam")
 
 
 def run_index(
     output: str, options: IndexOptions, beam_flags: Sequence[str] = (), encode: Encode | None = None, why: str = ""
-) -> tuple[Snapshot, dict[str, Any]]:
+) -> tuple[Snapshot, IndexManifest]:
     """Builds from nothing, measures, and publishes. Returns the new snapshot and what index.json says.
 
     Raises GateError under --min-recall, and UsageError when there is nothing to index.
@@ -39,7 +41,7 @@ def run_index(
 
 def update_index(
     output: str, options: IndexOptions, beam_flags: Sequence[str] = (), encode: Encode | None = None
-) -> tuple[Snapshot, dict[str, Any]]:
+) -> tuple[Snapshot, IndexManifest]:
     """Brings an index up to the current snapshot by the least that keeps its promises: nothing, a delta, a merge, a new build.
 
     Returns the snapshot that is current then and what index.json says; its `why` is the reason. Raises as `run_index`.
@@ -54,7 +56,7 @@ def update_index(
 
 def _updated(
     output: str, options: IndexOptions, beam_flags: Sequence[str], encode: Encode | None
-) -> tuple[Snapshot, dict[str, Any]]:
+) -> tuple[Snapshot, IndexManifest]:
     dataset = Dataset.open(output)
     built = dataset.snapshot.indexes.get(options.called)
     if built is not None and built.of != options.of:
@@ -65,17 +67,17 @@ def _updated(
         why = "--full is asked for" if options.full else f"there is no index {options.called} yet"
         return run_index(output, options, beam_flags, encode, why)
     try:
-        settings = read_settings(dataset.storage, built)
-        if "covers" not in settings:
+        manifest = read_manifest(dataset.storage, built)
+        if manifest.covers is None:
             return run_index(output, options, beam_flags, encode, "the build is older than updates")
-        change = changes_since(dataset, settings)
-        action, why = decide(dataset, settings, change, options)
+        change = changes_since(dataset, manifest)
+        action, why = decide(dataset, manifest, change, options)
         log.info("index %s: %s: %s", options.called, action, why)
         if action == "none":
-            return dataset.snapshot, {**settings, "why": why}
+            return dataset.snapshot, replace(manifest, why=why)
         if action != "full":
             return delta_build(
-                dataset, options, beam_options([*beam_flags]), settings, change, action == "merge", f"{action}: {why}"
+                dataset, options, beam_options([*beam_flags]), manifest, change, action == "merge", f"{action}: {why}"
             )
     except Drift as drift:
         action, why = "full", f"the data has drifted: {drift}"
@@ -99,7 +101,7 @@ def rollback(output: str, name: str) -> Snapshot:
     for number in reversed(snapshots.numbers(storage)):
         earlier = snapshots.load(storage, number).indexes.get(name)
         if earlier is not None and earlier.snapshot < current.snapshot and _second(earlier.path) <= _second(path):
-            read_settings(storage, earlier)
+            read_manifest(storage, earlier)
             missing = [file for file in earlier.files if not _is_there(storage, file)]
             if missing:
                 raise UsageError(f"{earlier.path} was swept: {missing[0]} is gone; cure: reelbeam index --full")
@@ -116,7 +118,7 @@ def _second(path: str) -> str:
     return path.rpartition("-")[0]
 
 
-def _is_there(storage: Any, path: str) -> bool:
+def _is_there(storage: Storage, path: str) -> bool:
     try:
         storage.head(path)
     except FileNotFoundError:

@@ -5,6 +5,5 @@ from .purge import purge_video as purge_video
 from .purge_ids import NamedVideo as NamedVideo
 from .purge_ids import find_traces as find_traces
 from .purge_ids import likely_names as likely_names
-from .run import NightReport as NightReport
 from .run import run_night as run_night
 from .verify import verify_dataset as verify_dataset

@@ -12,7 +12,6 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -22,6 +21,7 @@ from ...models.loaded import loaded
 from ...schemas import snapshot as snapshots
 from ...schemas.elements import Video
 from ...schemas.errors import CommitConflict, CorruptOutput
+from ...schemas.night_report import Remodelled
 from ...schemas.options import data_options
 from ...schemas.snapshot import ShardInfo, Snapshot, shard_path, stretches_of
 from ...schemas.tables import TITLE_EMBEDDINGS, validate_windows, videos_schema
@@ -50,7 +50,7 @@ class Work:
     """Videos with rows whose bytes are not there any more: their rows can't be recomputed, and leave."""
 
 
-def remodel_dataset(location: str, job: Job, run_name: str) -> dict[str, Any]:
+def remodel_dataset(location: str, job: Job, run_name: str) -> Remodelled:
     """Recomputes and swaps. Returns what the report says.
 
     Raises CommitConflict when another writer has changed the dataset meanwhile: run again.
@@ -58,7 +58,7 @@ def remodel_dataset(location: str, job: Job, run_name: str) -> dict[str, Any]:
     parent = snapshots.load(job.storage)
     if parent.options != data_options(job.options):
         published = extract_anew(location, job, parent)
-        return {"parts": ["everything"], "videos": published.counts["videos"], "lost": 0}
+        return Remodelled(("everything",), published.counts["videos"], 0, published.number)
     work = plan_remodel(location, job, parent)
     log.info("%s: %d videos to recompute, all else is carried over", ", ".join(sorted(work.parts)), len(work.videos))
     fresh = [
@@ -68,7 +68,7 @@ def remodel_dataset(location: str, job: Job, run_name: str) -> dict[str, Any]:
     ]
     shards, lost, words = carry(job, work, fresh, run_name)
     published = swap(job, parent, shards, lost, words, work.parts, run_name)
-    return {"parts": sorted(work.parts), "videos": len(work.videos), "lost": len(lost), "snapshot": published.number}
+    return Remodelled(tuple(sorted(work.parts)), len(work.videos), len(lost), published.number)
 
 
 def plan_remodel(location: str, job: Job, parent: Snapshot) -> Work:

@@ -4,18 +4,15 @@ same moment on two machines: every step plans from the current snapshot and comm
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 
 from ...schemas import snapshot as snapshots
 from ...schemas.elements import Video
-from ...schemas.phases import phase
+from ...schemas.night_report import NightReport
 from ...schemas.tables import REMOVED
 from ...transforms.embed_titles import NO_TITLES
 from ..dataset import (
@@ -37,46 +34,6 @@ from .plan import Night, find_twins, plan_night, settle_suspects
 from .remodel import remodel_dataset
 
 log = logging.getLogger("reelbeam")
-
-
-@dataclass
-class NightReport:
-    """What a night found and did: printed, and stored as runs/<run>.report.json when anything was done."""
-
-    run: str
-    input: str
-    started_at: str
-    snapshot_before: int | None = None
-    snapshot_after: int | None = None
-    listed: int = 0
-    found: dict[str, int] = field(default_factory=dict)
-    """Videos by what had become of them: new, changed, touched, retried, retitled, removed, missing, back, unchanged; of the
-    new and the changed ones, twins have the bytes of another video, and renamed ones those of a removed one."""
-    statuses: dict[str, int] = field(default_factory=dict)
-    """Videos that were worked on, by how they ended."""
-    windows: int = 0
-    media_ms: int = 0
-    remodelled: dict[str, Any] = field(default_factory=dict)
-    indexes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    compacted: bool = False
-    swept: dict[str, int] = field(default_factory=dict)
-    failures: list[tuple[str, str, str, str]] = field(default_factory=list)
-    """(uri, stage, kind, message)."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Of each step."""
-
-    @property
-    def changed(self) -> bool:
-        return self.snapshot_before != self.snapshot_after or any(self.swept.values())
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        started = time.monotonic()
-        try:
-            with phase(step):
-                yield
-        finally:
-            self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - started, 3)
 
 
 def run_night(location: str, job: Job, options: NightlyOptions) -> NightReport:
@@ -136,7 +93,7 @@ def run_night(location: str, job: Job, options: NightlyOptions) -> NightReport:
     current = snapshots.latest(job.storage)
     report.snapshot_after = current.number if current else None
     if report.changed:
-        job.storage.put(f"runs/{report.run}.report.json", json.dumps(asdict(report), indent=1).encode())
+        job.storage.put(f"runs/{report.run}.report.json", report.to_json().encode())
     return report
 
 

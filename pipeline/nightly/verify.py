@@ -15,7 +15,7 @@ from ...schemas.storage import file_sha256
 from ...schemas.tables import conformed, failures_schema, validate_windows, videos_schema
 from ...schemas.vector_sources import VECTOR_SOURCES
 from ..dataset import Dataset, count_videos, shard_ids, stored_file
-from ..indexes import changes_since, open_searcher, parts_of, read_settings
+from ..indexes import changes_since, open_searcher, read_manifest
 
 
 def verify_dataset(dataset: Dataset) -> Iterator[str]:
@@ -112,13 +112,13 @@ def _books(dataset: Dataset, rows: Counter[str]) -> Iterator[str]:
 def check_index(dataset: Dataset, name: str, built: IndexInfo) -> Iterator[str]:
     """An index build: its files, its ids, and that each vector stands for a row."""
     try:
-        settings = read_settings(dataset.storage, built)
-        for part in parts_of(settings):
+        manifest = read_manifest(dataset.storage, built)
+        for part in manifest.parts:
             with stored_file(dataset.storage, part.path) as file:
                 if file_sha256(file) != part.sha256:
                     yield f"{part.path}: its hash is not the promised one"
                     return
-        searcher = open_searcher(dataset.storage, settings)
+        searcher = open_searcher(dataset.storage, manifest)
     except CorruptOutput as error:
         yield f"index {name}: {error}"
         return
@@ -128,16 +128,16 @@ def check_index(dataset: Dataset, name: str, built: IndexInfo) -> Iterator[str]:
     ids = searcher.ids()
     if len(ids) != built.vectors or len(np.unique(ids)) != len(ids):
         yield f"index {name}: holds {len(ids)} ids, {len(np.unique(ids))} different ones, promised {built.vectors}"
-    of = VECTOR_SOURCES[settings["of"]]
+    of = VECTOR_SOURCES[manifest.of]
     for model, made_with in of.made_with(dataset.snapshot).items():
-        if settings["models"].get(model) != made_with:
+        if manifest.models.get(model) != made_with:
             yield f"index {name}: made with another {model} than the rows"
-    change = changes_since(dataset, settings) if "covers" in settings else None
+    change = changes_since(dataset, manifest) if manifest.covers is not None else None
     if change is not None and not change.added and not len(change.removed):
         real = np.concatenate(
             [np.zeros(0, np.int64), *(shard_ids(of, dataset.storage, shard) for shard in dataset.snapshot.shards)]
         )
         if not np.array_equal(np.sort(ids), np.sort(real)):
             yield f"index {name}: its ids are not those of the {of.called} in the shards"
-    elif len(ids) and not 0 <= ids.min() <= ids.max() < dataset.snapshot.next_row * settings["ids_a_row"]:
+    elif len(ids) and not 0 <= ids.min() <= ids.max() < dataset.snapshot.next_row * manifest.ids_a_row:
         yield f"index {name}: an id points outside the rows that ever were"

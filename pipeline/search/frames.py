@@ -17,7 +17,7 @@ from ...schemas.errors import ModelMismatch, UsageError
 from ...schemas.vector_sources import FRAMES
 from ...transforms.encode_queries import clip_of
 from ..dataset import Dataset
-from ..indexes import open_searcher, read_settings
+from ..indexes import open_searcher, read_manifest
 from .options import SearchOptions
 
 GAP_TICKS = 2
@@ -77,8 +77,8 @@ class FrameIndex:
             raise UsageError(
                 f"the index {name} is of {built.of}, here one of frames is wanted; cure: --name of another one"
             )
-        self.settings = read_settings(dataset.storage, built)
-        self.faiss = open_searcher(dataset.storage, self.settings)
+        self.manifest = read_manifest(dataset.storage, built)
+        self.faiss = open_searcher(dataset.storage, self.manifest)
 
     @property
     def missing_frames(self) -> int:
@@ -87,7 +87,7 @@ class FrameIndex:
 
     def encoder(self, models: str, device: str) -> ClipEncoder:
         """The model that speaks this index's language. Raises ModelMismatch when another one is asked for."""
-        made_with = self.settings["models"]["clip"]
+        made_with = self.manifest.models["clip"]
         spec: ClipSpec = clip_of(made_with) if not models else profile(models).clip
         asked = spec.identity()
         if asked["weights_sha256"] != made_with["weights_sha256"]:
@@ -108,7 +108,7 @@ class FrameIndex:
             wanted *= 4
 
     def _moments(self, scores: np.ndarray, ids: np.ndarray, k: int) -> list[Moment]:
-        ticks = self.settings["ids_a_row"]
+        ticks = self.manifest.ids_a_row
         rows = self.dataset.take([int(found) // ticks for found in ids], COLUMNS)
         hits = []
         for score, found in zip(scores.tolist(), ids.tolist(), strict=True):

@@ -68,9 +68,9 @@ class Frames:
     def __init__(self, dataset: Dataset, name: str = "frames"):
         self.index = FrameIndex(dataset, name)
         self.dataset, self.searcher = dataset, self.index.faiss
-        self.ticks: int = self.index.settings["ids_a_row"]
-        if "covers" in self.index.settings:
-            self.searcher.leave_out(changes_since(dataset, self.index.settings).removed)
+        self.ticks: int = self.index.manifest.ids_a_row
+        if self.index.manifest.covers is not None:
+            self.searcher.leave_out(changes_since(dataset, self.index.manifest).removed)
         self._allowed: dict[Filter, np.ndarray] = {}
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from ...schemas.snapshot import ShardInfo
 from ...schemas.tensors import tensor
 from ...schemas.vector_sources import VectorSource
 from ..dataset import Dataset
-from ..indexes import Searcher, changes_since, open_searcher, read_settings
+from ..indexes import Searcher, changes_since, open_searcher, read_manifest
 from .frames import Moment
 
 ROW = ["video_id", "uri", "window", "start_ms", "end_ms", "text"]
@@ -33,16 +33,16 @@ class WindowVectors:
         built = next((one for one in dataset.snapshot.indexes.values() if one.of == kind.name), None)
         if built is None:
             return
-        settings = read_settings(dataset.storage, built)
-        if settings["models"] != kind.made_with(dataset.snapshot):
+        manifest = read_manifest(dataset.storage, built)
+        if manifest.models != kind.made_with(dataset.snapshot):
             raise ModelMismatch(
                 f"the index {built.path} was made with other models than the rows; cure: reelbeam index "
                 f"{dataset.storage.root} --of {kind.name}"
             )
-        change = changes_since(dataset, settings)
+        change = changes_since(dataset, manifest)
         if change.reused_ids:  # after a rollback: ids may stand for other rows until the next update
             return
-        self.searcher, self.unindexed = open_searcher(dataset.storage, settings), change.added
+        self.searcher, self.unindexed = open_searcher(dataset.storage, manifest), change.added
         self.searcher.leave_out(change.removed)
 
     def nearest(self, query: np.ndarray, k: int) -> list[Moment]:

@@ -9,6 +9,7 @@ import pytest
 
 from reelbeam.pipeline.search.frames import Hit, merge_hits
 from reelbeam.schemas.elements import Grid
+from reelbeam.schemas.index_manifest import OperatingPoint
 from reelbeam.transforms import build_index
 from reelbeam.transforms.build_index import (
     exact_search,
@@ -20,7 +21,7 @@ from reelbeam.transforms.build_index import (
     sample,
 )
 from reelbeam.transforms.index_kinds import choose_kind
-from reelbeam.transforms.index_recall import Point, Recall, recall, tune, wilson
+from reelbeam.transforms.index_recall import recall, recall_of, tune, wilson
 
 
 def clustered(count: int, dimension: int = 16, seed: int = 0) -> np.ndarray:
@@ -75,11 +76,13 @@ def test_recall_is_the_share_of_the_exact_best_that_was_found() -> None:
 
 
 def test_nprobe_is_the_smallest_that_clears_the_gate_with_room() -> None:
-    def measured(nprobe: int | None) -> Point:
-        return Point(nprobe, {"frames": {10: Recall({1: 0.6, 2: 0.7, 4: 0.8, 8: 0.9}[nprobe or 0], 10)}}, 0.0, 0.0)
+    def measured(nprobe: int | None) -> OperatingPoint:
+        return OperatingPoint(
+            nprobe, 0.0, 0.0, {"frames": {10: recall_of({1: 0.6, 2: 0.7, 4: 0.8, 8: 0.9}[nprobe or 0], 10)}}
+        )
 
     best, points = tune(measured, 16, 0.7)
-    assert (best.nprobe, best.worst()) == (8, 0.9)
+    assert (best.nprobe, best.worst(10)) == (8, 0.9)
     assert [point.nprobe for point in points] == [1, 2, 4, 8]
     assert tune(measured, 2, 0.7)[0].nprobe == 2, "no more than there are lists"
 

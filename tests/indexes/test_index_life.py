@@ -21,7 +21,7 @@ from reelbeam.pipeline.indexes import changes as index_changes
 from reelbeam.pipeline.indexes import update
 from reelbeam.pipeline.indexes.options import IndexOptions
 from reelbeam.pipeline.indexes.queries import Queries
-from reelbeam.pipeline.indexes.store import open_searcher, read_settings
+from reelbeam.pipeline.indexes.store import open_searcher, read_manifest
 from reelbeam.pipeline.indexes.update import rollback, run_index, update_index
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.errors import CorruptOutput, GateError, UsageError
@@ -56,7 +56,7 @@ def all_vectors(made: MadeDataset) -> tuple[np.ndarray, np.ndarray]:
 
 def opened(made: MadeDataset, **how: Any) -> Any:
     dataset = Dataset.open(made.root)
-    return open_searcher(dataset.storage, read_settings(dataset.storage, dataset.snapshot.indexes["frames"]), **how)
+    return open_searcher(dataset.storage, read_manifest(dataset.storage, dataset.snapshot.indexes["frames"]), **how)
 
 
 def check_everywhere(made: MadeDataset) -> None:
@@ -73,15 +73,15 @@ def check_everywhere(made: MadeDataset) -> None:
 
 
 def test_a_build_from_many_parts_answers_as_brute_force(made: MadeDataset) -> None:
-    snapshot, settings = run_index(made.root, options(memory_mb=64), encode=encode)
-    assert (settings["kind"], settings["vectors"]) == (KIND, len(all_vectors(made)[0]))
+    snapshot, manifest = run_index(made.root, options(memory_mb=64), encode=encode)
+    assert (manifest.kind, manifest.vectors) == (KIND, len(all_vectors(made)[0]))
     check_everywhere(made)
-    found = settings["recall"]["frame_queries"]
-    assert set(found) == {"1", "10", "100"}
-    assert all(one["low"] <= one["recall"] <= one["high"] for one in found.values())
-    assert [point["nprobe"] for point in settings["by_nprobe"]][-1] == settings["nprobe"]
+    found = manifest.recall.recalls["frame_queries"]
+    assert set(found) == {1, 10, 100}
+    assert all(one.low <= one.recall <= one.high for one in found.values())
+    assert [point.nprobe for point in manifest.by_nprobe][-1] == manifest.nprobe
     path = Path(made.root, snapshot.indexes["frames"].path, "index.faiss")
-    assert faiss.read_index(str(path)).ntotal == settings["vectors"], "a bare FAISS reads it"
+    assert faiss.read_index(str(path)).ntotal == manifest.vectors, "a bare FAISS reads it"
 
 
 def test_parts_that_an_interrupted_build_has_finished_are_not_filled_again(
@@ -118,29 +118,29 @@ def test_new_rows_become_a_delta_and_removed_ones_are_never_found(made: MadeData
     gone = set(made.videos()[:7])
     made.remove(gone)
     made.add([WORLD.draw(200, seed=50)])
-    _, settings = update_index(made.root, options(), encode=encode)
-    assert settings["why"].startswith("delta: 200 vectors are new")
-    assert len(settings["parts"]) == 2
-    assert settings["vectors"] == len(all_vectors(made)[0])
+    _, manifest = update_index(made.root, options(), encode=encode)
+    assert manifest.why.startswith("delta: 200 vectors are new")
+    assert len(manifest.parts) == 2
+    assert manifest.vectors == len(all_vectors(made)[0])
     check_everywhere(made)
-    assert "fresh_queries" in settings["recall"]
+    assert "fresh_queries" in manifest.recall.recalls
 
 
 def test_when_nothing_has_changed_nothing_is_done(made: MadeDataset) -> None:
     first, _ = run_index(made.root, options(), encode=encode)
-    second, settings = update_index(made.root, options(), encode=encode)
+    second, manifest = update_index(made.root, options(), encode=encode)
     assert second.number == first.number
-    assert "nothing has changed" in settings["why"]
+    assert "nothing has changed" in manifest.why
 
 
 def test_parts_are_merged_when_they_pass_the_threshold(made: MadeDataset) -> None:
     run_index(made.root, options(), encode=encode)
     made.remove(set(made.videos()[:20]))
     made.add([WORLD.draw(1200, seed=50)])
-    _, settings = update_index(made.root, options(), encode=encode)
-    assert settings["why"].startswith("merge:")
-    assert len(settings["parts"]) == 1
-    assert settings["parts"][0]["vectors"] == settings["vectors"] == len(all_vectors(made)[0])
+    _, manifest = update_index(made.root, options(), encode=encode)
+    assert manifest.why.startswith("merge:")
+    assert len(manifest.parts) == 1
+    assert manifest.parts[0].vectors == manifest.vectors == len(all_vectors(made)[0])
     check_everywhere(made)
 
 
@@ -155,16 +155,16 @@ def test_parts_are_merged_when_they_pass_the_threshold(made: MadeDataset) -> Non
 def test_a_new_build_says_why(made: MadeDataset, change: dict[str, Any], reason: str) -> None:
     run_index(made.root, options(), encode=encode)
     made.add([WORLD.draw(200, seed=50)])
-    _, settings = update_index(made.root, options(**change), encode=encode)
-    assert reason in settings["why"]
+    _, manifest = update_index(made.root, options(**change), encode=encode)
+    assert reason in manifest.why
     check_everywhere(made)
 
 
 def test_rows_of_another_world_make_the_lists_uneven_and_call_for_a_new_build(made: MadeDataset) -> None:
     run_index(made.root, options(), encode=encode)
     made.add([WORLD.draw(2000, seed=50, within=(0, 1))])
-    _, settings = update_index(made.root, options(merge_above=1.0), encode=encode)
-    assert "the data has drifted" in settings["why"]
+    _, manifest = update_index(made.root, options(merge_above=1.0), encode=encode)
+    assert "the data has drifted" in manifest.why
     check_everywhere(made)
 
 
@@ -174,9 +174,9 @@ def test_the_stored_answers_stay_exact_through_many_nights(made: MadeDataset) ->
         videos = made.videos()
         made.remove(set(videos[night :: len(videos) // 8]))
         made.add([WORLD.draw(120, seed=60 + night)])
-        _, settings = update_index(made.root, options(retrain_above=1.0), encode=encode)
-        assert not settings["why"].startswith("full"), settings["why"]
-    queries = Queries.from_bytes(Path(made.root, settings["queries"]).read_bytes())
+        _, manifest = update_index(made.root, options(retrain_above=1.0), encode=encode)
+        assert not manifest.why.startswith("full"), manifest.why
+    queries = Queries.from_bytes(Path(made.root, manifest.queries).read_bytes())
     scores, ids = exact_search(queries.vectors, iter([all_vectors(made)]), 101)
     assert np.allclose(queries.scores[:, :101], scores, atol=1e-5)
     assert (queries.ids[:, :101] == ids).mean() > 0.99
@@ -195,8 +195,8 @@ def test_compaction_leaves_ids_as_they_are_and_needs_no_new_build(made: MadeData
     snapshots.commit_next(made.storage, lambda parent: rewritten(made, parent))
     assert sorted(all_vectors(made)[0].tolist()) == sorted(before[0].tolist())
     made.add([WORLD.draw(200, seed=50)])
-    _, settings = update_index(made.root, chosen, encode=encode)
-    assert settings["why"].startswith("merge: " if removed else "delta: 200 vectors are new")
+    _, manifest = update_index(made.root, chosen, encode=encode)
+    assert manifest.why.startswith("merge: " if removed else "delta: 200 vectors are new")
     ids, values = all_vectors(made)
     searcher = opened(made)
     assert sorted(searcher.ids().tolist()) == sorted(ids.tolist())
@@ -207,8 +207,8 @@ def test_compaction_leaves_ids_as_they_are_and_needs_no_new_build(made: MadeData
     if kind != KIND:
         return
     check_everywhere(made)
-    _, settings = update_index(made.root, chosen, encode=encode)
-    assert "nothing has changed" in settings["why"]
+    _, manifest = update_index(made.root, chosen, encode=encode)
+    assert "nothing has changed" in manifest.why
 
 
 @pytest.mark.parametrize("kind", [KIND, "IVF32,SQ8,Refine(SQfp16)"])
@@ -227,8 +227,8 @@ def test_vectors_of_rows_that_left_their_shards_are_in_no_file_of_the_index(
         update_index(made.root, chosen, encode=encode)
     snapshots.commit_next(made.storage, lambda parent: rewritten(made, parent))
     assert found_in_files(made, gone_values), "the old build holds them"
-    _, settings = update_index(made.root, chosen, encode=encode)
-    assert "left their shards" in settings["why"]
+    _, manifest = update_index(made.root, chosen, encode=encode)
+    assert "left their shards" in manifest.why
     sweep_files(made.storage, 1, 0, now_s=time.time() + 10)
     assert found_in_files(made, values[np.isin(ids, all_vectors(made)[0])]), "those that stay are found like this"
     assert found_in_files(made, gone_values) == []
@@ -261,8 +261,8 @@ def test_rolling_back_makes_the_build_before_current_again(made: MadeDataset) ->
     assert second.indexes["frames"] != first.indexes["frames"]
     third = rollback(made.root, "frames")
     assert (third.number, third.indexes) == (second.number + 1, first.indexes)
-    _, settings = update_index(made.root, options(), encode=encode)
-    assert settings["why"].startswith("delta"), "an update goes on from there"
+    _, manifest = update_index(made.root, options(), encode=encode)
+    assert manifest.why.startswith("delta"), "an update goes on from there"
     check_everywhere(made)
 
 
@@ -270,8 +270,8 @@ def test_a_second_look_gives_the_scores_of_the_stored_vectors(made: MadeDataset)
     run_index(made.root, options(index="IVF32,PQ8x4,Refine(SQfp16)", min_recall=0.5), encode=encode)
     made.remove(set(made.videos()[:7]))
     made.add([WORLD.draw(200, seed=50)])
-    _, settings = update_index(made.root, options(index="IVF32,PQ8x4,Refine(SQfp16)", min_recall=0.5), encode=encode)
-    assert settings["why"].startswith("delta")
+    _, manifest = update_index(made.root, options(index="IVF32,PQ8x4,Refine(SQfp16)", min_recall=0.5), encode=encode)
+    assert manifest.why.startswith("delta")
     ids, values = all_vectors(made)
     by_id = dict(zip(ids.tolist(), values, strict=True))
     queries = WORLD.draw(20, seed=5)
@@ -284,8 +284,8 @@ def test_a_second_look_gives_the_scores_of_the_stored_vectors(made: MadeDataset)
 def test_one_vector_is_an_index(tmp_path: Path, kind: str) -> None:
     made = MadeDataset(tmp_path / "features", 16, ticks=1)
     made.add([WORLD.draw(1, seed=1)])
-    _, settings = update_index(made.root, options(index=kind, min_recall=0), encode=encode)
-    assert settings["vectors"] == 1
+    _, manifest = update_index(made.root, options(index=kind, min_recall=0), encode=encode)
+    assert manifest.vectors == 1
     _, ids = opened(made).search(WORLD.draw(2, seed=2), 5)
     assert ids.tolist() == [[0, -1, -1, -1, -1]] * 2
 
@@ -309,7 +309,7 @@ def test_too_many_lists_for_the_vectors_and_unknown_kinds_are_refused(made: Made
             run_index(made.root, options(index=kind), encode=encode)
 
 
-@pytest.mark.parametrize("damage", ["cut", "foreign", "gone", "settings"])
+@pytest.mark.parametrize("damage", ["cut", "foreign", "gone", "manifest"])
 def test_a_damaged_build_is_named_and_built_anew(made: MadeDataset, damage: str) -> None:
     snapshot, _ = run_index(made.root, options(), encode=encode)
     folder = Path(made.root, snapshot.indexes["frames"].path)
@@ -322,8 +322,8 @@ def test_a_damaged_build_is_named_and_built_anew(made: MadeDataset, damage: str)
     elif damage == "gone":
         file.unlink()
     else:
-        settings = json.loads((folder / "index.json").read_text())
-        (folder / "index.json").write_text(json.dumps({**settings, "nprobe": 1000}))
+        manifest = json.loads((folder / "index.json").read_text())
+        (folder / "index.json").write_text(json.dumps({**manifest, "nprobe": 1000}))
     with pytest.raises(CorruptOutput, match="cure: reelbeam index --full"):
         opened(made)
     made.add([WORLD.draw(200, seed=50)])
@@ -342,36 +342,36 @@ def test_a_build_whose_work_another_has_cleared_takes_what_that_one_published(
         raise FileNotFoundError("indexes/frames/work/part.faiss")
 
     monkeypatch.setattr(update, "full_build", overtaken)
-    published, settings = update_index(made.root, options(), encode=encode)
+    published, manifest = update_index(made.root, options(), encode=encode)
     assert len(raced) == 1
-    assert settings["why"].startswith("nothing has changed")
+    assert manifest.why.startswith("nothing has changed")
     assert published.indexes == raced[0][0].indexes
 
 
 def test_an_index_of_another_model_is_built_anew(made: MadeDataset) -> None:
     run_index(made.root, options(), encode=encode)
     dataset = Dataset.open(made.root)
-    settings = read_settings(dataset.storage, dataset.snapshot.indexes["frames"])
-    change = index_changes.changes_since(dataset, settings)
-    other = {**settings, "models": {"clip": {**settings["models"]["clip"], "weights": "another"}}}
+    manifest = read_manifest(dataset.storage, dataset.snapshot.indexes["frames"])
+    change = index_changes.changes_since(dataset, manifest)
+    other = replace(manifest, models={"clip": {**manifest.models["clip"], "weights": "another"}})
     assert index_changes.decide(dataset, other, change, options())[0] == "full"
-    assert index_changes.decide(dataset, {**settings, "dimension": 8}, change, options())[0] == "full"
+    assert index_changes.decide(dataset, replace(manifest, dimension=8), change, options())[0] == "full"
 
 
 @pytest.mark.long
 def test_through_a_hundred_nights_recall_holds_and_ids_keep_their_meaning(tmp_path: Path) -> None:
     made = MadeDataset(tmp_path / "features", 16)
     made.add([WORLD.draw(4000, seed=1)])
-    _, settings = run_index(made.root, options(), encode=encode)
+    _, manifest = run_index(made.root, options(), encode=encode)
     meant = dict(zip(*(some.tolist() for some in all_vectors(made)), strict=True))
     rng, whys = np.random.default_rng(0), []
     for night in range(100):
         videos = made.videos()
         made.remove(set(rng.choice(videos, max(1, len(videos) // 200), replace=False).tolist()))
         made.add([WORLD.draw(40, seed=1000 + night)])
-        _, settings = update_index(made.root, options(), encode=encode)
-        assert min(one["recall"] for one in settings["recall_at_10"].values()) >= options().min_recall
-        whys.append(settings["why"].split(":")[0])
+        _, manifest = update_index(made.root, options(), encode=encode)
+        assert min(one.recall for one in manifest.recall_at_10.values()) >= options().min_recall
+        whys.append(manifest.why.split(":")[0])
     assert {"delta", "merge", "full"} == set(whys)
     assert whys.count("full") <= 3
     for number, vector in zip(*all_vectors(made), strict=True):

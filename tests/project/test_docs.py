@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reelbeam.pipeline.cli import build_parser
-from reelbeam.pipeline.reference import filled, pages, sections
+from reelbeam.pipeline.reference import RECORDS, fields, filled, pages, sections
 from reelbeam.schemas import errors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,3 +63,8 @@ def test_the_readme_is_short() -> None:
 def test_relative_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text("utf-8")):
         assert (ROOT / target).exists(), f"{page} links to {target}, which is not there"
+
+
+@pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)
+def test_every_field_of_a_stored_record_is_explained(kind: type) -> None:
+    assert "|  |" not in fields(kind)

@@ -15,7 +15,7 @@ from benchmarks.made import put_snapshot
 from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.pipeline.dataset.vectors import shard_ids
 from reelbeam.pipeline.indexes.options import IndexOptions
-from reelbeam.pipeline.indexes.store import read_settings
+from reelbeam.pipeline.indexes.store import read_manifest
 from reelbeam.pipeline.indexes.update import run_index, update_index
 from reelbeam.pipeline.nightly.indexes import update_indexes
 from reelbeam.pipeline.nightly.purge_ids import NamedVideo, find_traces, stray_vectors
@@ -82,19 +82,19 @@ def test_an_index_over_what_is_said_answers_as_comparing_all_does_whatever_came_
     kind: str, made: MadeDataset
 ) -> None:
     wanted = options(index=kind, min_recall=1.0, merge_above=1.0)
-    published, settings = run_index(made.root, wanted, encode=encode)
+    published, manifest = run_index(made.root, wanted, encode=encode)
     spoken = sum(len(shard_ids(SPEECH, made.storage, shard)) for shard in published.shards)
-    assert (settings["vectors"], settings["id"], settings["dimension"]) == (spoken, "row", TEXT_DIMENSION)
+    assert (manifest.vectors, manifest.id, manifest.dimension) == (spoken, "row", TEXT_DIMENSION)
     assert published.indexes["speech"].of == "speech"
     assert spoken < published.next_row, "windows without words have no vector"
     made.add([WORLD.draw(200, 9)])
     made.remove(set(made.videos()[::7]))
     check(Dataset.open(made.root), SPEECH)  # the index knows neither the new rows nor the removals
-    published, settings = update_index(made.root, wanted, encode=encode)
+    published, manifest = update_index(made.root, wanted, encode=encode)
     assert list(check_index(Dataset.open(made.root), "speech", published.indexes["speech"])) == []
     check(Dataset.open(made.root), SPEECH)
-    assert settings["vectors"] == sum(len(shard_ids(SPEECH, made.storage, shard)) for shard in published.shards)
-    assert settings["why"].startswith("delta" if kind != "auto" else "full")
+    assert manifest.vectors == sum(len(shard_ids(SPEECH, made.storage, shard)) for shard in published.shards)
+    assert manifest.why.startswith("delta" if kind != "auto" else "full")
 
 
 def test_indexes_of_different_things_stand_side_by_side_and_are_not_mistaken(made: MadeDataset) -> None:
@@ -130,7 +130,7 @@ def test_a_night_keeps_the_kind_that_was_asked_for_and_goes_on_where_a_column_ha
             lambda dataset, wanted, device, kind: encode(dataset, wanted, device),
         )
         done = update_indexes(made.storage, night, standing)
-    assert {name: one["kind"] for name, one in done.items()} == {"speech": "Flat", "mine": "IVF4,Flat"}
+    assert {name: one.kind for name, one in done.items()} == {"speech": "Flat", "mine": "IVF4,Flat"}
 
 
 def test_vectors_of_windows_are_traced_by_their_rows(made: MadeDataset) -> None:
@@ -147,17 +147,16 @@ def test_vectors_of_windows_are_traced_by_their_rows(made: MadeDataset) -> None:
 def test_an_index_from_before_windows_had_any_is_read_as_one_of_frames(made: MadeDataset) -> None:
     run_index(made.root, options(of="frames"), encode=lambda *_: WORLD.draw(20, 3))
     [built] = Dataset.open(made.root).snapshot.indexes.values()
-    now = read_settings(made.storage, built)
-    old = {name: value for name, value in now.items() if name not in ("of", "models", "ids_a_row", "asked")}
-    old |= {"ticks": now["ids_a_row"], "clip": now["models"]["clip"]}
+    now = read_manifest(made.storage, built)
+    stored = json.loads(now.to_json())
+    old = {name: value for name, value in stored.items() if name not in ("of", "models", "ids_a_row", "asked")}
+    old |= {"ticks": now.ids_a_row, "clip": now.models["clip"]}
     text = json.dumps(old).encode()
     made.storage.put("indexes/frames/old/index.json", text)
-    found = read_settings(
+    found = read_manifest(
         made.storage, replace(built, path="indexes/frames/old", settings_sha256=hashlib.sha256(text).hexdigest())
     )
-    assert {name: found[name] for name in ("of", "models", "ids_a_row")} == {
-        name: now[name] for name in ("of", "models", "ids_a_row")
-    }
+    assert found == now
 
 
 def test_a_graph_is_refused_with_the_cure(made: MadeDataset) -> None:
