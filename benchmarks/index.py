@@ -25,6 +25,7 @@ from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.pipeline.dataset.vectors import count_vectors, frame_vectors
 from reelbeam.pipeline.indexes.options import IndexOptions
 from reelbeam.pipeline.indexes.update import run_index, update_index
+from reelbeam.schemas.index_manifest import IndexManifest
 from reelbeam.transforms.build_index import fill, new_index, sample, training_size
 from reelbeam.transforms.index_kinds import choose_kind
 
@@ -117,7 +118,7 @@ def build_ours(root: str) -> dict[str, Any]:
         "processor_s": processor_s,
         "with_recall_s": seconds,
         "anonymous_bytes": memory.bytes,
-        "manifest": manifest,
+        "manifest": json.loads(manifest.to_json()),
     }
 
 
@@ -126,15 +127,15 @@ def compare(vectors: int) -> bool:
     dataset = made(vectors, "index_million")
     bare = measure.run(["-m", "benchmarks.index", "--build", "bare", "--root", dataset.root])
     ours = measure.run(["-m", "benchmarks.index", "--build", "ours", "--root", dataset.root])
-    manifest, b, o = ours.report["manifest"], bare.report, ours.report
+    manifest, b, o = IndexManifest.from_json(json.dumps(ours.report["manifest"])), bare.report, ours.report
     recalls = {name: one.recall for name, one in manifest.recall_at_10.items()}
     print(f"{vectors:,} vectors of {DIMENSION}: {manifest.kind}, nprobe {manifest.nprobe}")
     for point in manifest.by_nprobe:
         shown = ", ".join(
-            f"{name} " + "/".join(f"{point[name][k]['recall']:.4f}" for k in ("1", "10", "100")) for name in recalls
+            f"{name} " + "/".join(f"{point.recalls[name][k].recall:.4f}" for k in (1, 10, 100)) for name in recalls
         )
         print(
-            f"  nprobe {point['nprobe']}: recall@1/10/100 {shown}; {point['latency_ms']:.2f} ms a query, {point['batch_ms']:.3f} in batches"
+            f"  nprobe {point.nprobe}: recall@1/10/100 {shown}; {point.latency_ms:.2f} ms a query, {point.batch_ms:.3f} in batches"
         )
     steps = ", ".join(f"{name} {b[f'{name}_s']:.1f}" for name in ("sample", "train", "fill"))
     print(f"bare FAISS {b['s']:.1f} s ({steps}); other processes took {bare.others_s:.1f} s of processor time")

@@ -220,7 +220,7 @@ class IndexManifest:
         return json.dumps({name: value for name, value in stored.items() if name not in absent}, indent=1).encode()
 
     @classmethod
-    def from_json(cls, text: bytes, built_path: str = "", built_sha256: str = "") -> IndexManifest:
+    def from_json(cls, text: bytes | str, built_path: str = "", built_sha256: str = "") -> IndexManifest:
         """Reads index.json. Builds of older versions lack fields; the path and hash of such a build name its only file."""
         stored: dict[str, Any] = {"asked": "auto", "why": "made before reasons were stored"} | json.loads(text)
         if "parts" not in stored:  # builds before there were updates

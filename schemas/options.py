@@ -41,7 +41,7 @@ def option(
     return dataclasses.field(default=default, metadata={"doc": Doc(text, low, high, choices, changes_data, flag)})
 
 
-def documented(options: Any) -> Iterator[tuple[Field, Doc]]:
+def documented(options: Any) -> Iterator[tuple[Field[Any], Doc]]:
     """Each documented field of an options class or object, in order."""
     for declared in dataclasses.fields(options):
         if "doc" in declared.metadata:

@@ -154,7 +154,7 @@ def _collect(outputs: dict[int, bytearray], stderr: int, errors: bytearray, limi
                         raise InputError("oversized", f"stopped after {total} decoded bytes, more than its span holds")
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """Kills what is left of the process group, and reaps it."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -16,6 +16,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -255,7 +256,7 @@ def _names_by_code_points(path: Path) -> dict[str, str]:
     return {code.replace("-fe0f", ""): name for code, name in json.loads(path.read_text()).items()}
 
 
-def _svg(icons: dict, name: str) -> str | None:
+def _svg(icons: dict[str, Any], name: str) -> str | None:
     """Completes one drawing's body to an SVG file; None if the set has no such drawing."""
     name = icons.get("aliases", {}).get(name, {}).get("parent", name)
     icon = icons["icons"].get(name)

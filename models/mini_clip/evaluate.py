@@ -54,7 +54,7 @@ def video_frame(rgba: np.ndarray, rng: np.random.Generator) -> Image.Image:
 @torch.inference_mode()
 def embed_gallery(
     model: open_clip.CLIP,
-    preprocess: Callable,
+    preprocess: Callable[..., torch.Tensor],
     drawings: dict[str, dict[str, str]],
     set_name: str,
     seed: int,
