@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SAMPLES := examples/sample_bucket
 OUT := demo_output/features
 
-.PHONY: demo test test-slow test-long lint types docs bench bench-quick bench-gpu clean setup system linked
+.PHONY: demo test test-slow test-long lint types docs bench bench-check bench-quick bench-gpu clean setup system linked
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.done
@@ -69,16 +69,25 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.speech
 	$(BIN)/python -m benchmarks.invented_words
+	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.index
 	$(BIN)/python -m benchmarks.reader
+	$(BIN)/python -m benchmarks.page
+
+# Which figures fell since the last commit, beyond the noise of their rounds.
+bench-check: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.check
 
 # Whether every benchmark that needs no big input still runs. Its figures mean nothing.
 bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.end_to_end --quick
+	$(BIN)/python -m benchmarks.memory --quick
+	$(BIN)/python -m benchmarks.decode --quick
+	$(BIN)/python -m benchmarks.speech --quick
+	$(BIN)/python -m benchmarks.invented_words --quick
+	$(BIN)/python -m benchmarks.planning 5000
 	$(BIN)/python -m benchmarks.index --vectors 20000
 	$(BIN)/python -m benchmarks.reader --rows 2000
-	$(BIN)/python -m benchmarks.planning
-	$(BIN)/python -m benchmarks.invented_words --quick
 
 bench-gpu: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.gpu

@@ -31,6 +31,7 @@ from reelbeam.transforms.index_kinds import choose_kind
 
 from . import measure
 from .measure import ROOT, WORK
+from .results import Figure, finish
 
 sys.path.insert(0, str(ROOT / "tests"))
 from made_vectors import Clusters, MadeDataset
@@ -148,14 +149,14 @@ def compare(vectors: int) -> bool:
         f"processor time (the pipeline's with recall): bare FAISS {b['processor_s']:.1f} s, pipeline {o['processor_s']:.1f} s"
     )
     ratio, bound = o["s"] / b["s"], (MEMORY_MB << 20) + BASE_BYTES
-    found = [
-        (f"recall@10 {min(recalls.values()):.4f}, at least {LEAST_RECALL}", min(recalls.values()) >= LEAST_RECALL),
-        (f"{ratio:.2f} times bare FAISS, at most {MOST_TIME}", ratio <= MOST_TIME),
-        (f"{o['anonymous_bytes'] / 1e9:.2f} GB of anonymous memory, at most {bound / 1e9:.2f}", o["anonymous_bytes"] <= bound),
-    ]  # fmt: skip
-    for text, reached in found:
-        print(f"{text}: {'ok' if reached else 'MISSED'}")
-    return all(reached for _, reached in found)
+    figures = [
+        Figure.of("recall_at_10", "lowest recall@10", min(recalls.values()), at_least=LEAST_RECALL),
+        Figure.of("over_bare_faiss", "build, times bare FAISS", ratio, at_most=MOST_TIME),
+        Figure.of("anonymous_gb", "anonymous memory, GB", o["anonymous_bytes"] / 1e9, at_most=bound / 1e9),
+        Figure.of("build_s", "build with recall measured, seconds", o["with_recall_s"]),
+    ]
+    missed = finish("index", figures, vectors < 1_000_000, vectors=vectors, kind=manifest.kind, nprobe=manifest.nprobe)
+    return not missed
 
 
 def nights(vectors: int, count: int) -> bool:
@@ -188,12 +189,12 @@ def nights(vectors: int, count: int) -> bool:
     rebuild_s = (rebuild_s + time.monotonic() - started) / 2
     share = updates_s / (count * rebuild_s)
     kinds = {kind: whys.count(kind) for kind in sorted(set(whys))}
-    print(
-        f"{count} nights from {vectors:,} vectors: {kinds}; lowest recall@10 {worst:.4f}, gate {options.min_recall}; "
-        f"{updates_s:.1f} s of updates, {rebuild_s:.1f} s a rebuild: {share:.1%} of {count} rebuilds, at most {MOST_NIGHTS_TIME:.0%}: "
-        f"{'ok' if share <= MOST_NIGHTS_TIME and worst >= options.min_recall else 'MISSED'}"
-    )
-    return share <= MOST_NIGHTS_TIME and worst >= options.min_recall
+    figures = [
+        Figure.of("share_of_rebuilds", f"{count} updates, share of as many rebuilds", share, at_most=MOST_NIGHTS_TIME),
+        Figure.of("lowest_recall_at_10", "lowest recall@10", worst, at_least=options.min_recall),
+    ]
+    missed = finish("index_nights", figures, count < 100, vectors=vectors, updates=kinds, rebuild_s=round(rebuild_s, 1))
+    return not missed
 
 
 def main() -> int:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
@@ -28,6 +27,7 @@ from reelbeam.transforms.align import align
 from reelbeam.transforms.transcribe import transcribe_group
 
 from .measure import ROOT
+from .results import Figure, finish
 from .speech import BUCKET, samples_of
 from .unspoken import SOUNDS, made
 
@@ -122,7 +122,6 @@ def main() -> int:
     parser.add_argument("--media", type=Path, default=ROOT.parent / "shared" / "media")
     parser.add_argument("--quick", action="store_true", help="6 s of each sound, one file of speech")
     args = parser.parse_args()
-    started = time.monotonic()
     nowhere = Path("/nonexistent")
     media, minutes = (nowhere, 0.1) if args.quick else (args.media, args.minutes)
     model = WhisperSpec(engine=args.engine).load("cpu")
@@ -139,22 +138,15 @@ def main() -> int:
             print(f"{kind}, {name}: {dict(counts)}", flush=True)
     unflagged = sums["invented"]["words"] - sums["invented"]["flagged"]
     share = sums["true"]["flagged"] / max(1, sums["true"]["words"])
-    report = {
-        "engine": args.engine,
-        "half": args.half,
-        "non_speech_s": sums["invented"]["seconds"],
-        "invented_words": sums["invented"]["words"],
-        "invented_unflagged": unflagged,
-        "dropped": sums["invented"]["dropped"],
-        "true_words": sums["true"]["words"],
-        "true_flagged": sums["true"]["flagged"],
-        "true_dropped": sums["true"]["dropped"],
-        "true_flagged_share": round(share, 4),
-        "took_s": round(time.monotonic() - started, 1),
-        "sounds": sounds,
-    }
-    print(json.dumps(report))
-    return int(unflagged > MAX_UNFLAGGED or share > MAX_FLAGGED)
+    figures = [
+        Figure.of("invented_unflagged", "invented words that no flag marks", unflagged, at_most=MAX_UNFLAGGED),
+        Figure.of("true_flagged_share", "share of true words that are flagged", share, at_most=MAX_FLAGGED),
+        Figure.of("invented_words", "invented words", sums["invented"]["words"]),
+        Figure.of("dropped_words", "invented words that were dropped", sums["invented"]["dropped"]),
+        Figure.of("true_words", "true words", sums["true"]["words"]),
+        Figure.of("non_speech_s", "seconds without speech", sums["invented"]["seconds"]),
+    ]
+    return int(finish("invented_words", figures, args.quick, engine=args.engine, half=args.half, sounds=sounds) > 0)
 
 
 if __name__ == "__main__":

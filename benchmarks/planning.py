@@ -22,6 +22,8 @@ from reelbeam.schemas.elements import Video
 from reelbeam.schemas.tables import TITLE_EMBEDDINGS, videos_schema
 from reelbeam.transforms.listing import video_id_of
 
+from .results import Figure, finish
+
 TEXT_DIM = 384
 """Of all-MiniLM-L6-v2."""
 
@@ -73,12 +75,24 @@ def measure(objects: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    """One process a size, so that each has a peak of its own."""
+    """One process per size, so that each has a peak of its own."""
     if len(sys.argv) == 3 and sys.argv[1] == "--one":
         print(json.dumps(measure(int(sys.argv[2]))))
         return 0
-    for size in sys.argv[1:] or ["20000", "1000000"]:
-        subprocess.run([sys.executable, "-m", "benchmarks.planning", "--one", size], check=True)
+    sizes = [int(size) for size in sys.argv[1:]] or [20_000, 1_000_000]
+    figures = []
+    for size in sizes:
+        command = [sys.executable, "-m", "benchmarks.planning", "--one", str(size)]
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        for share in ("0 changed", "1% changed"):
+            key = "unchanged" if share.startswith("0") else "1_percent_changed"
+            what = f"{size:,} objects, {share}: seconds to compare"
+            figures.append(Figure.of(f"compare_{size}_{key}_s", what, found[share]["compare_s"]))
+        figures.append(
+            Figure.of(f"listing_{size}_s", f"{size:,} objects: seconds to become records", found["listing_s"])
+        )
+        figures.append(Figure.of(f"peak_{size}_mib", f"{size:,} objects: peak memory, MiB", found["peak_mib"]))
+    finish("planning", figures, max(sizes) < 1_000_000)
     return 0
 
 

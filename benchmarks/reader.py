@@ -35,6 +35,7 @@ from reelbeam.schemas.tensors import tensor
 
 from .made import made_rows, put_snapshot
 from .measure import WORK
+from .results import Figure, finish
 
 SHAPE = RowShape(10, 512, 41, 384)
 COLUMNS = ["frame_embedding", "tick_valid", "audio_feature", "text_embedding"]
@@ -197,10 +198,13 @@ def memory_of_epochs(folder: Path) -> Iterator[int]:
         yield anonymous_bytes()
 
 
+ROWS = 50_000
+
+
 def main() -> int:
     """Prints rates and verdicts; 1 when `--gate` is given and something wanted is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reader")
-    parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--python", default=sys.executable, help="interpreter that imports mosaicml-streaming")
     parser.add_argument("--gate", action="store_true")
     args = parser.parse_args()
@@ -233,16 +237,16 @@ def main() -> int:
             if name in rates
         ),
     ]
-    missed = 0
-    for name, ratio, least in wanted:
-        missed += ratio < least
-        print(f"{name}: {ratio:.2f}, at least {least} wanted: {'ok' if ratio >= least else 'MISSED'}")
     memory = list(memory_of_epochs(folder))
-    growth = memory[-1] / memory[1]
-    missed += growth > MEMORY_GATE
-    shown = " ".join(f"{size / 1e6:.0f}" for size in memory)
-    verdict = "ok" if growth <= MEMORY_GATE else "MISSED"
-    print(f"memory after each epoch, MB: {shown}; grows {growth:.3f} times, at most {MEMORY_GATE} wanted: {verdict}")
+    figures = [Figure.of(name.replace(" ", "_"), name, ratio, at_least=least) for name, ratio, least in wanted]
+    figures.append(
+        Figure.of(
+            "memory_growth", "memory, times that of the second epoch", memory[-1] / memory[1], at_most=MEMORY_GATE
+        )
+    )
+    missed = finish(
+        "reader", figures, args.rows < ROWS, samples_per_s={name: round(value) for name, value in rates.items()}
+    )
     return 1 if args.gate and missed else 0
 
 

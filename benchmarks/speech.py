@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from reelbeam.schemas.elements import SAMPLE_RATE_HZ
 
 from . import weights
 from .measure import ROOT
+from .results import Figure, finish
 
 BUCKET = ROOT / "examples" / "sample_bucket"
 LONG_FILES = 8
@@ -132,13 +132,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speech")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--gate", action="store_true")
+    parser.add_argument(
+        "--quick", action="store_true", help="one recording of each length, one round: only whether it runs"
+    )
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     long, short = recordings()
+    if args.quick:
+        args.rounds, long, short = 1, short[:1], short[1:2]
     run = contenders()
     sets = {"long": (long, ("whisper.transcribe", "faster-whisper, batched", "reelbeam")),
             "short": (short, ("faster-whisper, file by file", "reelbeam"))}  # fmt: skip
-    missed = 0
+    figures = []
     for name, (kept, asked) in sets.items():
         sounds, texts = [sound for sound, _ in kept], [text for _, text in kept]
         media_s = sum(map(len, sounds)) / SAMPLE_RATE_HZ
@@ -150,18 +155,17 @@ def main() -> int:
                 found = run[one](sounds)
                 took[one].append(time.monotonic() - started)
                 errors[one] = wer(texts, found)
-        print(f"{name}: {len(sounds)} recordings, {media_s:.0f} s")
+        print(f"{name}: {len(sounds)} recordings, {media_s:.0f} s", flush=True)
         for one in asked:
-            ratio = statistics.median(other / own for other, own in zip(took[one], took["reelbeam"], strict=True))
-            seconds = statistics.median(took[one])
-            verdict = ""
-            if one in GATES:
-                missed += ratio < GATES[one]
-                verdict = f", {GATES[one]} wanted: {'ok' if ratio >= GATES[one] else 'MISSED'}"
-            print(
-                f"  {one}: {seconds:.1f} s, {media_s / seconds:.0f}x realtime, WER {errors[one]:.1%}, {ratio:.2f} times reelbeam{verdict}"
-            )
-    return 1 if args.gate and missed else 0
+            key = f"{name}_{one}".replace(",", "").replace(" ", "_").replace(".", "_")
+            figures.append(Figure.of(f"{key}_wer", f"{name}, {one}: word error rate", errors[one]))
+            if one == "reelbeam":
+                rates = [media_s / seconds for seconds in took[one]]
+                figures.append(Figure.of(f"{key}_x_realtime", f"{name}, reelbeam: media seconds per second", rates))
+            else:
+                ratios = [other / own for other, own in zip(took[one], took["reelbeam"], strict=True)]
+                figures.append(Figure.of(f"{key}_ratio", f"{name}, {one}: times reelbeam", ratios, GATES[one]))
+    return 1 if finish("speech", figures, args.quick) and args.gate else 0
 
 
 if __name__ == "__main__":
