@@ -16,7 +16,7 @@ from .results import Figure, Result, stored
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 IMAGES = ROOT / "docs" / "images"
-BLOCK = re.compile(r"(<!-- generated: stored results -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- stored results -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table(result: Result) -> str:
