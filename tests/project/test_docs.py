@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from examples.make_pictures import PICTURES
 from reelbeam.pipeline.cli import build_parser
 from reelbeam.pipeline.reference import RECORDS, fields, filled, pages, sections
 from reelbeam.schemas import errors
@@ -68,3 +69,12 @@ def test_relative_links_lead_somewhere(page: str) -> None:
 @pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)
 def test_every_field_of_a_stored_record_is_explained(kind: type) -> None:
     assert "|  |" not in fields(kind)
+
+
+def test_every_picture_is_made_by_a_script_and_shown_somewhere() -> None:
+    shown = {
+        Path(name).name for page in pages(ROOT) for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text())
+    }
+    stored = {file.name for file in (ROOT / "docs" / "images").iterdir()}
+    assert shown == stored
+    assert {name for name in stored if not name.startswith("bench_")} == PICTURES
