@@ -4,7 +4,8 @@
     Out   float32 [n, D], unit length, so that a dot product is a cosine
 
 Stored texts are encoded as documents and what is searched for as queries, each behind the model's own prompt, exactly as
-`SentenceTransformer.encode_document` and `encode_query` do. Pooling and normalisation are the model's own modules. Equal texts are encoded once. Texts are encoded in batches of like length, in an order that depends on them alone.
+`SentenceTransformer.encode_document` and `encode_query` do. Pooling and normalisation are the model's own modules.
+Equal texts are encoded once. Texts are encoded in batches of like length, in an order that depends on them alone.
 Source: Reimers and Gurevych, "Sentence-BERT"; https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2.
 """
 
@@ -81,7 +82,7 @@ class TextSpec:
         Prompts are stated where they change a vector that datasets of all ages hold: those were made with one prompt for all.
         """
         config, used = self._config(), self.used_prompts()
-        kept = {"model": "text", "weights": self.weights}
+        kept: dict[str, Any] = {"model": "text", "weights": self.weights}
         if config.is_routed or set(used.values()) != {config.default_prompt}:
             kept["prompts"] = used
         return {**kept, "weights_sha256": sha256_of(_folder(self.weights))}

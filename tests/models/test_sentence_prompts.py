@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -113,11 +114,7 @@ def test_a_dataset_from_before_prompts_is_searched_as_it_was_made(base: Path, tm
 def test_a_search_asks_behind_the_query_prompt(base: Path, tmp_path: Path) -> None:
     folder = saved(base, tmp_path / "model", prompts=E5)
     spec = TextSpec(weights=str(folder))
-
-    class Made:
-        models = {"text": spec.identity()}
-
-    snapshot: Snapshot = Made()  # type: ignore[assignment]
+    snapshot: Snapshot = SimpleNamespace(models={"text": spec.identity()})  # type: ignore[assignment]
     asked = encode_queries(SPEECH, snapshot, TEXTS, "cpu")
     np.testing.assert_allclose(asked, by_hand(folder).encode_query(TEXTS), atol=1e-6)
     np.testing.assert_allclose(
