@@ -38,6 +38,7 @@ from .sweep import pin_path as pin_path
 from .sweep import pins as pins
 from .sweep import sweep_files as sweep_files
 from .vectors import all_vectors as all_vectors
+from .vectors import batch_ids as batch_ids
 from .vectors import count_vectors as count_vectors
 from .vectors import frame_vectors as frame_vectors
 from .vectors import shard_ids as shard_ids

@@ -164,13 +164,20 @@ def read_removed(storage: Storage, manifest: IndexManifest) -> np.ndarray:
     return np.load(io.BytesIO(storage.get(stored.path))) if stored else np.zeros(0, np.int64)
 
 
-def open_searcher(storage: Storage, manifest: IndexManifest, mapped: bool = False) -> Searcher:
-    """All parts of a build as one. In memory, updates are merged and removed ids taken out.
+def open_searcher(
+    storage: Storage,
+    manifest: IndexManifest,
+    mapped: bool = False,
+    cache: LocalCache | None = None,
+    check: bool = False,
+) -> Searcher:
+    """All parts of a build as one. In memory, updates are merged and removed ids taken out. `check` compares each part's
+    hash also where it lies on this machine's disk.
 
     Raises CorruptOutput when a file is not what index.json says.
     """
     parts, removed = [], read_removed(storage, manifest)
-    cache = LocalCache.at()
+    cache = cache or LocalCache.at()
     for part in manifest.parts:
         try:
             file = cache.file(storage, part.path, part.sha256)
@@ -179,6 +186,8 @@ def open_searcher(storage: Storage, manifest: IndexManifest, mapped: bool = Fals
                     f"{part.path} has {file.stat().st_size} bytes, index.json says {part.bytes}; "
                     "cure: reelbeam index --full"
                 )
+            if check and file_sha256(file) != part.sha256:
+                raise CorruptOutput(f"{part.path}: its hash is not the promised one; cure: reelbeam index --full")
         except FileNotFoundError as error:
             raise CorruptOutput(f"{part.path} is missing; cure: reelbeam index --full") from error
         index = read_index(file, part.path, mapped=mapped)
