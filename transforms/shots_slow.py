@@ -45,7 +45,7 @@ DETOUR = 1.3
 EMPTY = 0.12
 """A picture is empty whose contrast is at most this share of that of both sides."""
 
-HALF_A_FADE = 0.35
+HALF_A_FADE = 0.45
 """A way between pictures whose contrast differs more is the half of a fade: see `settle`."""
 
 WHOLE, OUT, IN = "whole", "out", "in"
@@ -165,7 +165,7 @@ def settle(found: dict[str, np.ndarray]) -> list[int]:
     whole, out, back = found[WHOLE], found[OUT], found[IN]
     near_whole = around(whole, HALF_FROM_WHOLE, HALF_FROM_WHOLE) > 0
     out = np.where(near_whole, 0, out)
-    back = np.where(near_whole | (around(out, IN_AFTER_OUT, 0) > 0), 0, back)
+    back = np.where(near_whole | (around(found[OUT], IN_AFTER_OUT, 0) > 0), 0, back)
     halves = np.maximum(out, back)
     return sorted({*surest(whole), *surest(halves)})
 
