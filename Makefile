@@ -69,6 +69,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.decode
 	$(BIN)/python -m benchmarks.speech
 	$(BIN)/python -m benchmarks.invented_words
+	$(BIN)/python -m benchmarks.shots
 	$(BIN)/python -m benchmarks.index
 	$(BIN)/python -m benchmarks.reader
 
@@ -79,6 +80,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.reader --rows 2000
 	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.invented_words --quick
+	$(BIN)/python -m benchmarks.shots --quick
 
 bench-gpu: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.gpu
