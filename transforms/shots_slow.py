@@ -70,6 +70,7 @@ class _Bins:
     means: np.ndarray
     first: int
     known: dict[tuple[int, int], float] = field(default_factory=dict)
+    made: dict[int, Picture] = field(default_factory=dict)
 
     def inside(self, at: int) -> int:
         return min(max(at, 0), len(self.means) - 1)
@@ -77,7 +78,10 @@ class _Bins:
     def apart(self, one: int, two: int) -> float:
         key = (self.inside(one), self.inside(two))
         if key not in self.known:
-            self.known[key] = distance(*(Picture.of(self.means[at]) for at in key))
+            for at in key:
+                if at not in self.made:
+                    self.made[at] = Picture.of(self.means[at])
+            self.known[key] = distance(*(self.made[at] for at in key))
         return self.known[key]
 
 
@@ -114,7 +118,8 @@ def binned(pictures: np.ndarray, times_ms: np.ndarray) -> _Bins:
 
 
 def peaks(bins: _Bins, half: int) -> list[int]:
-    """Centres at which the change over 2 * half bins is large, and the largest nearby to 2%."""
+    """Centres at which the change over 2 * half bins is large, and the largest nearby to 2%. Of neighbours that all
+    are, every second one stands for them."""
     count = len(bins.means)
     if count <= 2 * half:
         return []
@@ -123,7 +128,9 @@ def peaks(bins: _Bins, half: int) -> list[int]:
     change[half + PEAK : count - half + PEAK] = changes(rounded[: -2 * half], rounded[2 * half :])
     around = np.lib.stride_tricks.sliding_window_view(change, 2 * PEAK + 1).max(1)
     own = change[PEAK : PEAK + count]
-    return np.flatnonzero((own >= LEAST_CHANGE) & (own >= 0.98 * around)).tolist()
+    top = (own >= LEAST_CHANGE) & (own >= 0.98 * around)
+    flanked = np.concatenate([[False], top[:-1]]) & np.concatenate([top[1:], [False]])
+    return np.flatnonzero(top & ~(flanked & ((np.arange(count) + bins.first) % 2 == 1))).tolist()
 
 
 def transition(bins: _Bins, centre: int, half: int) -> float:
@@ -136,9 +143,6 @@ def transition(bins: _Bins, centre: int, half: int) -> float:
     before, after = ([middle + sign * off for off in SIDE] for middle, sign in ((start, -1), (end, 1)))
     own = [bins.apart(one, two) for side in (before, after) for one, two in itertools.pairwise(side)]
     within = float(np.median(own))
-    between = min(bins.apart(one, two) for one in before for two in after)
-    if between < max(LEAST_CHANGE, RATIO * (within + 1)):
-        return 0.0
     lagging = min(2 * half, LAG)
     lags = [
         bins.apart(one, two)
@@ -146,8 +150,13 @@ def transition(bins: _Bins, centre: int, half: int) -> float:
         if one >= 0 and two < len(bins.means)
     ]
     lag = min(lags, default=within)
-    if between < LAG_RATIO * (lag + 1):
-        return 0.0
+    bar = max(LEAST_CHANGE, RATIO * (within + 1), LAG_RATIO * (lag + 1))
+    between = float("inf")
+    for one in before:
+        for two in after:
+            between = min(between, bins.apart(one, two))
+            if between < bar:
+                return 0.0
     return between / (max(within, lag) + 1)
 
 

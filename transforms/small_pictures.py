@@ -51,15 +51,13 @@ def distance(one: Picture, two: Picture) -> float:
     """Mean absolute difference of two pictures after the shift that makes it smallest, 0..255: a pan or a shaking hand
     of up to a tenth of the picture counts for little.
 
-    The shift is searched at half size in luma and chroma, then to one pixel in luma. Luma counts 2/3, chroma 1/3.
+    The shift is searched in luma, at half size and then to one pixel. Luma counts 2/3, chroma 1/3.
     """
     h, w = HEIGHT // 2 - 2 * COARSE_Y, WIDTH // 2 - 2 * COARSE_X
     core = two.half[:, COARSE_Y : COARSE_Y + h, COARSE_X : COARSE_X + w]
-    windows = sliding_window_view(one.half, (h, w), axis=(1, 2))
-    coarse = np.abs(windows - core[:, None, None]).sum((3, 4), dtype=np.int32)
-    best = int(coarse.sum(0).argmin())
-    y, x = divmod(best, 2 * COARSE_X + 1)
-    chroma = coarse[1:, y, x].sum() / (2 * h * w)
+    windows = sliding_window_view(one.half[0], (h, w))
+    y, x = divmod(int(np.abs(windows - core[0]).sum((2, 3), dtype=np.int32).argmin()), 2 * COARSE_X + 1)
+    chroma = np.abs(one.half[1:, y : y + h, x : x + w] - core[1:]).sum(dtype=np.int32) / (2 * h * w)
     top, left = 2 * y, 2 * x  # of the window in `one.luma` that lies on the core of `two.luma`
     first_y, last_y = max(0, top - 1), min(4 * COARSE_Y, top + 1)
     first_x, last_x = max(0, left - 1), min(4 * COARSE_X, left + 1)
