@@ -19,7 +19,9 @@ import apache_beam as beam
 import faiss
 import numpy as np
 
+from ..schemas.errors import CorruptOutput
 from ..schemas.index_manifest import PartInfo
+from ..schemas.local_cache import LocalCache
 from ..schemas.snapshot import ShardInfo
 from ..schemas.storage import Storage, file_sha256
 from .build_index import ExactSearch, Vectors, exact_search, merge_results, read_index
@@ -68,15 +70,10 @@ def finished_parts(storage: Storage, work: str, task: Task) -> list[PartInfo] | 
     try:
         receipt = json.loads(storage.get(f"{work}/{task.key}.json"))
         parts = [PartInfo(**part) for part in receipt]
-        with tempfile.TemporaryDirectory(prefix="reelbeam-index-") as folder:
-            for part in parts:
-                file = storage.local_path(part.path)
-                if file is None:
-                    file = Path(folder, "part")
-                    storage.fetch(part.path, file)
-                if not file.exists() or file_sha256(file) != part.sha256:
-                    return None
-    except FileNotFoundError:
+        for part in parts:
+            if file_sha256(LocalCache.at().file(storage, part.path, part.sha256)) != part.sha256:
+                return None
+    except (FileNotFoundError, CorruptOutput):
         return None
     return parts
 
@@ -100,7 +97,7 @@ def fill_task(
             path = f"{work}/{task.key}-{number:05d}.faiss"
             info = PartInfo(path, file_sha256(file), file.stat().st_size, held)
             storage.put_file(path, file)
-            file.unlink()
+            LocalCache.at().adopt(storage, file, info.sha256)
             parts.append(info)
     if search is not None:
         storage.put(answers_path(work, task), Found(*search.result()).to_bytes())

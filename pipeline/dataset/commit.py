@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from ...schemas import snapshot as snapshots
 from ...schemas.elements import Grid
 from ...schemas.errors import CorruptOutput, GateError, ModelMismatch
-from ...schemas.options import fingerprint
+from ...schemas.options import UNRECORDED, fingerprint
 from ...schemas.phases import phase
 from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import Storage
@@ -51,8 +51,8 @@ class DatasetSettings:
         """Raises ModelMismatch when these settings would mix other models or another grid into a dataset."""
         if parent.fingerprint == self.fingerprint:
             return
-        wanted = {**self.options, **self.models}
-        stored = {**parent.options, **parent.models}
+        wanted = {**UNRECORDED, **self.options, **self.models}
+        stored = {**UNRECORDED, **parent.options, **parent.models}
         changed = [
             f"{name}: stored {stored.get(name)}, asked {wanted.get(name)}"
             for name in wanted

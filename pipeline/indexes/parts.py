@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import faiss
 import numpy as np
 
 from ...schemas.index_manifest import PartInfo, VectorFile
+from ...schemas.local_cache import LocalCache
 from ...schemas.options import fingerprint
 from ...schemas.snapshot import ShardInfo
 from ...transforms import metrics
@@ -21,7 +23,7 @@ from ...transforms.store_vectors import StoreVectors
 from ..dataset import shard_vectors
 from .build import Build
 from .queries import TRUTH_K
-from .store import array_bytes, local_copies, put_scratch, scratch
+from .store import array_bytes, put_scratch, scratch
 
 
 def tasks_for(
@@ -99,17 +101,22 @@ def merge(
     build: Build, trained: faiss.Index, parts: Sequence[PartInfo], path: str, removed: np.ndarray | None = None
 ) -> PartInfo:
     """Merges stored parts into one stored FAISS file, on disk."""
+    cache = LocalCache.at()
     with scratch() as folder:
-        files = local_copies(build.storage, [part.path for part in parts], folder)
+        files = [cache.file(build.storage, part.path, part.sha256) for part in parts]
         whole = Path(folder, "merged.faiss")
         held = merge_parts(trained, files, whole, build.memory_bytes // 4, removed)
-        return put_scratch(build.storage, path, whole, held)
+        merged = put_scratch(build.storage, path, whole, held)
+    for part in parts:
+        if part.path.startswith(build.work):
+            cache.forget(part.path, part.sha256)
+    return merged
 
 
 def copy(build: Build, part: PartInfo, path: str) -> PartInfo:
     """A part that is the whole index."""
     with scratch() as folder:
-        [file] = local_copies(build.storage, [part.path], folder)
+        file = Path(shutil.copy(LocalCache.at().file(build.storage, part.path, part.sha256), folder))
         return put_scratch(build.storage, path, file, part.vectors)
 
 
