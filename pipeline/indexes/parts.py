@@ -108,7 +108,7 @@ def merge(
         held = merge_parts(trained, files, whole, build.memory_bytes // 4, removed)
         merged = put_scratch(build.storage, path, whole, held)
     for part in parts:
-        if part.path.startswith(build.work):
+        if part.path.startswith(build.work) and part.sha256 != merged.sha256:
             cache.forget(part.path, part.sha256)
     return merged
 
