@@ -51,10 +51,10 @@ class ClipSpec:
         return ClipEncoder(self, device)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that changes an embedding beyond rounding. Two equal identities may be searched together."""
+        """Everything that changes an embedding beyond rounding. Embeddings with equal identities are comparable."""
         own, used = bool(self.config["model_cfg"].get("quick_gelu", False)), self.has_quick_gelu
         kept: dict[str, Any] = {"architecture": self.architecture, "weights": self.weights}
-        # false: as the architecture's own config says, which is what datasets of all ages mean by it
+        # false means: as the architecture's config says; older datasets use it in this sense too
         kept |= {"quick_gelu": False if used == own else used or "off"}
         kept |= {"weights_sha256": sha256_of(self._weights_path())}
         if differs := stated(self.pixels, self._own_pixels):
