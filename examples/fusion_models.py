@@ -1,14 +1,14 @@
-"""Seven ways to make one vector of what is seen, heard and said in a window. All have one interface:
+"""Seven fusion models: they make one vector from a window's frames, sound and text. All have the same interface:
 
     forward(frame, frame_valid, audio, text, present) -> float32 [B, F], unit length
 
-    frame        float32 [B, T, D]  unit vectors; zeros where there is no frame
+    frame        float32 [B, T, D]  unit vectors; zeros for ticks without a frame
     frame_valid  bool    [B, T]     whether the tick has a frame
-    audio        float32 [B, T, A]  sound measures as stored; zeros where there is no sound
-    text         float32 [B, E]     sentence embedding; zeros where nothing is said
-    present      bool    [B, 3]     whether frame, audio, text count: a missing one must not matter
+    audio        float32 [B, T, A]  audio features as stored; zeros for ticks without sound
+    text         float32 [B, E]     sentence embedding; zeros without speech
+    present      bool    [B, 3]     whether to use frame, audio, text: the result must not depend on a missing one
 
-`dimension` is F. Each module can be written as TorchScript, which `reelbeam extract --fuse FILE` loads.
+`dimension` is F. Each module can be exported as TorchScript, which `reelbeam extract --fuse FILE` loads.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of the inputs, and of what is inside and comes out."""
+    """Sizes of the inputs, the hidden layers and the output."""
 
     ticks: int
     frame: int
@@ -33,10 +33,10 @@ class Sizes:
 
 
 class Encoders(nn.Module):
-    """Each modality as tokens of one size: frames and sound [B, T, H] with their place in time p, text [B, 1, H].
+    """Encodes each modality as tokens of one size: frames and sound [B, T, H] with position embeddings p, text [B, 1, H].
 
     frames  gelu(y + c * y) where y_t = W f_t sqrt(D) + p_t for ticks with a frame, else 0; c * y is a convolution over 3 ticks
-    sound   the same with y_t = W (a_t - mean) / std + p_t; mean and std over all ticks that were trained on
+    sound   the same with y_t = W (a_t - mean) / std + p_t; mean and std over all training ticks
     text    gelu(W t sqrt(E))
     """
 
@@ -55,11 +55,11 @@ class Encoders(nn.Module):
         self.register_buffer("audio_std", torch.ones(sizes.audio))
 
     def forward(self, frame: Tensor, frame_valid: Tensor, audio: Tensor, text: Tensor, present: Tensor) -> Tensor:
-        """Tokens [B, 2 T + 1, H]: frames, sound, text; those that do not count are zero."""
+        """Tokens [B, 2 T + 1, H]: frames, sound, text. Missing ones are zero."""
         seen = (frame_valid & present[:, :1]).unsqueeze(-1).to(frame.dtype)
         heard = present[:, 1:2].unsqueeze(-1).to(frame.dtype)
         said = present[:, 2:].unsqueeze(-1).to(frame.dtype)
-        # Unit vectors have entries of about 1 / sqrt(size): scaled to about 1.
+        # Unit vectors have entries of about 1 / sqrt(size); this scales them to about 1.
         frames = self.frame(frame * frame.size(-1) ** 0.5) + self.place
         frames = F.gelu(frames + self.frame_time((frames * seen).transpose(1, 2)).transpose(1, 2)) * seen
         sounds = self.audio((audio - self.audio_mean) / self.audio_std) + self.place
@@ -69,13 +69,13 @@ class Encoders(nn.Module):
 
 
 def token_mask(frame_valid: Tensor, present: Tensor) -> Tensor:
-    """Which of the tokens [B, 2 T + 1] count."""
+    """bool [B, 2 T + 1]: which tokens are present."""
     heard = present[:, 1:2].expand(-1, frame_valid.size(1))
     return torch.cat([frame_valid & present[:, :1], heard, present[:, 2:]], 1)
 
 
 def mean_of(tokens: Tensor, mask: Tensor) -> Tensor:
-    """Mean over tokens [B, N, H] where mask [B, N] is set: [B, H]; zeros where none is."""
+    """Mean over tokens [B, N, H] with mask [B, N] set: [B, H]; zeros when none is set."""
     weight = mask.unsqueeze(-1).to(tokens.dtype)
     return (tokens * weight).sum(1) / weight.sum(1).clamp(min=1.0)
 
@@ -93,10 +93,10 @@ def two_layers(size_in: int, size_out: int, hidden: int) -> nn.Sequential:
 
 
 class Fusion(nn.Module):
-    """What all have in common: encoders before, a unit vector after.
+    """Base class: encodes the inputs, fuses them, and scales the result to unit length.
 
-    Below, f, a and t are the means of the tokens of frames, sound and text that count (0 where none does), n = (n_f, n_a, n_t) is 1
-    for the modalities that count and else 0, and [ ; ] puts vectors side by side.
+    In the formulas below, f, a and t are the means of the present tokens of frames, sound and text (0 without any); n = (n_f, n_a,
+    n_t) is 1 for present modalities and 0 for others; and [ ; ] is concatenation.
     """
 
     def __init__(self, sizes: Sizes):
@@ -109,7 +109,7 @@ class Fusion(nn.Module):
         return F.normalize(self.fuse(tokens, token_mask(frame_valid, present), present), dim=-1)
 
     def fuse(self, tokens: Tensor, mask: Tensor, present: Tensor) -> Tensor:
-        """[B, 2 T + 1, H] to [B, F]."""
+        """Fuses tokens [B, 2 T + 1, H] into vectors [B, F]."""
         return tokens[:, 0]
 
 
@@ -125,7 +125,7 @@ class Early(Fusion):
 
 
 class Intermediate(Fusion):
-    """Each modality alone, then their sum, gated by all: W sum_m h_m * sigmoid(G_m [h_f ; h_a ; h_t]), h_m = n_m mlp_m(m)."""
+    """A gated sum of the modalities: W sum_m h_m * sigmoid(G_m [h_f ; h_a ; h_t]), h_m = n_m mlp_m(m)."""
 
     def __init__(self, sizes: Sizes):
         super().__init__(sizes)
@@ -143,9 +143,9 @@ class Intermediate(Fusion):
 
 
 class Late(Fusion):
-    """Each modality alone to a third of the vector, side by side: [u_f ; u_a ; u_t], u_m = n_m mlp_m(m) / |mlp_m(m)|.
+    """Concatenates separate vectors of the modalities: [u_f ; u_a ; u_t], u_m = n_m mlp_m(m) / |mlp_m(m)|.
 
-    So a linear answer to it is a sum of three answers.
+    So a linear classifier on it is a sum of three classifiers, one per modality.
     """
 
     def __init__(self, sizes: Sizes):
@@ -165,7 +165,7 @@ class Late(Fusion):
 
 
 class Attention(Fusion):
-    """One learned query q looks at all tokens x: mlp([sum_i softmax_i(q . K x_i / sqrt(H)) V x_i ; f + a + t])."""
+    """One learned query q attends to all tokens x: mlp([sum_i softmax_i(q . K x_i / sqrt(H)) V x_i ; f + a + t])."""
 
     def __init__(self, sizes: Sizes):
         super().__init__(sizes)
@@ -182,7 +182,7 @@ class Attention(Fusion):
 
 
 class Memory(Fusion):
-    """A memory that is written tick by tick: m_0 = tanh(S t), m_i = GRU([frame_i ; sound_i], m_(i-1)); mlp([m_T ; f + a + t])."""
+    """A recurrent memory over the ticks: m_0 = tanh(S t), m_i = GRU([frame_i ; sound_i], m_(i-1)); mlp([m_T ; f + a + t])."""
 
     def __init__(self, sizes: Sizes):
         super().__init__(sizes)
@@ -200,7 +200,7 @@ class Memory(Fusion):
 
 
 class Hierarchical(Fusion):
-    """Pairs first, then the three pairs: mlp([pair(f, a) ; pair(f, t) ; pair(a, t) ; n]), pair(x, y) = mlp'([x ; y])."""
+    """Fuses pairs, then the three results: mlp([pair(f, a) ; pair(f, t) ; pair(a, t) ; n]), pair(x, y) = mlp'([x ; y])."""
 
     def __init__(self, sizes: Sizes):
         super().__init__(sizes)
@@ -217,9 +217,9 @@ class Hierarchical(Fusion):
 
 
 class Transformer(Fusion):
-    """Cross-modal: a summary token s and all tokens, each plus a vector k of its kind, look at each other in two layers.
+    """Cross-modal attention: two self-attention layers over a summary token s and all tokens, each plus a vector of its modality.
 
-    W [s'' ; f + a + t], where s'' is the summary after both layers and f, a, t are of the tokens before.
+    The result is W [s'' ; f + a + t], where s'' is the summary after both layers, and f, a, t are means of the input tokens.
     """
 
     def __init__(self, sizes: Sizes):
@@ -241,7 +241,7 @@ class Transformer(Fusion):
 
 
 class Layer(nn.Module):
-    """y = x + O heads(norm(x)), then y + mlp(norm(y)). Each of 4 heads: softmax(q k / sqrt(H / 4)) v over the tokens that count."""
+    """y = x + O heads(norm(x)), then y + mlp(norm(y)). Each of 4 heads: softmax(q k / sqrt(H / 4)) v over the present tokens."""
 
     def __init__(self, size: int):
         super().__init__()
@@ -269,5 +269,5 @@ KINDS: dict[str, type[Fusion]] = {
 
 
 def export(fusion: Fusion, file: str) -> None:
-    """Writes the module as TorchScript with `dimension`, as `reelbeam extract --fuse` reads it."""
+    """Writes the module as TorchScript with the attribute `dimension`, for `reelbeam extract --fuse`."""
     torch.jit.script(fusion.eval()).save(file)

@@ -1,4 +1,4 @@
-"""What training minimises and what is measured afterwards, with the formulas that the tests compute again in NumPy."""
+"""Loss functions of the training and metrics of the results. The tests recompute their formulas in NumPy."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def masked_error(predicted: Tensor, wanted: Tensor, masked: Tensor) -> Tensor:
 
 
 def recall_at(queries: np.ndarray, found: np.ndarray, k: int) -> float:
-    """Share of queries [n, F] whose own vector of found [n, F] is among the k with the highest product.
+    """Share of queries [n, F] whose own vector in `found` [n, F] is among the k with the highest inner product.
 
-    A tie counts against it.
+    A tie with the k-th counts as a miss.
     """
     scores = queries @ found.T
     own = np.diagonal(scores)[:, None]
@@ -40,20 +40,20 @@ def recall_at(queries: np.ndarray, found: np.ndarray, k: int) -> float:
 
 
 def confusion(truth: np.ndarray, answer: np.ndarray, classes: int) -> np.ndarray:
-    """int64 [classes, classes]: row is the truth, column the answer."""
+    """Confusion matrix int64 [classes, classes]: rows are the true classes, columns the predicted ones."""
     table = np.zeros((classes, classes), np.int64)
     np.add.at(table, (truth, answer), 1)
     return table
 
 
 def macro_f1(table: np.ndarray) -> float:
-    """Mean over classes of 2 tp / (2 tp + fp + fn); a class that is neither there nor answered counts 0."""
+    """Mean over classes of 2 tp / (2 tp + fp + fn). A class that neither occurs nor is predicted counts as 0."""
     right = np.diagonal(table).astype(float)
     return float((2 * right / np.maximum(table.sum(0) + table.sum(1), 1)).mean())
 
 
 def draw_confusion(table: np.ndarray, names: list[str], file: Path, cell: int = 48) -> None:
-    """A PNG of a confusion table: the darker, the more of the row's truth got that answer."""
+    """Writes a confusion matrix as a PNG. The darker a cell, the larger its share of the row."""
     margin = 90
     size = margin + cell * len(names)
     image = Image.new("RGB", (size, size), "white")

@@ -1,14 +1,14 @@
-"""A joint space of windows and sentences, trained from captions: what moment, caption and question retrieval share.
+"""A joint space of windows and sentences, trained on captions. Used by moment, caption and question retrieval.
 
-A window and a sentence are blocks side by side, one for each kind of evidence m, so that their inner product is a weighted
-sum of cosines, sum_m w_m cos(A_m x_m, B_m q), with w = softmax of trained numbers:
+The vectors of windows and sentences have one block for each kind of evidence m, so that their inner product is a weighted sum of
+cosines, sum_m w_m cos(A_m x_m, B_m q), with w the softmax of trained parameters:
 
     frames   x = mean frame embedding                  A starts as the identity, B q as CLIP's embedding of the sentence
     motion   x = sum_i (i - mean i) f_i over ticks i    A and B start at random
     words    x = the transcript's embedding            A starts as the identity, B q as the sentence model's embedding
-    sound    x = mean and slope of the sound measures  A and B start at random
+    sound    x = mean and slope of the audio features  A and B start at random
 
-So before any training the space is the two pretrained ones side by side, and training turns them to each other.
+So before training, the space is the concatenation of the two pretrained spaces, and training aligns them.
 q is [CLIP's embedding ; the sentence model's embedding] of a sentence.
 """
 
@@ -29,15 +29,15 @@ from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.transforms.encode_queries import clip_of, text_encoder
 
 BLOCKS = {"frame": ("frames", "motion"), "text": ("words",), "audio": ("sound",)}
-"""The evidence that each modality gives."""
+"""The blocks of each modality."""
 SMALL = 32
-"""Size of the blocks that start at random."""
+"""Dimension of the blocks that start at random."""
 KEPT = 0.7
-"""Share of the numbers of an input that a step of training sees."""
+"""Share of input values that dropout keeps in training."""
 
 
 def features(split: Split, mean: Tensor, std: Tensor) -> dict[str, Tensor]:
-    """What each block sees of the windows: float32 [n, ...]. `mean` and `std` are of the sound measures, float32 [A]."""
+    """Inputs of each block for the windows: float32 [n, ...]. `mean` and `std` float32 [A] are those of the audio features."""
     x = split.x
     ticks = torch.arange(x["frame"].size(1), dtype=torch.float32)
     rise = (ticks - ticks.mean())[None, :, None] / ticks.std()
@@ -65,7 +65,7 @@ class Sentences:
 
 
 class JointSpace(nn.Module):
-    """The maps A and B of each block, and the blocks' weights. `only` names the modalities it uses; all for no name."""
+    """The maps A and B of each block, and the weights of the blocks. `only` names the modalities to use (empty: all)."""
 
     def __init__(self, like: dict[str, Tensor], query_size: int, only: str = ""):
         super().__init__()
@@ -85,12 +85,12 @@ class JointSpace(nn.Module):
                 ):
                     nn.init.zeros_(layer.bias)
                     layer.weight.data.copy_(eye)
-        # What starts at random starts small.
+        # Random blocks start with small weights.
         start = [0.0 if block in ("frames", "words") else -2.0 for block in self.blocks]
         self.weights = nn.Parameter(torch.tensor(start))
 
     def windows(self, x: dict[str, Tensor]) -> Tensor:
-        """Unit vectors [n, F] of windows, from their features."""
+        """Unit vectors [n, F] of windows, from `features`."""
         return self.joined([self.of_window[block](self.dropped(x[block])) for block in self.blocks])
 
     def queries(self, q: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class JointSpace(nn.Module):
 
 @dataclass(frozen=True)
 class Asked:
-    """Windows as the joint space takes them, and the sentences that ask for each: float32 [n, K, D + E]."""
+    """Features of windows, and embeddings of the K sentences for each: float32 [n, K, D + E]."""
 
     x: dict[str, Tensor]
     q: Tensor
@@ -118,7 +118,7 @@ class Asked:
 
 
 def asked(splits: Sequence[Split], sentences_of: str, encode: Sentences) -> list[Asked]:
-    """The splits with their sentences: the captions, or the questions. The first split is the one to train on."""
+    """The splits with their sentences (captions or questions). The first split is the training split."""
     heard = splits[0].x["audio"].flatten(0, 1)
     mean, std = heard.mean(0), heard.std(0).clamp(min=1e-3)
     found = []
@@ -131,7 +131,7 @@ def asked(splits: Sequence[Split], sentences_of: str, encode: Sentences) -> list
 
 
 def train_space(train: Asked, validation: Asked, only: str, seed: int, epochs: int = 40) -> JointSpace:
-    """A joint space with InfoNCE between windows and one of the sentences of each; `epochs` 0 leaves it untrained."""
+    """Trains a joint space with InfoNCE between windows and one sentence of each. `epochs` 0 leaves it untrained."""
     torch.manual_seed(seed)
 
     def loss_of(model: nn.Module, data: Asked, rows: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ def train_space(train: Asked, validation: Asked, only: str, seed: int, epochs: i
 
 
 def placed(train: Asked, validation: Asked, test: Asked, only: str, seed: int, epochs: int) -> tuple[Tensor, Tensor]:
-    """Vectors [n, F] of each test window's first sentence, and of the windows, in a space trained on other videos."""
+    """Vectors [n, F] of the first sentence of each test window, and of the windows, in a space trained on other videos."""
     space = train_space(train, validation, only, seed, epochs)
     with torch.no_grad():
         return space.queries(test.q[:, 0]), space.windows(test.x)

@@ -1,8 +1,8 @@
-"""Writes one video of the sample bucket with ffmpeg, each in its own container and with its own oddity.
+"""Writes one video of the sample bucket with ffmpeg, in its own container and with its own unusual property (`trait`).
 
 In:   a `Video`, its frames and its sound.
-Out:  a file, and what it really holds (`Written`): kind, duration, size, and how much of it decodes.
-Bad:  ffmpeg's own words, as RuntimeError.
+Out:  a file and its facts (`Written`): kind, duration, size, and how much of it decodes.
+Bad:  an error of ffmpeg raises RuntimeError with ffmpeg's message.
 
 Equal input gives equal bytes on one machine with one ffmpeg: one thread, no dates, no version strings.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from sample_video import Video
 
-OPUS_DELAY_S = 312 / 48000  # the encoder starts that early; without it in the timestamps WebM video starts late
+OPUS_DELAY_S = 312 / 48000  # the encoder starts this early; if timestamps leave it out, WebM video starts late
 LATE_S = 2.5  # when the sound of a "late_audio" file starts
 KEPT_BYTES = 0.6  # of a "truncated" file
 TICKS_A_SECOND = 60  # the clock of a "variable_rate" file
@@ -54,7 +54,7 @@ _AUDIO = {
 
 @dataclass(frozen=True)
 class Written:
-    """What a file holds. `video_end_s` and `audio_end_s`: what decodes ends there (None: all of it does)."""
+    """Facts of a written file. `video_end_s`, `audio_end_s`: the end of what decodes (None: everything decodes)."""
 
     kind: str
     duration_s: float
@@ -66,7 +66,7 @@ class Written:
 
 
 def frame_times_s(video: Video) -> list[float]:
-    """Times of all frames; a "variable_rate" file has every 2 seconds a burst of 60 fps, then 10 fps, then 30."""
+    """Times of all frames. A "variable_rate" file repeats every 2 seconds: a burst of 60 fps, then 10 fps, then 30 fps."""
     if video.trait != "variable_rate":
         return [i / video.fps for i in range(round(video.seconds * video.fps))]
     count = round(video.seconds * 55 / 2)
@@ -117,7 +117,7 @@ def write_video(
             command += ["-bf", "0"] if video.trait == "truncated" else []
         if track is not None:
             command += ["-map", f"{1 if video.shows else 0}:a", "-c:a", *_AUDIO[container]]
-            if container == "mkv":  # Matroska cannot skip AAC's first packet, which holds nothing yet
+            if container == "mkv":  # Matroska cannot skip AAC's first packet, which has no sound yet
                 command += ["-bsf:a", "noise=drop=not(n)"]
         command += [*_EXACT, *(("-movflags", "+faststart") if container in ("mp4", "m4a") else ()), str(out)]
         _feed(command, (np.rot90(f) if rotated else f for f in frames))
@@ -144,7 +144,7 @@ def _feed(command: list[str], frames: Iterable[np.ndarray]) -> None:
                 process.stdin.write(np.ascontiguousarray(frame).tobytes())
             process.stdin.close()
         except BrokenPipeError:
-            pass  # ffmpeg says why, below
+            pass  # the error below contains ffmpeg's message
         if process.wait() != 0:
             errors.seek(0)
             raise RuntimeError(f"{' '.join(command)}:\n{errors.read().decode(errors='replace')}")
@@ -178,7 +178,7 @@ def _probe(path: Path, video: Video) -> Written:
 
 
 def _cut(path: Path, video: Video) -> Written:
-    """Drops the file's tail; what decodes ends with the first packet that is not all there."""
+    """Cuts off the end of the file. Decoding then ends at the first incomplete packet."""
     whole = _probe(path, video)
     kept = int(path.stat().st_size * KEPT_BYTES)
     ends_s = {"video": whole.duration_s, "audio": whole.duration_s}

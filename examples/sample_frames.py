@@ -26,9 +26,9 @@ Background = Callable[[float], np.ndarray]
 
 @dataclass(frozen=True)
 class Scene:
-    """Frames `first` to `stop` (half-open) show the drawing `name` by `drawn_by`, or nothing (None).
+    """Frames `first` to `stop` (half-open) show the drawing `name` of the set `drawn_by`, or nothing (None).
 
-    `move`: how it moves, one of `MOVES`; "" lets it drift.
+    `move`: how the drawing moves, one of `MOVES`; with "" it drifts.
     """
 
     name: str | None
@@ -45,13 +45,13 @@ MOVES = {
     "moves right": ((-1.4, 0.8), (1.4, 0.8)),
     "moves left": ((1.4, 0.8), (-1.4, 0.8)),
 }
-"""(x, size) at first and at last: drifting keeps x within -1 to 1, inside the central square, and size within 0.66 to 1.06."""
+"""(x, size) at the start and at the end. Drifting keeps x within -1 to 1, inside the central square, and size in 0.66 to 1.06."""
 
 
 def draw_frames(
     scenes: Sequence[Scene], times_s: Sequence[float], width: int, height: int, seed: str
 ) -> Iterator[np.ndarray]:
-    """Yields uint8 [height, width, 3], one a time of `times_s`; each scene has a background of its own."""
+    """Yields uint8 [height, width, 3], one frame per time in `times_s`. Each scene has its own background."""
     rng = random.Random(seed)
     kinds = list(BACKGROUNDS)
     rng.shuffle(kinds)
@@ -68,7 +68,7 @@ def draw_frames(
 
 
 def along(move: str, share: float) -> tuple[float, float]:
-    """(x, size) after a share of the time.
+    """(x, size) of a move after a share of its time.
 
     >>> along("moves right", 0.5)
     (0.0, 0.8)
@@ -78,7 +78,7 @@ def along(move: str, share: float) -> tuple[float, float]:
 
 
 class Sprite:
-    """One drawing with its own way of moving."""
+    """One drawing with its own random movement."""
 
     def __init__(self, svg: str, side_px: int, rng: random.Random) -> None:
         self._side_px = side_px
@@ -90,7 +90,7 @@ class Sprite:
         self._periods_s = [rng.uniform(4, 9) for _ in range(4)]
 
     def paste(self, frame: Image.Image, t: float, path: tuple[float, float] | None = None) -> None:
-        """Lays the drawing over `frame` as it stands at `t` seconds, or where `path` (x, size) puts it."""
+        """Pastes the drawing onto `frame` with its pose at `t` seconds, or at the position and size of `path` (x, size)."""
         x, y, turn, zoom = (
             math.sin(2 * math.pi * t / period + phase)
             for period, phase in zip(self._periods_s, self._phases, strict=True)
@@ -109,26 +109,26 @@ class Sprite:
 
 
 def _colours(rng: random.Random, n: int) -> np.ndarray:
-    """Gives float32 [n, 3] in 0..255: neighbours on the colour wheel, not too vivid."""
+    """Random colours float32 [n, 3] in 0..255: neighbours on the colour wheel, not too vivid."""
     hue, saturation = rng.random(), rng.uniform(0.15, 0.55)
     rows = [colorsys.hsv_to_rgb((hue + 0.09 * i) % 1, saturation, rng.uniform(0.35, 0.95)) for i in range(n)]
     return np.array(rows, np.float32) * 255
 
 
 def _grid(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gives float32 [h, w] x and y at the coarse size; the shorter side spans -1..1."""
+    """Coordinates x and y, float32 [h, w], at the coarse size. The shorter side spans -1..1."""
     w, h = width // COARSE, height // COARSE
     y, x = np.mgrid[0:h, 0:w].astype(np.float32)
     return (x - w / 2) / (min(w, h) / 2), (y - h / 2) / (min(w, h) / 2)
 
 
 def _blend(a: np.ndarray, b: np.ndarray, mix: np.ndarray) -> np.ndarray:
-    """Mixes two colours by float32 [h, w] in 0..1 (cut there) into uint8 [h, w, 3]."""
+    """Mixes two colours with weights float32 [h, w], clipped to 0..1, into uint8 [h, w, 3]."""
     return (a + (b - a) * mix.clip(0, 1)[..., None]).astype(np.uint8)
 
 
 def _gradient(rng: random.Random, width: int, height: int) -> Background:
-    """A slope between two colours that turns slowly."""
+    """A gradient between two colours that rotates slowly."""
     (x, y), (a, b) = _grid(width, height), _colours(rng, 2)
     start, speed = rng.uniform(0, 2 * math.pi), rng.choice((-1, 1)) * rng.uniform(0.15, 0.4)
 
@@ -140,7 +140,7 @@ def _gradient(rng: random.Random, width: int, height: int) -> Background:
 
 
 def _stripes(rng: random.Random, width: int, height: int) -> Background:
-    """Slanting stripes that wander across."""
+    """Diagonal stripes that move across."""
     (x, y), (a, b) = _grid(width, height), _colours(rng, 2)
     angle, waves, speed = rng.uniform(0, math.pi), rng.uniform(5, 11), rng.uniform(0.8, 2)
     across = x * math.cos(angle) + y * math.sin(angle)

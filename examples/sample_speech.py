@@ -1,8 +1,8 @@
-"""Speaks sentences with espeak-ng and keeps the time of every word, as the synthesiser itself reports it.
+"""Speaks sentences with espeak-ng and records the time of every word, as the synthesiser reports it.
 
 In:   sentences and an espeak voice ("en-us+f4").
 Out:  int16 [n] mono samples at the synthesiser's rate, and `Word`s in milliseconds on the track's clock.
-Bad:  a sentence that does not fit, or whose words espeak joins, is an error.
+Bad:  a sentence that does not fit, or whose words espeak joins, raises ValueError.
 
 Needs the shared library (Debian: apt-get install libespeak-ng1). espeak-ng keeps state from one
 sentence to the next: for equal bytes, speak the same sentences in the same order in a fresh process.
@@ -53,21 +53,21 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass
 class _Group:
-    """What espeak reports as one word: mostly one, but "in the" and "of a" come as one group."""
+    """What espeak reports as one word: usually one word, but "in the" and "of a" are one group."""
 
     letter: int  # where it starts in the sentence, from 0
     start_ms: int
     phonemes: list[tuple[str, int]]  # name, start in ms
 
     def article_ms(self, article: str) -> int:
-        """When the article at the group's end starts: "the" with its last D, "a" with its last phoneme."""
+        """Start of the article at the end of the group: the last D of "the", the last phoneme of "a"."""
         sounds = [(name, ms) for name, ms in self.phonemes if not name.startswith(("_", ";"))]
         if article == "the":
             return [ms for name, ms in sounds if name == "D"][-1]
         return sounds[-1][1]
 
     def pause_ms(self) -> int | None:
-        """When the group falls silent, if it does before the next one starts."""
+        """Start of the silence at the end of the group; None if there is none before the next group."""
         return next((ms for name, ms in self.phonemes if name.startswith("_")), None)
 
 
@@ -78,7 +78,9 @@ class Synthesiser:
         self._lib = ctypes.CDLL("libespeak-ng.so.1")
         self.rate_hz: int = self._lib.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEME_EVENTS)
         if self.rate_hz <= 0:
-            raise RuntimeError("espeak-ng does not start: is its data installed (Debian: espeak-ng-data)?")
+            raise RuntimeError(
+                "espeak-ng does not start; cure: install its data (Debian: apt-get install espeak-ng-data)"
+            )
         self._samples: list[np.ndarray] = []
         self._groups: list[_Group] = []
         self._callback = _Callback(self._take)  # kept: the library holds only a pointer
@@ -98,7 +100,7 @@ class Synthesiser:
         return 0
 
     def speak(self, sentence: str, voice: str, manner: Manner) -> tuple[np.ndarray, list[Word]]:
-        """Gives int16 [n] and the words, from 0 ms; a word ends where the next starts, or a pause before that.
+        """Samples int16 [n] and the words, starting at 0 ms. A word ends where the next word or a pause starts.
 
         Raises:
           ValueError: no such voice, or espeak joins two words of which the second is no article.
@@ -127,7 +129,9 @@ class Synthesiser:
             elif word in ("the", "a"):
                 starts_ms.append(group.article_ms(word))
             else:
-                raise ValueError(f"espeak-ng gives no time for {word!r} in {sentence!r}: word it differently")
+                raise ValueError(
+                    f"espeak-ng gives no time for {word!r} in {sentence!r}; cure: word the sentence differently"
+                )
             words.append(word)
             pauses_ms.append(group.pause_ms())
         ends_ms = [*starts_ms[1:], len(samples) * 1000 // self.rate_hz]
@@ -145,10 +149,10 @@ def _synthesiser() -> Synthesiser:
 def speak_all(
     says: Sequence[tuple[float | None, str]], voice: str, seconds: float | None, manner: Manner
 ) -> tuple[np.ndarray, int, list[list[Word]]]:
-    """Lays sentences on one track: int16 [n], its rate in Hz, and the words of each sentence.
+    """Places sentences on one track. Returns int16 [n], its rate in Hz, and the words of each sentence.
 
-    `says` is (start in seconds, sentence); None starts `PAUSE_S` after the last. The track is `seconds` long;
-    None ends it half a second after the last word.
+    `says` has (start in seconds, sentence); the start None means `PAUSE_S` after the previous sentence. The track is
+    `seconds` long; None ends it half a second after the last word.
 
     Raises:
       ValueError: a sentence starts before the last one ends, or ends after the track.

@@ -1,16 +1,16 @@
-"""Plans videos with labels to learn: what a video is about, what happens in it, how it feels.
+"""Plans videos with labels for learning: topic of the video, action of the clip, mood of the video.
 
 In:   (number of videos, seed, names of drawings).
 Out:  MP4 files of `CLIPS` clips of CLIP_S seconds, with their labels, captions, questions and split.
 
-The labels are spread over the senses on purpose, so that each sense knows something and none has the whole answer:
-- topic (of the video): the drawing, the thing spoken of and the sound of the place each tell it in some clips only
-  (TELLS), at least one in each clip; where they don't, they are of no topic; one in twelve is of a wrong one;
-- action (of the clip): how the drawing moves. A pair of actions, such as "comes closer" and "goes away", shows the
-  same pictures in another order; a slide whistle, in some clips, tells which of the pair but not which pair; words do not;
-- mood (of the video): a pair of how glad (what is said, but not in every clip) and how lively (the manner of the voice, and
-  music in half of the videos). Pictures do not tell it.
-So what fusion gains here is there by construction: the figures say what a model makes of it, not how the world is.
+The labels are spread over the modalities on purpose, so that each modality has some evidence and none has all of it:
+- topic (of the video): the drawing, the thing spoken of and the background sound each show it in some clips only (TELLS), at
+  least one of them in each clip. Otherwise they show no topic, and one time in twelve a wrong one.
+- action (of the clip): how the drawing moves. Two actions of a pair, such as "comes closer" and "goes away", have the same
+  pictures in another order. In some clips, a slide whistle shows which of the two it is, but not which pair. Words do not.
+- mood (of the video): a combination of glad or sorry (from the words, but not in every clip) and lively or quiet (from the
+  manner of the voice, and music in half of the videos). Pictures do not show it.
+So the gain of fusion is there by construction: the results compare models, and do not predict gains on real videos.
 """
 
 import random
@@ -23,14 +23,14 @@ CLIP_S = 10
 """One window of the default grid."""
 CLIPS = 3
 TELLS = {"shown": 0.75, "said": 0.7, "heard": 0.5}
-"""How often each sense tells the topic of a clip."""
+"""Probability that each modality shows the topic in a clip."""
 WRONG = 1 / 12
-"""How often a sense that tells a topic tells another one."""
+"""Probability that a modality which shows a topic shows a wrong one."""
 FEELING = 0.75
-"""How often words tell the mood."""
+"""Probability that the words show the mood."""
 WHISTLES = 0.7
 SPLITS = ("train",) * 12 + ("validation",) * 3 + ("test",) * 5
-"""Of each twenty videos."""
+"""Splits of each 20 consecutive videos."""
 
 TOPICS = {
     "animals": ("tiger", "elephant", "rooster", "owl", "camel", "kangaroo"),
@@ -40,7 +40,7 @@ TOPICS = {
     "travel": ("rocket", "tractor", "locomotive", "motorcycle", "helicopter", "bicycle"),
     "tools": ("hammer", "microscope", "ladder", "wrench", "magnet", "toolbox"),
 }
-"""Things whose names a small Whisper mostly understands."""
+"""Things whose names a small Whisper mostly recognises."""
 NO_TOPIC = ("umbrella", "candle", "envelope", "crown", "sunflower", "pencil", "trophy", "mailbox")
 PLACES = dict(zip(TOPICS, ("chirps", "sizzle", "waves", "organ", "engine", "knocks"), strict=True))
 """The sound of each topic."""
@@ -52,7 +52,7 @@ ACTIONS = {
     "moves right": ("moves to the right", "goes right"),
     "moves left": ("moves to the left", "goes left"),
 }
-"""Actions, and how people say them; each second one is the one before backwards."""
+"""Actions, and their wordings. Every second action is the reverse of the one before."""
 MOODS = {
     ("glad", "lively"): "joy",
     ("glad", "quiet"): "calm",
@@ -84,12 +84,12 @@ _VOICES = ("en-us", "en-us+m3", "en-us+f4", "en-gb-x-rp")
 
 
 def task_plan(videos: int, seed: int, names: Sequence[str]) -> tuple[Video, ...]:
-    """Equal arguments give equal plans. Topics go round, so that each is as frequent as the others.
+    """Plans videos; equal arguments give equal plans. Topics take turns, so all are equally frequent.
 
-    Raises ValueError when a thing of the lists above is not among the drawings.
+    Raises ValueError when a thing in the lists above is not among the drawings.
     """
     if missing := {thing for things in (*TOPICS.values(), NO_TOPIC) for thing in things} - set(names):
-        raise ValueError(f"no drawing of {sorted(missing)}: take the versions that models/mini_clip/drawings.py names")
+        raise ValueError(f"no drawing of {sorted(missing)}; cure: use the versions in models/mini_clip/drawings.py")
     rng = random.Random(f"tasks {seed}")
     splits: list[str] = []
     while len(splits) < videos:
@@ -155,7 +155,7 @@ def _video(number: int, split: str, rng: random.Random) -> Video:
 
 
 def _who_tells(topic: str, rng: random.Random) -> dict[str, str | None]:
-    """The topic that each sense tells in a clip: mostly the video's, or none. At least one tells one."""
+    """The topic that each modality shows in a clip: mostly the video's, or None. At least one modality shows a topic."""
     tells = [sense for sense, often in TELLS.items() if rng.random() < often] or [rng.choice(list(TELLS))]
     others = [known for known in TOPICS if known != topic]
     told = {sense: rng.choice(others) if rng.random() < WRONG else topic for sense in tells}
@@ -163,7 +163,7 @@ def _who_tells(topic: str, rng: random.Random) -> dict[str, str | None]:
 
 
 def _things(shown: str | None, said: str | None, rng: random.Random) -> tuple[str, str]:
-    """What is seen and what is spoken of, which is the same where both tell the same topic, or none."""
+    """The thing shown and the thing spoken of. They are the same when both show the same topic, or none."""
     of = TOPICS | {None: NO_TOPIC}
     thing = rng.choice(of[shown])
     return thing, thing if said == shown else rng.choice(of[said])
@@ -180,7 +180,7 @@ def _act(action: str, shown: str, rng: random.Random) -> tuple[Shows, list[str]]
 
 
 def _manner(energy: str, rng: random.Random) -> Manner:
-    """How a voice speaks; lively and quiet ones overlap in each measure, less so in all together."""
+    """A random manner of speaking. Lively and quiet ones overlap in each parameter, but less in all of them together."""
     lively = energy == "lively"
     return Manner(
         words_a_minute=round(rng.gauss(158 if lively else 136, 7)),

@@ -1,9 +1,9 @@
-"""Writes down what a bucket of `make_sample_bucket.py` holds: truth.json and the README with the licences.
+"""Writes the ground truth of a bucket of `make_sample_bucket.py`: truth.json, and the README with the licences.
 
-In:   for each video its plan, scenes, spoken words and what was written.
+In:   for each video its plan, scenes, spoken words and the facts of the written file.
 Out:  `truth`: {"videos": [...], "queries": [...]}, all times in ms, half-open, 0 = start of the presentation.
 
-Of a truncated file only what still decodes is in it.
+For a truncated file, it covers only the part that still decodes.
 """
 
 import json
@@ -17,7 +17,7 @@ from sample_video import Video
 
 from reelbeam.models.mini_clip.drawings import LICENCES, SETS
 
-PHRASE_WORDS = 5  # every second sentence is asked for by its last words only
+PHRASE_WORDS = 5  # every second sentence gives a query of only its last words
 _EXPECT = {"truncated": "partial", "not_a_video": "failed"}
 _NO_ARTICLE = frozenset(
     {"books", "broccoli", "cherries", "corn", "dice", "french fries", "grapes", "santa claus", "scissors"}
@@ -47,7 +47,7 @@ def video_truth(
     told: Sequence[Sequence[Word]],
     file: Written,
 ) -> dict:
-    """Gives one entry of "videos"."""
+    """Makes one entry of "videos"."""
     video_end_ms = round((video.seconds if file.video_end_s is None else file.video_end_s) * 1000)
     starts_ms = [*(round(t * 1000) for t in times_s), round(video.seconds * 1000)]
     shows = [
@@ -87,7 +87,7 @@ def _span(text: str, words: Sequence[Word]) -> dict:
 
 
 def queries(videos: Sequence[dict]) -> list[dict]:
-    """Asks for each drawing and each sentence; equal texts are one query with all their moments."""
+    """Makes a query for each drawing and each sentence. Equal texts are merged into one query with all their moments."""
     asked: dict[tuple[str, str], list[dict]] = {}
     for video in videos:
         for show in video["shows"]:
@@ -105,7 +105,7 @@ def queries(videos: Sequence[dict]) -> list[dict]:
 
 
 def with_article(name: str) -> str:
-    """Names a thing as people ask for it.
+    """The name of a thing with its article.
 
     >>> with_article("rocket"), with_article("owl"), with_article("scissors")
     ('a rocket', 'an owl', 'scissors')

@@ -1,4 +1,4 @@
-"""Describes one video of a sample bucket before it is drawn, and makes up random ones.
+"""Describes one video of a sample bucket before it is drawn, and plans random ones.
 
 In:   (number of videos, seed, names of drawings).
 Out:  `random_plan`: plain MP4 files of the same kind as those of `sample_plan.py`.
@@ -14,7 +14,7 @@ Says = tuple[tuple[float | None, str], ...]
 
 @dataclass(frozen=True)
 class Sound:
-    """A stretch of a sound of `sample_sounds.KINDS`; a `level` of 1 is as loud as a file can be."""
+    """A span of one of the sounds in `sample_sounds.KINDS`. `level` 1 is full scale."""
 
     kind: str
     start_s: float
@@ -24,7 +24,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Manner:
-    """How a voice speaks. `pitch` and `pitch_range` are espeak's, 0 to 99, 50 as the voice itself has it; `gain` is a factor."""
+    """How a voice speaks. `pitch` and `pitch_range` are espeak's, 0 to 99, where 50 is the voice's own; `gain` is a factor."""
 
     words_a_minute: int = 145
     pitch: int = 50
@@ -36,12 +36,12 @@ class Manner:
 class Video:
     """One file of the bucket, before it is drawn.
 
-    `shows`: (name of a drawing, seconds) one scene after another; None shows the background alone.
-    `says`: (start in seconds, sentence); None starts `PAUSE_S` after the sentence before.
-    `width`, `height`: as shown, in pixels.
-    `trait`: "" or what is odd about the file, as `sample_files.py` writes it.
-    `moves`: how the drawing of each scene moves, as `sample_frames.MOVES` names it; "" or nothing at all: it drifts.
-    `sounds` lie under the voice, which speaks in a `manner`; `labels` go into the truth as they are.
+    `shows`: (name of a drawing, seconds) for each scene; the name None shows only the background.
+    `says`: (start in seconds, sentence); the start None means `PAUSE_S` after the previous sentence.
+    `width`, `height`: as displayed, in pixels.
+    `trait`: the unusual property of the file, see `sample_files.py`; "" for none.
+    `moves`: the move of each scene's drawing, a name in `sample_frames.MOVES`; with "" or without an entry it drifts.
+    `sounds` are mixed with the voice, which speaks in a `manner`. `labels` are copied into the truth.
     """
 
     file: str
@@ -59,12 +59,12 @@ class Video:
 
     @property
     def seconds(self) -> float:
-        """How long the pictures last; 0 for sound alone."""
+        """Length of the video stream; 0 for a file with only sound."""
         return sum(seconds for _, seconds in self.shows)
 
 
 def told(*sentences: str, start_s: float = 0.6) -> Says:
-    """Says sentences one after another, the first at `start_s` seconds."""
+    """Sentences spoken one after another, the first at `start_s` seconds."""
     return tuple((start_s if i == 0 else None, s) for i, s in enumerate(sentences))
 
 
@@ -98,7 +98,7 @@ _VOICES = ("en-us", "en-us+m3", "en-us+f4", "en-gb-x-rp")
 
 
 def random_plan(videos: int, seed: int, names: Sequence[str]) -> tuple[Video, ...]:
-    """Draws `videos` plain MP4 files of 2 to 5 scenes from `names`; equal arguments give equal plans.
+    """Plans `videos` random MP4 files with 2 to 5 scenes of `names`. Equal arguments give equal plans.
 
     >>> random_plan(1, 7, ["rocket", "pizza", "owl", "key", "crab"]) == random_plan(
     ...     1, 7, ["rocket", "pizza", "owl", "key", "crab"]

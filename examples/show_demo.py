@@ -1,4 +1,4 @@
-"""Shows what the demo found: a table of queries and moments, whether they are right, and a page with the frames.
+"""Shows the search results of the demo: a table of queries and moments, whether they are right, and a page with frames.
 
 python examples/show_demo.py demo_output/features demo_output/search.html
 """
@@ -19,11 +19,11 @@ from reelbeam.pipeline.views.moments_page import clock, moments_page
 
 TRUTH = Path(__file__).parent / "sample_bucket" / "truth.json"
 SHOWN = 12
-"""Queries that the table shows: every so many-th of those in the truth file."""
+"""Number of queries in the table, evenly spaced among those in the truth file."""
 
 
 def is_right(moment: Moment, wanted: list[dict[str, int | str]]) -> bool:
-    """Whether a moment overlaps one that the truth file names."""
+    """Whether a moment overlaps one of the moments in the truth file."""
     return any(
         Path(moment.uri).name == true["file"]
         and moment.start_ms < int(true["end_ms"])
