@@ -34,7 +34,6 @@ class VectorFile:
     """The id of the first vector in the file."""
     ids: int
     """Ids that the file has room for."""
-    sha256: str
 
 
 @dataclass(frozen=True)

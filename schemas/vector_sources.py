@@ -43,6 +43,11 @@ class VectorSource:
             )
         return found
 
+    @property
+    def id_columns(self) -> list[str]:
+        """The columns that tell which ids have a vector."""
+        return ["tick_valid"] if self.of_frames else [self.column]
+
     def made_with(self, snapshot: Snapshot) -> dict[str, Any]:
         """The identities of its models in a snapshot."""
         return {name: snapshot.models[name] for name in self.models if name in snapshot.models}

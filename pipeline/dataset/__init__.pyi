@@ -21,6 +21,7 @@ from .history import list_snapshots as list_snapshots
 from .history import pin_snapshot as pin_snapshot
 from .history import restore_snapshot as restore_snapshot
 from .history import snapshot_difference as snapshot_difference
+from .local_cache import LocalCache as LocalCache
 from .options import KeepOptions as KeepOptions
 from .options import SweepOptions as SweepOptions
 from .read import Dataset as Dataset
@@ -37,6 +38,7 @@ from .sweep import pin_path as pin_path
 from .sweep import pins as pins
 from .sweep import sweep_files as sweep_files
 from .vectors import all_vectors as all_vectors
+from .vectors import batch_ids as batch_ids
 from .vectors import count_vectors as count_vectors
 from .vectors import frame_vectors as frame_vectors
 from .vectors import shard_ids as shard_ids

@@ -20,6 +20,7 @@ from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import Storage
 from ...schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed, failures_schema, videos_schema
 from ...schemas.tensors import tensor
+from .parquet_ranges import open_parquet, rows_of_groups
 
 
 @contextmanager
@@ -51,8 +52,8 @@ def shard_batches(
     wanted = [*columns, *(["video_id"] if shard.removed and "video_id" not in columns else [])]
     removed = pa.array(shard.removed, pa.string())
     given, at = shard.row_numbers(), 0
-    with stored_file(storage, shard.path) as file, pq.ParquetFile(file, memory_map=True) as parquet:
-        for batch in parquet.iter_batches(rows, columns=wanted):
+    with open_parquet(storage, shard.path, shard.bytes) as parquet:
+        for batch in parquet.batches(rows, wanted):
             numbers = given[at : at + len(batch)]
             at += len(batch)
             if shard.removed:
@@ -112,23 +113,23 @@ class Dataset:
     def _take_from(self, shard: ShardInfo, places: dict[int, int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
         found = {}
         wanted = [*columns, *(["video_id"] if shard.removed and "video_id" not in columns else [])]
-        with stored_file(self.storage, shard.path) as file, pq.ParquetFile(file, memory_map=True) as parquet:
-            start = 0
-            for group in range(parquet.num_row_groups):
-                end = start + parquet.metadata.row_group(group).num_rows
+        with open_parquet(self.storage, shard.path, shard.bytes) as parquet:
+            firsts = rows_of_groups(parquet.group_rows())
+            asked = np.array(sorted(places.values()), np.int64)
+            held = np.unique(np.searchsorted(firsts, asked, "right") - 1)
+            for group, table in parquet.groups(held.tolist(), wanted):
+                start, end = firsts[group], firsts[group + 1]
                 here = sorted((place, number) for number, place in places.items() if start <= place < end)
-                if here:
-                    rows = parquet.read_row_group(group, wanted).take([place - start for place, _ in here])
-                    tensors = {
-                        name: tensor(rows.combine_chunks(), name)
-                        for name in columns
-                        if b"dtype" in (rows.schema.field(name).metadata or {})
-                    }
-                    for at, ((_, number), row) in enumerate(zip(here, rows.to_pylist(), strict=True)):
-                        if not shard.removed or row["video_id"] not in shard.removed:
-                            kept = {name: row[name] for name in columns}
-                            found[number] = {**kept, **{name: values[at] for name, values in tensors.items()}}
-                start = end
+                rows = table.take([place - start for place, _ in here])
+                tensors = {
+                    name: tensor(rows.combine_chunks(), name)
+                    for name in columns
+                    if b"dtype" in (rows.schema.field(name).metadata or {})
+                }
+                for at, ((_, number), row) in enumerate(zip(here, rows.to_pylist(), strict=True)):
+                    if not shard.removed or row["video_id"] not in shard.removed:
+                        kept = {name: row[name] for name in columns}
+                        found[number] = {**kept, **{name: values[at] for name, values in tensors.items()}}
         return found
 
     def table_of(self, info: TableInfo) -> pa.Table:

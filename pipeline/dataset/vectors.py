@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pyarrow as pa
 
 from ...schemas.snapshot import ShardInfo
 from ...schemas.storage import Storage
@@ -28,14 +29,16 @@ def shard_vectors(source: VectorSource, storage: Storage, shard: ShardInfo) -> I
 
 def shard_ids(source: VectorSource, storage: Storage, shard: ShardInfo) -> np.ndarray:
     """The ids of the same vectors, int64 [n]. For frames only the small `tick_valid` column is read."""
-    found = [np.zeros(0, np.int64)]
-    column = "tick_valid" if source.of_frames else source.column
-    for rows, batch in shard_batches(storage, shard, [column]):
-        if source.of_frames:
-            found.append(_frame_ids(rows, tensor(batch, "tick_valid").astype(bool)))
-        else:
-            found.append(rows[batch[source.column].is_valid().to_numpy(zero_copy_only=False)])
-    return np.concatenate(found)
+    batches = shard_batches(storage, shard, source.id_columns)
+    return np.concatenate([np.zeros(0, np.int64), *(batch_ids(source, rows, batch) for rows, batch in batches)])
+
+
+def batch_ids(source: VectorSource, rows: np.ndarray, batch: pa.RecordBatch) -> np.ndarray:
+    """The ids int64 [n] of the vectors in rows with the global numbers int64 [r]; `batch` holds the source's id columns."""
+    if source.of_frames:
+        return _frame_ids(rows, tensor(batch, "tick_valid").astype(bool))
+    there: np.ndarray = rows[batch[source.column].is_valid().to_numpy(zero_copy_only=False)]
+    return there
 
 
 def _frame_ids(rows: np.ndarray, valid: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from ...schemas.index_manifest import IndexManifest, PartInfo, VectorFile
 from ...schemas.snapshot import IndexInfo, Snapshot
 from ...schemas.storage import Storage, file_sha256
 from ...transforms.build_index import lists_of, merge_results, read_index
-from ..dataset import stored_file
+from ..dataset import LocalCache
 
 REFINE_FACTOR = 8
 """Candidates looked at again for each result wanted, where an index stores the vectors for a second look."""
@@ -165,30 +164,39 @@ def read_removed(storage: Storage, manifest: IndexManifest) -> np.ndarray:
     return np.load(io.BytesIO(storage.get(stored.path))) if stored else np.zeros(0, np.int64)
 
 
-def open_searcher(storage: Storage, manifest: IndexManifest, mapped: bool = False) -> Searcher:
-    """All parts of a build as one. In memory, updates are merged and removed ids taken out.
+def open_searcher(
+    storage: Storage,
+    manifest: IndexManifest,
+    mapped: bool = False,
+    cache: LocalCache | None = None,
+    check: bool = False,
+) -> Searcher:
+    """All parts of a build as one. In memory, updates are merged and removed ids taken out. `check` compares each part's
+    hash also where it lies on this machine's disk.
 
     Raises CorruptOutput when a file is not what index.json says.
     """
     parts, removed = [], read_removed(storage, manifest)
-    with ExitStack() as open_files:
-        for part in manifest.parts:
-            try:
-                file = open_files.enter_context(stored_file(storage, part.path))
-                if part.bytes and file.stat().st_size != part.bytes:
-                    raise CorruptOutput(
-                        f"{part.path} has {file.stat().st_size} bytes, index.json says {part.bytes}; "
-                        "cure: reelbeam index --full"
-                    )
-            except FileNotFoundError as error:
-                raise CorruptOutput(f"{part.path} is missing; cure: reelbeam index --full") from error
-            index = read_index(file, part.path, mapped=mapped and storage.is_local)
-            if index.d != manifest.dimension or index.ntotal != part.vectors:
+    cache = cache or LocalCache.at()
+    for part in manifest.parts:
+        try:
+            file = cache.file(storage, part.path, part.sha256)
+            if part.bytes and file.stat().st_size != part.bytes:
                 raise CorruptOutput(
-                    f"{part.path} holds {index.ntotal} vectors of {index.d}, index.json says {part.vectors} of "
-                    f"{manifest.dimension}; cure: reelbeam index --full"
+                    f"{part.path} has {file.stat().st_size} bytes, index.json says {part.bytes}; "
+                    "cure: reelbeam index --full"
                 )
-            parts.append(index)
+            if check and file_sha256(file) != part.sha256:
+                raise CorruptOutput(f"{part.path}: its hash is not the promised one; cure: reelbeam index --full")
+        except FileNotFoundError as error:
+            raise CorruptOutput(f"{part.path} is missing; cure: reelbeam index --full") from error
+        index = read_index(file, part.path, mapped=mapped)
+        if index.d != manifest.dimension or index.ntotal != part.vectors:
+            raise CorruptOutput(
+                f"{part.path} holds {index.ntotal} vectors of {index.d}, index.json says {part.vectors} of "
+                f"{manifest.dimension}; cure: reelbeam index --full"
+            )
+        parts.append(index)
     second = manifest.second_look
     looker = RawVectors(storage, manifest.dimension, second) if second else None
     if not mapped and lists_of(parts[0]) is not None:

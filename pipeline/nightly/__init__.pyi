@@ -7,3 +7,4 @@ from .purge_ids import find_traces as find_traces
 from .purge_ids import likely_names as likely_names
 from .run import run_night as run_night
 from .verify import verify_dataset as verify_dataset
+from .verify import verify_sizes as verify_sizes

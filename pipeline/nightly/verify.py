@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...schemas.errors import CorruptOutput
@@ -14,29 +18,54 @@ from ...schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import file_sha256
 from ...schemas.tables import conformed, failures_schema, validate_windows, videos_schema
 from ...schemas.vector_sources import VECTOR_SOURCES
-from ..dataset import Dataset, count_videos, shard_ids, stored_file
+from ..dataset import FOLDERS, Dataset, LocalCache, batch_ids, count_videos, shard_ids, stored_file
 from ..indexes import changes_since, open_searcher, read_manifest
 
 
 def verify_dataset(dataset: Dataset) -> Iterator[str]:
-    """Yields one line a problem; nothing at all is a proof."""
+    """Yields one line per problem; nothing at all is a proof. Each stored file is read once."""
     rows: Counter[str] = Counter()
+    indexes = dataset.snapshot.indexes
+    ids: dict[str, list[np.ndarray]] = {built.of: [] for built in indexes.values()}
     yield from _numbers(dataset.snapshot)
     for shard in dataset.snapshot.shards:
-        yield from _file(dataset, shard) or _shard(dataset, shard, rows)
-    books = {"videos": videos_schema(dataset.snapshot.shape.text_dim), "failures": failures_schema()}
-    for kind, schema in books.items():
+        with _opened(dataset, shard) as (problem, file):
+            if file is None:
+                yield problem
+            else:
+                yield from _shard(dataset, shard, pq.read_table(file, memory_map=True), rows, ids)
+    tables = {"videos": videos_schema(dataset.snapshot.shape.text_dim), "failures": failures_schema()}
+    for kind, schema in tables.items():
         for info in getattr(dataset.snapshot, kind):
-            broken = _file(dataset, info)
-            yield from broken
-            if not broken:
-                with stored_file(dataset.storage, info.path) as file:
-                    found = pq.read_schema(file)
-                    if not conformed(found.empty_table(), schema).schema.equals(schema):
-                        yield f"{info.path}: columns are {found.names}, wanted {schema.names}"
-    yield from _books(dataset, rows)
-    for name, built in dataset.snapshot.indexes.items():
-        yield from check_index(dataset, name, built)
+            with _opened(dataset, info) as (problem, file):
+                if file is None:
+                    yield problem
+                    continue
+                found = pq.read_schema(file)
+                if not conformed(found.empty_table(), schema).schema.equals(schema):
+                    yield f"{info.path}: columns are {found.names}, wanted {schema.names}"
+    yield from _counts(dataset, rows)
+    for name, built in indexes.items():
+        yield from check_index(dataset, name, built, ids[built.of])
+
+
+def verify_sizes(dataset: Dataset) -> Iterator[str]:
+    """Yields one line per file that the snapshot names and that is missing or has another size. Lists, and reads no file."""
+    snapshot = dataset.snapshot
+    yield from _numbers(snapshot)
+    held = {stored.path: stored.size_bytes for folder in FOLDERS for stored in dataset.storage.list(folder)}
+    tables = (*snapshot.videos, *snapshot.failures)
+    promised = {shard.path: shard.bytes for shard in snapshot.shards} | {info.path: info.bytes for info in tables}
+    for name, built in snapshot.indexes.items():
+        try:
+            promised |= {part.path: part.bytes for part in read_manifest(dataset.storage, built).parts if part.bytes}
+        except CorruptOutput as error:
+            yield f"index {name}: {error}"
+    for path, size in promised.items():
+        if path not in held:
+            yield f"{path}: is missing"
+        elif held[path] != size:
+            yield f"{path}: {held[path]} bytes, promised {size}"
 
 
 def _numbers(snapshot: Snapshot) -> Iterator[str]:
@@ -54,25 +83,29 @@ def _numbers(snapshot: Snapshot) -> Iterator[str]:
         yield f"snapshot {snapshot.number}: {held} rows and {snapshot.holes} holes, next_row is {snapshot.next_row}"
 
 
-def _file(dataset: Dataset, info: ShardInfo | TableInfo) -> list[str]:
-    """A stored file's bytes, hash and row count against the snapshot."""
-    try:
-        with stored_file(dataset.storage, info.path) as file:
+@contextmanager
+def _opened(dataset: Dataset, info: ShardInfo | TableInfo) -> Iterator[tuple[str, Path | None]]:
+    """A stored file on local disk, after its bytes, hash and row count were compared with the snapshot; or what is wrong."""
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(stored_file(dataset.storage, info.path))
             size, digest = file.stat().st_size, file_sha256(file)
-            if size != info.bytes or digest != info.sha256:
-                return [
-                    f"{info.path}: {size} bytes with sha256 {digest[:12]}, promised {info.bytes} with {info.sha256[:12]}"
-                ]
-            found = pq.ParquetFile(file).metadata.num_rows
-            return [f"{info.path}: {found} rows, promised {info.rows}"] if found != info.rows else []
-    except FileNotFoundError:
-        return [f"{info.path}: is missing"]
+        except FileNotFoundError:
+            yield f"{info.path}: is missing", None
+            return
+        if size != info.bytes or digest != info.sha256:
+            seen, wanted = f"{size} bytes with sha256 {digest[:12]}", f"{info.bytes} with {info.sha256[:12]}"
+            yield f"{info.path}: {seen}, promised {wanted}", None
+        elif (found := pq.read_metadata(file).num_rows) != info.rows:
+            yield f"{info.path}: {found} rows, promised {info.rows}", None
+        else:
+            yield "", file
 
 
-def _shard(dataset: Dataset, shard: ShardInfo, rows: Counter[str]) -> Iterator[str]:
-    """A shard's own promises; counts the rows of each video into `rows`."""
-    with stored_file(dataset.storage, shard.path) as file:
-        table = pq.read_table(file, memory_map=True)
+def _shard(
+    dataset: Dataset, shard: ShardInfo, table: pa.Table, rows: Counter[str], ids: dict[str, list[np.ndarray]]
+) -> Iterator[str]:
+    """A shard's own promises. Counts the rows of each video into `rows`, and adds the ids of its vectors to `ids`."""
     try:
         validate_windows(table, dataset.snapshot.shape)
     except CorruptOutput as error:
@@ -88,9 +121,16 @@ def _shard(dataset: Dataset, shard: ShardInfo, rows: Counter[str]) -> Iterator[s
     if twice := set(held) & set(rows):
         yield f"{shard.path}: video {sorted(twice)[0]} has rows in another shard too"
     rows.update(held)
+    counts = pc.invert(pc.is_in(table["video_id"], pa.array(shard.removed, pa.string())))
+    numbers = shard.row_numbers()[counts.to_numpy(zero_copy_only=False)]
+    for of, known in ids.items():
+        source = VECTOR_SOURCES[of]
+        [batch] = table.select(source.id_columns).filter(counts).combine_chunks().to_batches() or [None]
+        if batch is not None:
+            known.append(batch_ids(source, numbers, batch))
 
 
-def _books(dataset: Dataset, rows: Counter[str]) -> Iterator[str]:
+def _counts(dataset: Dataset, rows: Counter[str]) -> Iterator[str]:
     """The counts, and each video's rows, against the videos table."""
     snapshot = dataset.snapshot
     try:
@@ -109,16 +149,19 @@ def _books(dataset: Dataset, rows: Counter[str]) -> Iterator[str]:
         yield f"{len(strangers)} videos have rows and are not in the videos table, {sorted(strangers)[0]} first"
 
 
-def check_index(dataset: Dataset, name: str, built: IndexInfo) -> Iterator[str]:
-    """An index build: its files, its ids, and that each vector stands for a row."""
+def check_index(
+    dataset: Dataset, name: str, built: IndexInfo, ids_there: list[np.ndarray] | None = None
+) -> Iterator[str]:
+    """An index build: its files, its ids, and that each vector stands for a row.
+
+    `ids_there` are the ids int64 of the vectors in the shards, where the caller has read them.
+    """
     try:
         manifest = read_manifest(dataset.storage, built)
-        for part in manifest.parts:
-            with stored_file(dataset.storage, part.path) as file:
-                if file_sha256(file) != part.sha256:
-                    yield f"{part.path}: its hash is not the promised one"
-                    return
-        searcher = open_searcher(dataset.storage, manifest)
+        with tempfile.TemporaryDirectory(
+            prefix="reelbeam-verify-"
+        ) as folder:  # the bucket's bytes, not a cached copy's
+            searcher = open_searcher(dataset.storage, manifest, cache=LocalCache.at(folder, bounded=False), check=True)
     except CorruptOutput as error:
         yield f"index {name}: {error}"
         return
@@ -134,9 +177,9 @@ def check_index(dataset: Dataset, name: str, built: IndexInfo) -> Iterator[str]:
             yield f"index {name}: made with another {model} than the rows"
     change = changes_since(dataset, manifest) if manifest.covers is not None else None
     if change is not None and not change.added and not len(change.removed):
-        real = np.concatenate(
-            [np.zeros(0, np.int64), *(shard_ids(of, dataset.storage, shard) for shard in dataset.snapshot.shards)]
-        )
+        if ids_there is None:
+            ids_there = [shard_ids(of, dataset.storage, shard) for shard in dataset.snapshot.shards]
+        real = np.concatenate([np.zeros(0, np.int64), *ids_there])
         if not np.array_equal(np.sort(ids), np.sort(real)):
             yield f"index {name}: its ids are not those of the {of.called} in the shards"
     elif len(ids) and not 0 <= ids.min() <= ids.max() < dataset.snapshot.next_row * manifest.ids_a_row:

@@ -1,6 +1,6 @@
 """open_index: an index in Python. Search by words, picture or vector, within what a filter lets through.
 
-from reelbeam.pipeline.open_index import open_index
+from reelbeam.pipeline.search import open_index
 
 frames = open_index("/data/features")
 for frame in frames.search("a dog on a beach", k=5, uri="*/holiday/*", language="en", present=("speech",)):

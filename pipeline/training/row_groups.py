@@ -5,9 +5,7 @@ A sample is the start of `sequence` neighbouring windows of one video: one row, 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ...schemas.errors import CorruptOutput, UsageError
+from ...schemas.errors import UsageError
 from ...schemas.snapshot import ShardInfo
-from ...schemas.storage import Storage, file_sha256
+from ...schemas.storage import Storage
 from ...schemas.tensors import tensor
-from ..dataset import Dataset
+from ..dataset import Dataset, LocalCache
 from .mapped_columns import MappedFile
 
 Columns = dict[str, np.ndarray]
@@ -63,8 +61,7 @@ class ShardFiles:
 
     def __init__(self, storage: Storage, shards: Sequence[ShardInfo], cache: str = ""):
         self.storage, self.shards = storage, shards
-        self.cache = cache or str(Path(tempfile.gettempdir(), "reelbeam-shards"))
-
+        self.cache = LocalCache.at(cache, bounded=False)
         self._threads = threading.local()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -76,30 +73,7 @@ class ShardFiles:
     def path(self, shard: int) -> Path:
         """Raises FileNotFoundError, and CorruptOutput for a copy that is not what the snapshot names."""
         named = self.shards[shard]
-        local = self.storage.local_path(named.path)
-        if local is not None:
-            return local
-        folder = Path(self.cache)
-        folder.mkdir(parents=True, exist_ok=True)
-        copy = folder / f"{named.sha256}.parquet"
-        if not copy.exists():
-            with open(folder / f"{named.sha256}.lock", "w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if not copy.exists():
-                    self._fetch(named, copy)
-        return copy
-
-    def _fetch(self, named: ShardInfo, copy: Path) -> None:
-        unchecked = copy.with_suffix(".new")
-        self.storage.fetch(named.path, unchecked)
-        found = file_sha256(unchecked)
-        if found != named.sha256:
-            unchecked.unlink()
-            raise CorruptOutput(
-                f"{self.storage.uri(named.path)} has the hash {found}, the snapshot says {named.sha256}; "
-                f"cure: reelbeam verify {self.storage.root}"
-            )
-        unchecked.replace(copy)
+        return self.cache.file(self.storage, named.path, named.sha256)
 
     def open(self, shard: int) -> MappedFile:
         """A shard's file, mapped into memory, for this thread alone. The last MOST_OPEN stay open."""

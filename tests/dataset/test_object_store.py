@@ -115,7 +115,8 @@ def test_nights_on_an_object_store_do_what_they_do_on_a_disk(s3: str, local: Pat
     assert main(["search", "s3://features/nights", "a test picture", "--json"]) == 0
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_bad_network_changes_nothing_but_the_time(
     s3: str, local: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

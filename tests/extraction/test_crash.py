@@ -75,7 +75,9 @@ def dying(at: int, after: bool, monkeypatch: pytest.MonkeyPatch) -> Iterator[lis
         yield done
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "after", [pytest.param(False, id="before"), pytest.param(True, id="after", marks=pytest.mark.slow)]
+)
 def test_a_night_that_dies_at_any_write_is_made_whole_by_the_next(
     bucket: Path, first: Path, after: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -185,7 +185,7 @@ def test_the_stored_answers_stay_exact_through_many_nights(made: MadeDataset) ->
     assert (queries.own >= 0).sum() == 100
 
 
-@pytest.mark.parametrize("kind", [KIND, "IVF32,PQ8x4,Refine(SQfp16)"])
+@pytest.mark.parametrize("kind", [KIND, pytest.param("IVF32,PQ8x4,Refine(SQfp16)", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("removed", [0, 30])
 def test_compaction_leaves_ids_as_they_are_and_needs_no_new_build(made: MadeDataset, kind: str, removed: int) -> None:
     chosen = options(index=kind, min_recall=0.5)

@@ -34,6 +34,8 @@ RECORDINGS = {
 }
 SENTENCES = ("The harbour was quiet when the first fishing boats came home.", "We could see snow on the mountains.")
 ENGINES = {"faster-whisper": WhisperSpec(), "openai-whisper": WhisperSpec(engine="openai-whisper", beam_size=2)}
+SLOWER_ONE_LATER = ["faster-whisper", pytest.param("openai-whisper", marks=pytest.mark.slow)]
+"""Both engines, the slow one with the slow tests."""
 SECOND = SAMPLE_RATE_HZ
 
 
@@ -204,7 +206,7 @@ def test_a_span_longer_than_a_chunk_is_refused() -> None:
 # Hearing
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SLOWER_ONE_LATER)
 def test_real_recordings_are_heard_word_for_word(engine: str) -> None:
     chunks = [chunk.cut(samples) for samples in recordings() for chunk in pack_chunks(find_speech(samples))]
     heard = model(engine).transcribe(chunks)
@@ -219,7 +221,7 @@ def test_real_recordings_are_heard_word_for_word(engine: str) -> None:
         assert -1 < transcript.avg_logprob < 0
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", SLOWER_ONE_LATER)
 def test_words_and_order_do_not_depend_on_who_else_is_in_the_batch(engine: str) -> None:
     chunks = [spoken(SENTENCES[1]), spoken(SENTENCES[0])]
     together, again = model(engine).transcribe(chunks), model(engine).transcribe(chunks)

@@ -185,6 +185,7 @@ def column(output: Path) -> dict[tuple[str, int], bytes | None]:
     return {(row["uri"], row["window"]): row["audio_embedding"] for row in rows}
 
 
+@pytest.mark.slow
 def test_it_is_stored_when_asked_for_and_a_remodel_adds_it_without_a_look_at_a_picture(tmp_path: Path) -> None:
     bucket = tmp_path / "in"
     bucket.mkdir()

@@ -1,0 +1,79 @@
+"""Copies of a bucket's immutable files on local disk, named by their hash, so that each machine fetches a file once.
+
+Index files and training shards share the folder: `REELBEAM_CACHE`, or `reelbeam` in the user's cache folder. Its size is
+bounded by `REELBEAM_CACHE_GB`; the files that were used longest ago leave first.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...schemas.errors import CorruptOutput
+from ...schemas.storage import Storage, file_sha256
+
+FOLDER_VARIABLE, SIZE_VARIABLE = "REELBEAM_CACHE", "REELBEAM_CACHE_GB"
+MOST_GB = 100.0
+"""Bound where none is set."""
+
+
+@dataclass(frozen=True)
+class LocalCache:
+    """A folder of copies. Processes wait for each other instead of fetching twice."""
+
+    folder: Path
+    most_bytes: int | None
+    """Copies leave when they are more together; none is no bound."""
+
+    @classmethod
+    def at(cls, folder: str = "", bounded: bool = True) -> LocalCache:
+        """The cache in `folder`, or in the folder of the environment."""
+        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        place = Path(folder or os.environ.get(FOLDER_VARIABLE) or Path(home, "reelbeam")).expanduser()
+        return cls(place, int(float(os.environ.get(SIZE_VARIABLE, MOST_GB)) * 1e9) if bounded else None)
+
+    def file(self, storage: Storage, path: str, sha256: str) -> Path:
+        """A stored file on local disk: where it lies, or its copy, fetched if need be.
+
+        Raises FileNotFoundError, and CorruptOutput for a copy with another hash than the promised one.
+        """
+        local = storage.local_path(path)
+        if local is not None:
+            return local
+        copy = self.folder / f"{sha256}{Path(path).suffix}"
+        if not copy.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with open(self.folder / f"{sha256}.lock", "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not copy.exists():
+                    _fetch(storage, path, sha256, copy)
+                    self._make_room(copy)
+        os.utime(copy)
+        return copy
+
+    def _make_room(self, newest: Path) -> None:
+        """Removes the copies that were used longest ago until the rest fits. An open file stays readable."""
+        if self.most_bytes is None:
+            return
+        copies = [(file.stat(), file) for file in self.folder.iterdir() if file.suffix not in {".lock", ".new"}]
+        held = sum(facts.st_size for facts, _ in copies)
+        for facts, file in sorted(copies, key=lambda one: one[0].st_mtime_ns):
+            if held <= self.most_bytes:
+                return
+            if file != newest:
+                file.unlink(missing_ok=True)
+                held -= facts.st_size
+
+
+def _fetch(storage: Storage, path: str, sha256: str, copy: Path) -> None:
+    unchecked = copy.with_suffix(".new")
+    storage.fetch(path, unchecked)
+    found = file_sha256(unchecked)
+    if found != sha256:
+        unchecked.unlink()
+        raise CorruptOutput(
+            f"{storage.uri(path)} has the hash {found}, the snapshot says {sha256}; cure: reelbeam verify {storage.root}"
+        )
+    unchecked.replace(copy)
