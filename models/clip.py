@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -67,6 +68,18 @@ class ClipSpec:
         activation = own if forced is False else forced is True
         said = HISTORIC | identity.get("preprocessing", {})
         return cls(bare.architecture, bare.weights, quick_gelu=activation, preprocessing=said)
+
+    def sees_as(self, identity: Mapping[str, Any]) -> list[str]:
+        """What an embedding of this model differs in from that of an identity, wherever the weights of both lie: names of network,
+        weights_sha256, quick_gelu, or fields of Preprocessing. Empty where both may be searched together."""
+        if self.identity()["weights_sha256"] != identity["weights_sha256"]:
+            return ["weights_sha256"]
+        other = ClipSpec.of_identity({**identity, "weights": self.weights})
+        networks = [{**spec.config["model_cfg"], "quick_gelu": None} for spec in (self, other)]
+        found = ["network"] if networks[0] != networks[1] else []
+        found += ["quick_gelu"] if self.has_quick_gelu != other.has_quick_gelu else []
+        fields = (declared.name for declared in dataclasses.fields(Preprocessing))
+        return found + [name for name in fields if getattr(self.pixels, name) != getattr(other.pixels, name)]
 
     def check(self) -> None:
         """Raises UsageError where the spec contradicts its own pretrained tag: the features would be no one's."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...models.clip import ClipEncoder, ClipSpec
+from ...models.clip import ClipEncoder
 from ...models.loaded import loaded
 from ...models.profiles import profile
 from ...schemas.elements import Grid
@@ -88,12 +88,14 @@ class FrameIndex:
     def encoder(self, models: str, device: str) -> ClipEncoder:
         """The model that speaks this index's language. Raises ModelMismatch when another one is asked for."""
         made_with = self.manifest.models["clip"]
-        spec: ClipSpec = clip_of(made_with) if not models else profile(models).clip
-        asked = spec.identity()
-        if asked["weights_sha256"] != made_with["weights_sha256"]:
+        if not models:
+            return loaded(clip_of(made_with), device)
+        spec = profile(models).clip
+        if differs := spec.sees_as(made_with):
             raise ModelMismatch(
                 f"the index was made with CLIP {made_with['architecture']} {made_with['weights']}, the query's is "
-                f"{asked['architecture']} {asked['weights']}: their scores mean nothing together. Cure: leave --models away"
+                f"{spec.architecture} {spec.weights}, which differs in {', '.join(differs)}: their scores mean nothing together. "
+                "Cure: leave --models away"
             )
         return loaded(spec, device)
 
