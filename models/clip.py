@@ -200,7 +200,15 @@ class ClipEncoder:
             name = spec.architecture
             path = str(spec._weights_path())
             model = open_clip.create_model(name, pretrained=path, quick_gelu=spec.has_quick_gelu)
-        self.tokenizer = open_clip.get_tokenizer(name)
+        try:
+            self.tokenizer = open_clip.get_tokenizer(name)
+        except (
+            Exception
+        ) as error:  # some tags, as those of SigLIP2, have a tokenizer on the hub, and each client its own errors
+            raise MissingWeights(
+                f"{spec.architecture}:{spec.weights}: its tokenizer is not in the local cache and could not be downloaded "
+                f"({type(error).__name__}: {error}); cure: connect to the internet once, or use --models offline"
+            ) from error
         self.dtype = pick_precision(spec.precision, device, sum(p.numel() for p in model.visual.parameters()))
         self.model = model.eval().requires_grad_(False).to(device)
         # on a CPU the words stay in float32: torch's attention with a mask takes twice as long in bfloat16

@@ -14,6 +14,7 @@ from . import (
     keyframes,
     knn,
     map,
+    models,
     near_duplicates,
     nightly,
     outliers,
@@ -49,6 +50,7 @@ COMMANDS: dict[str, ModuleType] = {
     "restore": restore,
     "compact": compact,
     "purge": purge,
+    "models": models,
     "doctor": doctor,
 }
 """In the order of the help. A module has HELP, OPTIONS (an options class or None), `arguments(parser)`, and

@@ -16,7 +16,11 @@ from ...transforms.streams import StreamChoice
 class ExtractOptions(Options):
     """reelbeam extract"""
 
-    models: str = option("standard", "models to use: offline, standard, or a JSON file", changes_data=False)
+    models: str = option(
+        "standard",
+        "models to use: offline, standard, siglip2, multilingual, best, or a JSON file; see reelbeam models",
+        changes_data=False,
+    )
     device: str = option("auto", "where models run: auto, cpu, cuda, cuda:1")
     tick_hz: str = option(
         "1", "frames sampled a second; a fraction such as 1/2 or 30000/1001 is exact", changes_data=True
