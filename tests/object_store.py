@@ -111,9 +111,9 @@ def use_s3(patch: pytest.MonkeyPatch, endpoint: str) -> None:
 
 
 class FaultyProxy:
-    """Passes requests on to a server; some fail, some are slow, and some connections break in the middle of the answer."""
+    """Passes requests on to a server and counts them; some fail, some are slow, and some connections break in the middle of the answer."""
 
-    def __init__(self, endpoint: str, error: float, slow: float, cut: float, seed: int = 0):
+    def __init__(self, endpoint: str, error: float = 0, slow: float = 0, cut: float = 0, seed: int = 0):
         self.target = endpoint.removeprefix("http://")
         self.shares = {"error": error, "slow": slow, "cut": cut}
         self.chance = random.Random(seed)
@@ -168,6 +168,9 @@ class FaultyProxy:
             content = answer.read()
         finally:
             connection.close()
+        with self.lock:
+            self.counts["requests"] += 1
+            self.counts["answered_bytes"] += len(content)
         if fate == "cut" and not content:  # the server has done it, and nobody hears of it
             request.close_connection = True
             return

@@ -6,6 +6,7 @@ Vectors have unit length and the metric is the inner product, so a score is a co
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,21 +147,47 @@ def take(vectors: Vectors, places: list[np.ndarray]) -> list[tuple[np.ndarray, n
     return kept
 
 
+class ExactSearch:
+    """The k best of all vectors seen so far for each query, by brute force in pieces."""
+
+    def __init__(self, queries: np.ndarray, k: int):
+        """`queries` are float32 [q, D]."""
+        self.queries, self.k = queries, k
+        self.seconds = 0.0
+        """Spent comparing."""
+        self._best = faiss.ResultHeap(len(queries), k, keep_max=True)
+
+    def add(self, ids: np.ndarray, values: np.ndarray) -> None:
+        """Compares the queries with vectors float32 [n, D] of ids int64 [n]."""
+        started = time.perf_counter()
+        if len(ids) and len(self.queries):
+            scores, places = faiss.knn(self.queries, values, min(self.k, len(values)), faiss.METRIC_INNER_PRODUCT)
+            self._best.add_result(scores, ids[places])
+        self.seconds += time.perf_counter() - started
+
+    def seeing(self, vectors: Vectors) -> Vectors:
+        """The same vectors, each piece compared as it passes: one reading serves two purposes."""
+        for ids, values in vectors:
+            self.add(ids, values)
+            yield ids, values
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """Scores float32 [q, k] and ids int64 [q, k], best first; missing results have id -1."""
+        self._best.finalize()
+        return self._best.D, self._best.I
+
+
 def exact_search(
     queries: np.ndarray, vectors: Vectors, k: int, without: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k best of all vectors for each query, by brute force in pieces: scores float32 [q, k], ids int64 [q, k].
+    """The k best of all vectors for each query: scores float32 [q, k], ids int64 [q, k].
 
     `without` int64 [q] is an id a query that does not count: the query's own. Missing results have id -1.
     """
-    spare = 0 if without is None else 1
-    best = faiss.ResultHeap(len(queries), k + spare, keep_max=True)
+    search = ExactSearch(queries, k + (0 if without is None else 1))
     for ids, values in vectors:
-        if len(ids) and len(queries):
-            scores, places = faiss.knn(queries, values, min(k + spare, len(values)), faiss.METRIC_INNER_PRODUCT)
-            best.add_result(scores, ids[places])
-    best.finalize()
-    return drop_own(best.D, best.I, k, without)
+        search.add(ids, values)
+    return drop_own(*search.result(), k, without)
 
 
 def merge_results(parts: list[tuple[np.ndarray, np.ndarray]], queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:

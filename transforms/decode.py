@@ -22,13 +22,14 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from ..models.preprocessing import Preprocessing
-from ..schemas.elements import SAMPLE_RATE_HZ, Decoded, Grid, Group, Probe, Unit, UnitFeatures
+from ..schemas.elements import SAMPLE_RATE_HZ, Decoded, Grid, Group, Unit, UnitFeatures
 from ..schemas.errors import Failure, InputError
-from .decode_command import DecodePlan, decode_command, plan_decode, suits_nvdec, tick_of
+from .decode_command import DecodePlan, ShotSearch, decode_command, plan_decode, suits_nvdec, tick_of
 from .downmix import heard_samples
 from .ffmpeg import MEMORY_BYTES, Finished, Limits, file_url, run
 from .metrics import StageMetrics
 from .stage import shared_stage
+from .unit_cuts import presentation_ms, printed_pts, small_bytes, unit_cuts
 
 UNINDEXED = ("mpegts", "mpeg")
 """Containers in which a seek lands in the middle of a group of pictures."""
@@ -52,18 +53,11 @@ FROM_THE_MIDDLE = (
 decodes them from further back."""
 
 
-def printed_pts(report: bytes) -> list[int]:
-    """The pts of each frame that ffmpeg's metadata filter printed, in the stream's time base.
-
-    >>> printed_pts(b"frame:0    pts:512     pts_time:0.0333333\\ntick=1\\n")
-    [512]
-    """
-    return [int(line.split(b"pts:")[1].split()[0]) for line in report.splitlines() if line.startswith(b"frame:")]
-
-
-def assemble(finished: Finished, unit: Unit, plan: DecodePlan, grid: Grid, wanted: Preprocessing) -> Decoded:
+def assemble(
+    finished: Finished, unit: Unit, plan: DecodePlan, grid: Grid, wanted: Preprocessing, shots: ShotSearch
+) -> Decoded:
     """Arrays from what the decoder wrote. A frame cut off in the middle of its bytes is dropped."""
-    pixels, tick_report, cut_report, sound = finished.outputs
+    pixels, tick_report, shot_report, sound, small = finished.outputs
     probe = unit.probe
     pts = printed_pts(bytes(tick_report))
     height, width = wanted.size
@@ -77,7 +71,6 @@ def assemble(finished: Finished, unit: Unit, plan: DecodePlan, grid: Grid, wante
     first = np.flatnonzero(np.diff(ticks, prepend=np.iinfo(np.int32).min) > 0)
     if len(first) < count:
         frames, ticks, at_ms = frames[first], ticks[first], at_ms[first]
-    cuts_ms = [presentation_ms(at, probe) for at in printed_pts(bytes(cut_report))]
     sound_start_ms = int(plan.sound_start_s * 1000)
     heard = _span_with_sound(unit, plan, len(samples), sound_start_ms)
     return Decoded(
@@ -87,13 +80,8 @@ def assemble(finished: Finished, unit: Unit, plan: DecodePlan, grid: Grid, wante
         samples,
         sound_start_ms,
         *heard,
-        np.array([at for at in cuts_ms if unit.start_ms <= at and (unit.is_last or at < unit.end_ms)], np.int32),
+        unit_cuts(shots, small, bytes(shot_report), unit),
     )
-
-
-def presentation_ms(pts: int, probe: Probe) -> int:
-    """A pts on the presentation clock, rounded down to whole milliseconds."""
-    return math.floor((pts * probe.time_base - probe.zero_s) * 1000)
 
 
 def _span_with_sound(unit: Unit, plan: DecodePlan, samples: int, sound_start_ms: int) -> tuple[int, int]:
@@ -126,11 +114,12 @@ def decode_unit(
     plan = plan_decode(unit, grid)
     seconds = plan.sound_end_s - plan.sound_start_s
     expected = int(seconds * grid.tick_hz + 2) * math.prod(wanted.size) * 3 + int(seconds + 2) * SAMPLE_RATE_HZ * 4
+    expected += small_bytes(options.shots, plan)
     limits = Limits(options.wall_s(seconds), options.stall_s, 2 * expected + (1 << 20))
 
     def attempt(nvdec: bool) -> Finished:
-        command = decode_command(source, unit, plan, grid, wanted, options.shot_threshold, nvdec=nvdec)
-        return run(command, 4, limits, nice=options.nice, memory_bytes=None if nvdec else MEMORY_BYTES)
+        command = decode_command(source, unit, plan, grid, wanted, options.shots, nvdec=nvdec)
+        return run(command, 5, limits, nice=options.nice, memory_bytes=None if nvdec else MEMORY_BYTES)
 
     try:
         finished = attempt(nvdec=True) if options.nvdec and suits_nvdec(unit.probe) else None
@@ -138,7 +127,7 @@ def decode_unit(
             finished = attempt(nvdec=False)
     except InputError as error:
         return None, (Failure.of("decode", error, unit.start_ms, unit.end_ms),)
-    decoded = assemble(finished, unit, plan, grid, wanted)
+    decoded = assemble(finished, unit, plan, grid, wanted, options.shots)
     samples = heard_samples(decoded.samples, source, unit, plan, limits.wall_s, options.stall_s)
     if samples is not decoded.samples:
         decoded = replace(decoded, samples=samples)
@@ -203,7 +192,7 @@ def overrun(decoded: Decoded, plan: DecodePlan, unit: Unit) -> tuple[Failure, ..
 class DecodeLimits:
     """How decoders run."""
 
-    shot_threshold: float = 0.2
+    shots: ShotSearch = ShotSearch()
     stall_s: float = 120.0
     timeout_s: float = 0.0
     """Wall limit of one unit; 0 allows 60 s and 20 times the unit's length."""

@@ -11,13 +11,43 @@ import ffmpeg
 from ..models.preprocessing import Preprocessing
 from ..schemas.elements import SAMPLE_RATE_HZ, Grid, Probe, Unit
 from .ffmpeg import guarded_input
+from .shots import CONTEXT_MS
+from .small_pictures import HEIGHT, WIDTH
 
 NO_CUTS = 1.0
 """A shot threshold that no scene score is above: cuts are not looked for, which saves a pass over every frame."""
 
-SHOT_PIXELS = (64, 36)
-"""Shots are found on small pictures of every frame: 3% of the decode time, and noise is averaged out. In colour: grey
-misses cuts between scenes of like brightness (20 of 73 in the sample bucket at a threshold of 0.3)."""
+SCENE, NO_SHOTS = "scene", "none"
+"""Values of `ShotSearch.detector` that need no small pictures: ffmpeg's scene score alone, and no search at all."""
+
+SCENE_CONTEXT_S = 2
+"""Pictures decoded before a unit's start for ffmpeg's scene score."""
+
+SHOT_HZ = 120
+"""Most small pictures per second: what a video has more would only cost memory."""
+
+
+@dataclass(frozen=True)
+class ShotSearch:
+    """How the shots of a unit are found."""
+
+    detector: str = "adaptive"
+    """A name of `shots.DETECTORS`, SCENE or NO_SHOTS."""
+    threshold: float = 0.2
+    """Of SCENE: the score above which a new shot starts."""
+    device: str = "cpu"
+    """Where a detector that is a network runs."""
+
+    @property
+    def scores(self) -> bool:
+        """Whether ffmpeg's scene score is asked for."""
+        return self.detector == SCENE and self.threshold < NO_CUTS
+
+    @property
+    def pictures(self) -> bool:
+        """Whether small pictures are."""
+        return self.detector not in (SCENE, NO_SHOTS)
+
 
 SCALER = "bicubic+full_chroma_inp+full_chroma_int+accurate_rnd"
 """With full-size RGB going in: the same pixels as PIL's antialiased bicubic, which open_clip uses, to 0.12 of 255 in
@@ -31,7 +61,7 @@ NVDEC_PIXEL_FORMATS = ("yuv420p", "yuvj420p", "yuv420p10le")
 NVDEC_PIXELS = 640 * 360
 """Below this, starting CUDA costs a decoder more than it saves."""
 
-CONTEXT_MS = 10_000
+SOUND_CONTEXT_MS = 10_000
 """Sound decoded beyond a unit's ends, so that a sentence that crosses the cut is heard whole on both sides."""
 
 OVERRUN = 2
@@ -54,7 +84,7 @@ def plan_decode(unit: Unit, grid: Grid) -> DecodePlan:
     """What to decode for a unit. A last unit is given room beyond the header's word."""
     seconds = Fraction(grid.window_ticks) / grid.tick_hz
     start, end = unit.first_window * seconds, unit.last_window * seconds
-    context = Fraction(CONTEXT_MS, 1000)
+    context = Fraction(SOUND_CONTEXT_MS, 1000)
     sound_start = max(Fraction(0), start - context)
     if unit.is_last:
         end = start + (end - start) * OVERRUN
@@ -86,11 +116,12 @@ def decode_command(
     plan: DecodePlan,
     grid: Grid,
     wanted: Preprocessing,
-    shot_threshold: float,
+    shots: ShotSearch,
     *,
     nvdec: bool = False,
 ) -> list[str]:
-    """The ffmpeg command of a unit. Pipes, in order: frames (rgb24), their pts, shot cuts, samples (f32le).
+    """The ffmpeg command of a unit. Pipes, in order: frames (rgb24), their pts, the pts of cuts or of small pictures, samples
+    (f32le), small pictures (yuv420p).
 
     Ticks are selected before scaling: frames that nobody uses are never scaled. The first frame at or after a tick's
     instant serves it, if there is one before the next tick.
@@ -107,14 +138,16 @@ def decode_command(
     if probe.video_stream is not None:
         first_pts = math.ceil((plan.video_start_s + probe.zero_s) / probe.time_base)
         last_pts = math.ceil((plan.video_end_s + probe.zero_s) / probe.time_base)
-        context_pts = math.ceil((plan.video_start_s - 2 + probe.zero_s) / probe.time_base)
-        pictures = media[str(probe.video_stream)].filter("trim", start_pts=context_pts, end_pts=last_pts)
-        finds_cuts = shot_threshold < NO_CUTS
-        both = pictures.filter_multi_output("split") if finds_cuts else None
+        early, late = shot_context(shots, unit)
+        context_pts = math.ceil((plan.video_start_s - early + probe.zero_s) / probe.time_base)
+        seen_pts = math.ceil((plan.video_end_s + late + probe.zero_s) / probe.time_base)
+        pictures = media[str(probe.video_stream)].filter("trim", start_pts=context_pts, end_pts=seen_pts)
+        both = pictures.filter_multi_output("split") if shots.scores or shots.pictures else None
         this, previous = (tick_expression(probe, grid, name) for name in ("pts", "prev_selected_pts"))
-        frames = (both.stream(0) if both else pictures).filter(
-            "select", f"gte(pts,{first_pts})*if(isnan(prev_selected_pts),1,gt({this},{previous}))"
-        )
+        frames = both.stream(0) if both else pictures
+        if late:
+            frames = frames.filter("trim", end_pts=last_pts)
+        frames = frames.filter("select", f"gte(pts,{first_pts})*if(isnan(prev_selected_pts),1,gt({this},{previous}))")
         frames = (
             to_model_size(frames, probe, wanted)
             .filter("metadata", mode="add", key="tick", value="1")
@@ -122,21 +155,44 @@ def decode_command(
         )
         outputs.append(ffmpeg.output(frames, "pipe:{pipe0}", format="rawvideo", fps_mode="passthrough"))
         if both:
-            width, height = SHOT_PIXELS
-            cuts = (
-                both.stream(1)
-                .filter("scale", width, height, flags="fast_bilinear")
-                .filter("format", "rgb24")
-                .filter("select", f"gt(scene,{shot_threshold})")
-                .filter("metadata", mode="print", key="lavfi.scene_score", file="pipe:{pipe2}", direct=1)
-            )
-            outputs.append(ffmpeg.output(cuts, "-", format="null", fps_mode="passthrough"))
+            outputs.append(shot_output(both.stream(1), shots, probe))
     if probe.audio_stream is not None:
         # a graph of its own: where the picture's size changes, ffmpeg starts the pictures' graph anew, and only that one
         sound = media[str(probe.audio_stream)]
         outputs.append(ffmpeg.output(sound, "pipe:{pipe3}", format="f32le", af=sound_filter(plan, probe)))
     arguments = ffmpeg.merge_outputs(*outputs).get_args()
     return ["ffmpeg", "-nostdin", "-hide_banner", "-v", "error", "-filter_threads", "1", *arguments]
+
+
+def shot_context(shots: ShotSearch, unit: Unit) -> tuple[Fraction, Fraction]:
+    """Seconds of pictures before and after a unit that its shots are found with. A last unit has nothing after it."""
+    if not shots.pictures:
+        return Fraction(SCENE_CONTEXT_S), Fraction(0)
+    around = Fraction(CONTEXT_MS, 1000)
+    return around, Fraction(0) if unit.is_last else around
+
+
+def shot_output(pictures: ffmpeg.nodes.FilterableStream, shots: ShotSearch, probe: Probe) -> ffmpeg.nodes.OutputStream:
+    """What shots are found on, made of small pictures of every frame: 3% of the decode time, and noise is averaged out. In
+    colour: grey misses cuts between scenes of like brightness (20 of 73 in the sample bucket at a scene score of 0.3).
+    """
+    if shots.scores:
+        cuts = (
+            pictures.filter("scale", WIDTH, HEIGHT, flags="fast_bilinear")
+            .filter("format", "rgb24")
+            .filter("select", f"gt(scene,{shots.threshold})")
+            .filter("metadata", mode="print", key="lavfi.scene_score", file="pipe:{pipe2}", direct=1)
+        )
+        return ffmpeg.output(cuts, "-", format="null", fps_mode="passthrough")
+    this, previous = (tick_expression(probe, Grid(Fraction(SHOT_HZ)), name) for name in ("pts", "prev_selected_pts"))
+    small = (
+        pictures.filter("select", f"if(isnan(prev_selected_pts),1,gt({this},{previous}))")
+        .filter("scale", WIDTH, HEIGHT, flags="area")
+        .filter("format", "yuv420p")
+        .filter("metadata", mode="add", key="small", value="1")
+        .filter("metadata", mode="print", key="small", file="pipe:{pipe2}", direct=1)
+    )
+    return ffmpeg.output(small, "pipe:{pipe4}", format="rawvideo", fps_mode="passthrough")
 
 
 def sound_filter(plan: DecodePlan, probe: Probe) -> str:

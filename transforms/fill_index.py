@@ -1,8 +1,8 @@
-"""FillParts, SearchExactly, StoreVectors: a dataset's vectors become part indexes, and the truth that recall is measured against.
+"""FillParts, SearchExactly: a dataset's vectors become part indexes, and the truth that recall is measured against.
 
 In:  Task: some shards whose vectors are read once, in order.
-     StoreVectors: ShardInfo.
-Out: FillParts: PartInfo, one a file. StoreVectors: raw float16 files. SearchExactly: one Found, the k best of all vectors for each query.
+Out: FillParts: PartInfo, one per file; with queries also one Found, from the same reading.
+     SearchExactly: one Found, the k best of all vectors for each query.
 Bad: a part that is there with the right hash is not built again; storage and memory errors go up to the runner.
 """
 
@@ -19,10 +19,12 @@ import apache_beam as beam
 import faiss
 import numpy as np
 
-from ..schemas.index_manifest import PartInfo, raw_name
+from ..schemas.errors import CorruptOutput
+from ..schemas.index_manifest import PartInfo
+from ..schemas.local_cache import LocalCache
 from ..schemas.snapshot import ShardInfo
 from ..schemas.storage import Storage, file_sha256
-from .build_index import Vectors, exact_search, merge_results, read_index
+from .build_index import ExactSearch, Vectors, exact_search, merge_results, read_index
 from .index_parts import fill_parts
 from .metrics import StageMetrics
 
@@ -68,40 +70,61 @@ def finished_parts(storage: Storage, work: str, task: Task) -> list[PartInfo] | 
     try:
         receipt = json.loads(storage.get(f"{work}/{task.key}.json"))
         parts = [PartInfo(**part) for part in receipt]
-        with tempfile.TemporaryDirectory(prefix="reelbeam-index-") as folder:
-            for part in parts:
-                file = storage.local_path(part.path)
-                if file is None:
-                    file = Path(folder, "part")
-                    storage.fetch(part.path, file)
-                if not file.exists() or file_sha256(file) != part.sha256:
-                    return None
-    except FileNotFoundError:
+        for part in parts:
+            if file_sha256(LocalCache.at().file(storage, part.path, part.sha256)) != part.sha256:
+                return None
+    except (FileNotFoundError, CorruptOutput):
         return None
     return parts
 
 
 def fill_task(
-    storage: Storage, work: str, task: Task, trained: faiss.Index, read: ReadVectors, part_bytes: int
+    storage: Storage,
+    work: str,
+    task: Task,
+    trained: faiss.Index,
+    read: ReadVectors,
+    part_bytes: int,
+    search: ExactSearch | None = None,
 ) -> list[PartInfo]:
-    """Fills a task's parts, stores them, and then their receipt."""
+    """Fills a task's parts and stores them, the answers of `search` where it is given, and then the receipt of the parts."""
     parts = []
     with tempfile.TemporaryDirectory(prefix="reelbeam-index-") as folder:
         vectors = task_vectors(task, read, storage)
+        if search is not None:
+            vectors = search.seeing(vectors)
         for number, (file, held) in enumerate(fill_parts(trained, vectors, Path(folder), part_bytes)):
             path = f"{work}/{task.key}-{number:05d}.faiss"
             info = PartInfo(path, file_sha256(file), file.stat().st_size, held)
             storage.put_file(path, file)
-            file.unlink()
+            LocalCache.at().adopt(storage, file, info.sha256)
             parts.append(info)
+    if search is not None:
+        storage.put(answers_path(work, task), Found(*search.result()).to_bytes())
     storage.put(f"{work}/{task.key}.json", json.dumps([asdict(part) for part in parts]).encode())
     return parts
 
 
+def answers_path(work: str, task: Task) -> str:
+    """Where the answers lie that were found while a task's parts were filled."""
+    return f"{work}/{task.key}.answers.npz"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Queries that are answered exactly while parts are filled."""
+
+    queries: str
+    """A stored .npy of float32 [q, D]."""
+    found: str
+    """Where the one Found of all tasks is stored."""
+    k: int
+
+
 class _FillPart(beam.DoFn):
-    def __init__(self, output: str, work: str, read: ReadVectors, part_bytes: int, threads: int):
+    def __init__(self, output: str, work: str, read: ReadVectors, part_bytes: int, threads: int, asked: Asked | None):
         self.storage, self.work, self.read = Storage.at(output), work, read
-        self.part_bytes, self.threads = part_bytes, threads
+        self.part_bytes, self.threads, self.asked = part_bytes, threads, asked
 
     def setup(self) -> None:
         self.metrics = StageMetrics("fill_index")
@@ -111,24 +134,46 @@ class _FillPart(beam.DoFn):
             file = Path(folder, "trained.faiss")
             self.storage.fetch(f"{self.work}/trained.faiss", file)
             self.trained = read_index(file, f"{self.work}/trained.faiss")
+        if self.asked:
+            self.queries = np.load(io.BytesIO(self.storage.get(self.asked.queries)))
 
-    def process(self, task: Task) -> Iterator[tuple[int, list[PartInfo]]]:
+    def process(self, task: Task) -> Iterator[tuple[int, list[PartInfo]] | beam.pvalue.TaggedOutput]:
         with self.metrics.busy():
-            parts = finished_parts(self.storage, self.work, task)
-            self.metrics.add(kept=len(parts or []))
-            if parts is None:
-                parts = fill_task(self.storage, self.work, task, self.trained, self.read, self.part_bytes)
-        self.metrics.add(parts=len(parts), vectors=sum(part.vectors for part in parts))
-        yield task.number, parts
+            parts, found = finished_parts(self.storage, self.work, task), None
+            if parts is not None and self.asked:
+                found = self._answers(task)
+            kept = parts is not None and (found is not None or not self.asked)
+            self.metrics.add(kept=len(parts or []) if kept else 0)
+            if not kept:
+                search = ExactSearch(self.queries, self.asked.k) if self.asked else None
+                parts = fill_task(self.storage, self.work, task, self.trained, self.read, self.part_bytes, search)
+                self.metrics.add(search_ms=round(1000 * search.seconds) if search else 0)
+                found = self._answers(task) if self.asked else None
+        self.metrics.add(parts=len(parts or []), vectors=sum(part.vectors for part in parts or []))
+        yield task.number, parts or []
+        if found is not None:
+            yield beam.pvalue.TaggedOutput(FOUND, (0, found))
+
+    def _answers(self, task: Task) -> Found | None:
+        try:
+            return Found.from_bytes(self.storage.get(answers_path(self.work, task)))
+        except FileNotFoundError:
+            return None
+
+
+PARTS, FOUND = "parts", "found"
+"""Outputs of a fill."""
 
 
 class FillParts(beam.PTransform):
-    """Tasks -> one sorted list of PartInfo, stored as `<work>/parts.json` when all are there."""
+    """Tasks -> one sorted list of PartInfo, stored as `<work>/parts.json` when all are there; with `asked` also one Found."""
 
-    def __init__(self, output: str, work: str, read: ReadVectors, part_bytes: int, threads: int = 0):
+    def __init__(
+        self, output: str, work: str, read: ReadVectors, part_bytes: int, threads: int = 0, asked: Asked | None = None
+    ):
         super().__init__()
-        self.storage, self.work = Storage.at(output), work
-        self.do = _FillPart(output, work, read, part_bytes, threads)
+        self.storage, self.work, self.asked = Storage.at(output), work, asked
+        self.do = _FillPart(output, work, read, part_bytes, threads, asked)
 
     def expand(self, tasks: beam.PCollection) -> beam.PCollection:
         storage, work = self.storage, self.work
@@ -138,9 +183,11 @@ class FillParts(beam.PTransform):
             storage.put(f"{work}/parts.json", json.dumps(ordered).encode())
             return f"{work}/parts.json"
 
+        filled = tasks | "Fill" >> beam.ParDo(self.do).with_outputs(FOUND, main=PARTS)
+        if self.asked:
+            _ = filled[FOUND] | "Answers" >> _StoreBest(self.storage, self.asked.found, self.asked.k)
         return (
-            tasks
-            | "Fill" >> beam.ParDo(self.do)
+            filled[PARTS]
             | "One" >> beam.Map(lambda done: (0, done))
             | "All" >> beam.GroupByKey()
             | "Store" >> beam.MapTuple(store)
@@ -186,82 +233,34 @@ class _Best(beam.CombineFn):
         return best
 
 
-class SearchExactly(beam.PTransform):
-    """Tasks -> one Found over all of them, stored at `found`. `queries` is a stored .npy of float32 [q, D]."""
+class _StoreBest(beam.PTransform):
+    """(0, Found) of each task -> one Found, stored at a path."""
 
-    def __init__(self, output: str, queries: str, found: str, read: ReadVectors, k: int, threads: int = 0):
+    def __init__(self, storage: Storage, path: str, k: int):
         super().__init__()
-        self.storage, self.found, self.k = Storage.at(output), found, k
-        self.do = _SearchTask(output, queries, read, k, threads)
+        self.storage, self.path, self.k = storage, path, k
 
-    def expand(self, tasks: beam.PCollection) -> beam.PCollection:
-        storage, path = self.storage, self.found
+    def expand(self, found: beam.PCollection) -> beam.PCollection:
+        storage, path = self.storage, self.path
 
         def store(_: int, best: list[Found]) -> str:
             storage.put(path, best[0].to_bytes())
             return path
 
+        return found | "Best" >> beam.CombinePerKey(_Best(self.k)) | "Store" >> beam.MapTuple(store)
+
+
+class SearchExactly(beam.PTransform):
+    """Tasks -> one Found over all of them, stored as `asked` says."""
+
+    def __init__(self, output: str, asked: Asked, read: ReadVectors, threads: int = 0):
+        super().__init__()
+        self.storage, self.asked = Storage.at(output), asked
+        self.do = _SearchTask(output, asked.queries, read, asked.k, threads)
+
+    def expand(self, tasks: beam.PCollection) -> beam.PCollection:
         return (
             tasks
             | "Search" >> beam.ParDo(self.do)
-            | "Best" >> beam.CombinePerKey(_Best(self.k))
-            | "Store" >> beam.MapTuple(store)
+            | "Found" >> _StoreBest(self.storage, self.asked.found, self.asked.k)
         )
-
-
-def store_raw(storage: Storage, folder: str, shard: ShardInfo, vectors: Vectors, ticks: int) -> dict[str, str | int]:
-    """A shard's vectors as one raw float16 file [row numbers * ticks, D]: an id is a place. Zeros, which take no disk, where
-    there is no frame, or a row of another shard.
-
-    It depends on the shard's bytes alone and is never written twice; a removed row may stay in it.
-    """
-    path, first_id, ids = (
-        f"{folder}/{raw_name(shard)}",
-        shard.first_row * ticks,
-        (shard.end_row - shard.first_row) * ticks,
-    )
-    with tempfile.TemporaryDirectory(prefix="reelbeam-index-") as scratch:
-        file, stored = Path(scratch, "raw"), None
-        for some, values in vectors:
-            if stored is None:
-                stored = np.memmap(file, np.float16, "w+", shape=(ids, values.shape[1]))
-            stored[some - first_id] = values
-        if stored is None:
-            file.touch()
-        else:
-            stored.flush()
-        storage.put_file(path, file)
-    return {"path": path, "first_id": first_id, "ids": ids}
-
-
-class _StoreShard(beam.DoFn):
-    def __init__(self, output: str, folder: str, read: ReadVectors, ticks: int):
-        self.storage, self.folder, self.read, self.ticks = Storage.at(output), folder, read, ticks
-
-    def setup(self) -> None:
-        self.metrics = StageMetrics("store_vectors")
-
-    def process(self, shard: ShardInfo) -> Iterator[tuple[int, dict[str, str | int]]]:
-        with self.metrics.busy():
-            vectors = self.read(self.storage, shard)
-            yield 0, store_raw(self.storage, self.folder, shard, vectors, self.ticks)
-        self.metrics.add(vectors=shard.rows * self.ticks)
-
-
-class StoreVectors(beam.PTransform):
-    """Shards -> one list of raw vector files, stored at `stored`."""
-
-    def __init__(self, output: str, folder: str, stored: str, read: ReadVectors, ticks: int):
-        super().__init__()
-        self.storage, self.stored = Storage.at(output), stored
-        self.do = _StoreShard(output, folder, read, ticks)
-
-    def expand(self, shards: beam.PCollection) -> beam.PCollection:
-        storage, path = self.storage, self.stored
-
-        def store(_: int, files: Iterable[dict[str, str | int]]) -> str:
-            ordered = sorted(files, key=lambda file: int(file["first_id"]))
-            storage.put(path, json.dumps(ordered).encode())
-            return path
-
-        return shards | "Raw" >> beam.ParDo(self.do) | "All" >> beam.GroupByKey() | "Store" >> beam.MapTuple(store)

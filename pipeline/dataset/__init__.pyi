@@ -21,7 +21,6 @@ from .history import list_snapshots as list_snapshots
 from .history import pin_snapshot as pin_snapshot
 from .history import restore_snapshot as restore_snapshot
 from .history import snapshot_difference as snapshot_difference
-from .local_cache import LocalCache as LocalCache
 from .options import KeepOptions as KeepOptions
 from .options import SweepOptions as SweepOptions
 from .read import Dataset as Dataset

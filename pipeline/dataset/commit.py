@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from ...schemas import snapshot as snapshots
 from ...schemas.elements import Grid
 from ...schemas.errors import CorruptOutput, GateError, ModelMismatch
-from ...schemas.options import fingerprint
+from ...schemas.options import UNRECORDED, fingerprint
 from ...schemas.phases import phase
 from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import Storage
@@ -51,10 +51,10 @@ class DatasetSettings:
         """Raises ModelMismatch when these settings would mix other models or another grid into a dataset."""
         if parent.fingerprint == self.fingerprint:
             return
-        wanted = {**self.options, **self.models}
-        stored = {**parent.options, **parent.models}
+        wanted = {**UNRECORDED, **self.options, **self.models}
+        stored = {**UNRECORDED, **parent.options, **parent.models}
         changed = [
-            f"{name}: stored {stored.get(name, 'not given')}, asked {wanted.get(name, 'not given')}"
+            f"{name}: stored {stored.get(name) or 'not given'}, asked {wanted.get(name) or 'not given'}"
             for name in {**wanted, **stored}
             if stored.get(name) != wanted.get(name)
         ]

@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...schemas import snapshot as snapshots
+from ...schemas.parquet_ranges import open_parquet, rows_of_groups
 from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import Storage
 from ...schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed, failures_schema, videos_schema
 from ...schemas.tensors import tensor
-from .parquet_ranges import open_parquet, rows_of_groups
 
 
 @contextmanager

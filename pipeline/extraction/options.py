@@ -11,6 +11,11 @@ from ...schemas.errors import UsageError
 from ...schemas.options import Options, option
 from ...transforms.streams import StreamChoice
 
+SHOT_DETECTORS = ("adaptive", "transnet", "scene")
+"""What finds shots; the first is the default of a new dataset."""
+
+SCENE_SCORE = 0.2
+
 
 @dataclass(frozen=True)
 class ExtractOptions(Options):
@@ -27,8 +32,15 @@ class ExtractOptions(Options):
     )
     window_ticks: int = option(10, "ticks in a row", low=1, high=600, changes_data=True)
     unit_s: float = option(120.0, "longest span that is decoded at once, in seconds", low=1, high=3600)
+    shots: str = option(
+        "",
+        "what finds shots: adaptive (cuts and slow changes), transnet (a network, for GPUs; extra `shots`), scene (ffmpeg's "
+        "scene score); empty: as OUTPUT was made, adaptive for a new one",
+        choices=("", *SHOT_DETECTORS),
+        changes_data=True,
+    )
     shot_threshold: float = option(
-        0.2, "scene score above which a new shot starts", low=0.01, high=1, changes_data=True
+        SCENE_SCORE, "scene score above which --shots scene starts a new shot", low=0.01, high=1, changes_data=True
     )
     fuse: str = option(
         "", "fused_embedding: none, concat, mean, attention, or a TorchScript file; empty: as the models say (concat)"
@@ -76,6 +88,8 @@ class ExtractOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.shots in SHOT_DETECTORS[:-1] and self.shot_threshold != SCENE_SCORE:
+            raise UsageError(f"--shot-threshold {self.shot_threshold:g}: only --shots scene has a threshold")
         try:
             hz = Fraction(self.tick_hz)
         except (ValueError, ZeroDivisionError):

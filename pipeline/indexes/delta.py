@@ -63,7 +63,7 @@ def delta_build(
     if change.new_vectors:
         tasks = tasks_for(change.added, change.counts, code_bytes(build.kind, trained.d) + 8, build.part_bytes)
         with build.timed("fill"):
-            new = fill(build, tasks, change.new_vectors, build.part_bytes)
+            new, _ = fill(build, tasks, change.new_vectors, build.part_bytes)
         if not merging:
             with build.timed("merge"):
                 new = [merge(build, trained, new, f"{folder}/delta.faiss")]

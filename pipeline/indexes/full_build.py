@@ -24,7 +24,7 @@ from ..dataset import Dataset, all_vectors, count_vectors
 from .build import Build, clear, kind_for, new_folder, stored_index
 from .measure import covered, described, measured, put_side_files
 from .options import IndexOptions
-from .parts import copy, exact, fill, merge, store_vectors, tasks_for
+from .parts import copy, fill, merge, store_vectors, tasks_for
 from .queries import PROMPTS, Queries
 from .store import publish, scratch
 
@@ -71,7 +71,8 @@ def full_build(
         )
     tasks = tasks_for(snapshot.shards, counts, code_bytes(kind, dimension) + 8, build.part_bytes if merges else None)
     with build.timed("fill"):
-        parts = fill(build, tasks, total, build.part_bytes if merges else 1 << 62)
+        parts, answers = fill(build, tasks, total, build.part_bytes if merges else 1 << 62, queries.vectors)
+    assert answers is not None
     folder = new_folder(options.called)
     with build.timed("merge"):
         [whole] = (
@@ -83,8 +84,7 @@ def full_build(
     if build.second_look:
         with build.timed("second_look"):
             manifest = replace(manifest, second_look=store_vectors(build, snapshot.shards))
-    with build.timed("exact"):
-        queries = queries.answered(*exact(build, tasks, queries.vectors, total))
+    queries = queries.answered(*answers)
     manifest = measured(build, manifest, queries, first=1)
     trained_on = Training(snapshot.next_row, total, snapshot.number, manifest.nprobe, manifest.imbalance)
     manifest = put_side_files(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,14 +13,17 @@ import faiss
 import numpy as np
 
 from ...schemas.index_manifest import PartInfo, VectorFile
+from ...schemas.local_cache import LocalCache
 from ...schemas.options import fingerprint
 from ...schemas.snapshot import ShardInfo
-from ...transforms.fill_index import FillParts, Found, SearchExactly, StoreVectors, Task
+from ...transforms import metrics
+from ...transforms.fill_index import Asked, FillParts, Found, SearchExactly, Task
 from ...transforms.index_parts import merge_parts
+from ...transforms.store_vectors import StoreVectors
 from ..dataset import shard_vectors
 from .build import Build
 from .queries import TRUTH_K
-from .store import array_bytes, local_copies, put_scratch, scratch
+from .store import array_bytes, put_scratch, scratch
 
 
 def tasks_for(
@@ -41,33 +45,55 @@ def tasks_for(
     ]  # fmt: skip
 
 
-def fill(build: Build, tasks: list[Task], total: int, part_bytes: int) -> list[PartInfo]:
-    """Part indexes of all tasks, in their order."""
+Answers = tuple[np.ndarray, np.ndarray]
+"""Scores float32 [q, TRUTH_K] and ids int64 [q, TRUTH_K] of the best vectors for each query, best first."""
+
+
+def fill(
+    build: Build, tasks: list[Task], total: int, part_bytes: int, queries: np.ndarray | None = None
+) -> tuple[list[PartInfo], Answers | None]:
+    """Part indexes of all tasks, in their order, and from the same reading the exact answers for `queries` float32 [q, D]."""
     root = build.storage.root
+    asked = _ask(build, queries) if queries is not None else None
 
     def graph(pipeline: beam.Pipeline) -> object:
         listed = pipeline | "Tasks" >> beam.Create(tasks)
         return listed | FillParts(
-            root, build.work, partial(shard_vectors, build.source), part_bytes, build.options.threads
+            root, build.work, partial(shard_vectors, build.source), part_bytes, build.options.threads, asked
         )
 
+    searched_ms = metrics.totals().get("fill_index", {}).get("search_ms", 0)
     build.run(graph, total, "fill_index")
-    return [PartInfo(**part) for part in json.loads(build.storage.get(f"{build.work}/parts.json"))]
+    if asked:  # part of the fill; known where the stages run in this process
+        searched_ms = metrics.totals().get("fill_index", {}).get("search_ms", 0) - searched_ms
+        build.seconds["exact"] = round(searched_ms / 1000, 3)
+    parts = [PartInfo(**part) for part in json.loads(build.storage.get(f"{build.work}/parts.json"))]
+    return parts, _answers(build, asked) if asked else None
 
 
-def exact(build: Build, tasks: list[Task], queries: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
+def exact(build: Build, tasks: list[Task], queries: np.ndarray, total: int) -> Answers:
     """The TRUTH_K best of the tasks' vectors for each query, by brute force."""
-    storage, asked, found = build.storage, f"{build.work}/asked.npy", f"{build.work}/found.npz"
-    storage.put(asked, array_bytes(queries))
+    asked = _ask(build, queries)
 
     def graph(pipeline: beam.Pipeline) -> object:
         listed = pipeline | "Tasks" >> beam.Create(tasks)
         return listed | SearchExactly(
-            storage.root, asked, found, partial(shard_vectors, build.source), TRUTH_K, build.options.threads
+            build.storage.root, asked, partial(shard_vectors, build.source), build.options.threads
         )
 
     build.run(graph, total, "search_exactly")
-    best = Found.from_bytes(storage.get(found))
+    return _answers(build, asked)
+
+
+def _ask(build: Build, queries: np.ndarray) -> Asked:
+    """Stores queries for the workers."""
+    asked = Asked(f"{build.work}/asked.npy", f"{build.work}/found.npz", TRUTH_K)
+    build.storage.put(asked.queries, array_bytes(queries))
+    return asked
+
+
+def _answers(build: Build, asked: Asked) -> Answers:
+    best = Found.from_bytes(build.storage.get(asked.found))
     return best.scores, best.ids
 
 
@@ -75,17 +101,22 @@ def merge(
     build: Build, trained: faiss.Index, parts: Sequence[PartInfo], path: str, removed: np.ndarray | None = None
 ) -> PartInfo:
     """Merges stored parts into one stored FAISS file, on disk."""
+    cache = LocalCache.at()
     with scratch() as folder:
-        files = local_copies(build.storage, [part.path for part in parts], folder)
+        files = [cache.file(build.storage, part.path, part.sha256) for part in parts]
         whole = Path(folder, "merged.faiss")
         held = merge_parts(trained, files, whole, build.memory_bytes // 4, removed)
-        return put_scratch(build.storage, path, whole, held)
+        merged = put_scratch(build.storage, path, whole, held)
+    for part in parts:
+        if part.path.startswith(build.work) and part.sha256 != merged.sha256:
+            cache.forget(part.path, part.sha256)
+    return merged
 
 
 def copy(build: Build, part: PartInfo, path: str) -> PartInfo:
     """A part that is the whole index."""
     with scratch() as folder:
-        [file] = local_copies(build.storage, [part.path], folder)
+        file = Path(shutil.copy(LocalCache.at().file(build.storage, part.path, part.sha256), folder))
         return put_scratch(build.storage, path, file, part.vectors)
 
 

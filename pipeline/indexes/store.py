@@ -20,10 +20,10 @@ import numpy as np
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import CorruptOutput
 from ...schemas.index_manifest import IndexManifest, PartInfo, VectorFile
+from ...schemas.local_cache import LocalCache
 from ...schemas.snapshot import IndexInfo, Snapshot
 from ...schemas.storage import Storage, file_sha256
 from ...transforms.build_index import lists_of, merge_results, read_index
-from ..dataset import LocalCache
 
 REFINE_FACTOR = 8
 """Candidates looked at again for each result wanted, where an index stores the vectors for a second look."""
@@ -263,22 +263,11 @@ def commit_index(storage: Storage, name: str, info: IndexInfo) -> Snapshot:
 
 
 def put_scratch(storage: Storage, path: str, file: Path, vectors: int) -> PartInfo:
-    """Stores a local file and describes it."""
+    """Stores a local scratch file, which leaves its place, and describes it."""
     info = PartInfo(path, file_sha256(file), file.stat().st_size, vectors)
     storage.put_file(path, file)
+    LocalCache.at().adopt(storage, file, info.sha256)
     return info
-
-
-def local_copies(storage: Storage, paths: Sequence[str], folder: str) -> list[Path]:
-    """Stored files on local disk: where they lie, or copies in `folder`."""
-    found = []
-    for number, path in enumerate(paths):
-        file = storage.local_path(path)
-        if file is None:
-            file = Path(folder, f"part-{number:05d}.faiss")
-            storage.fetch(path, file)
-        found.append(file)
-    return found
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...schemas.errors import CorruptOutput
+from ...schemas.local_cache import LocalCache
 from ...schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import file_sha256
 from ...schemas.tables import conformed, failures_schema, validate_windows, videos_schema
 from ...schemas.vector_sources import VECTOR_SOURCES
-from ..dataset import FOLDERS, Dataset, LocalCache, batch_ids, count_videos, shard_ids, stored_file
+from ..dataset import FOLDERS, Dataset, batch_ids, count_videos, shard_ids, stored_file
 from ..indexes import changes_since, open_searcher, read_manifest
 
 

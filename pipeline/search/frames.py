@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...models.clip import ClipEncoder
+from ...models.clip import ClipEncoder, ClipSpec
 from ...models.loaded import loaded
 from ...models.profiles import profile
 from ...schemas.elements import Grid
@@ -87,9 +87,13 @@ class FrameIndex:
 
     def encoder(self, models: str, device: str) -> ClipEncoder:
         """The model that speaks this index's language. Raises ModelMismatch when another one is asked for."""
+        encoder: ClipEncoder = loaded(self._clip(models), device)
+        return encoder
+
+    def _clip(self, models: str) -> ClipSpec:
         made_with = self.manifest.models["clip"]
         if not models:
-            return loaded(clip_of(made_with), device)
+            return clip_of(made_with)
         spec = profile(models).clip
         if differs := spec.sees_as(made_with):
             raise ModelMismatch(
@@ -97,7 +101,7 @@ class FrameIndex:
                 f"{spec.architecture} {spec.weights}, which differs in {', '.join(differs)}: their scores mean nothing together. "
                 "Cure: leave --models away"
             )
-        return loaded(spec, device)
+        return spec
 
     def search(self, query: np.ndarray, k: int) -> list[Moment]:
         """The k best moments for a vector float32 [D] of unit length, best first."""

@@ -18,10 +18,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...schemas.errors import UsageError
+from ...schemas.local_cache import LocalCache
 from ...schemas.snapshot import ShardInfo
 from ...schemas.storage import Storage
 from ...schemas.tensors import tensor
-from ..dataset import Dataset, LocalCache
+from ..dataset import Dataset
 from .mapped_columns import MappedFile
 
 Columns = dict[str, np.ndarray]

@@ -36,7 +36,19 @@ def test_every_option_becomes_a_flag_and_comes_back() -> None:
 
 
 def test_only_what_changes_rows_enters_the_fingerprint() -> None:
-    assert set(data_options(ExtractOptions())) == {"tick_hz", "window_ticks", "shot_threshold", "still_difference"}
+    recorded = {"tick_hz", "window_ticks", "shots", "shot_threshold", "still_difference"}
+    assert set(data_options(ExtractOptions(shots="adaptive"))) == recorded
+
+
+def test_datasets_from_before_shots_could_be_chosen_keep_their_fingerprint() -> None:
+    old = {"tick_hz": "1", "window_ticks": "10", "shot_threshold": "0.2", "still_difference": "0.0"}
+    assert data_options(ExtractOptions(shots="scene")) == old
+
+
+def test_a_threshold_that_the_chosen_detector_lacks_is_refused() -> None:
+    assert ExtractOptions(shots="scene", shot_threshold=0.3).shot_threshold == 0.3
+    with pytest.raises(UsageError, match="only --shots scene has a threshold"):
+        ExtractOptions(shots="adaptive", shot_threshold=0.3)
 
 
 def test_every_option_has_a_help_line() -> None:

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...schemas.spans import Span, coalesce, cut
-from ...schemas.storage import Storage
+from .spans import Span, coalesce, cut
+from .storage import Storage
 
 FOOTER_BYTES = 64 << 10
 """Read from the end at first: most footers are smaller."""

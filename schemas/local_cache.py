@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...schemas.errors import CorruptOutput
-from ...schemas.storage import Storage, file_sha256
+from .errors import CorruptOutput
+from .storage import Storage, file_sha256
 
 FOLDER_VARIABLE, SIZE_VARIABLE = "REELBEAM_CACHE", "REELBEAM_CACHE_GB"
 MOST_GB = 100.0
@@ -52,6 +53,21 @@ class LocalCache:
                     self._make_room(copy)
         os.utime(copy)
         return copy
+
+    def adopt(self, storage: Storage, file: Path, sha256: str) -> None:
+        """Moves a file that was just stored in a bucket into the cache: the next step of this machine need not fetch it."""
+        if storage.is_local:
+            file.unlink()
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        copy = self.folder / f"{sha256}{file.suffix}"
+        shutil.move(file, copy.with_suffix(".new"))  # perhaps from another disk: it must not appear in parts
+        copy.with_suffix(".new").replace(copy)
+        self._make_room(copy)
+
+    def forget(self, path: str, sha256: str) -> None:
+        """Removes the copy of a stored file, if there is one."""
+        (self.folder / f"{sha256}{Path(path).suffix}").unlink(missing_ok=True)
 
     def _make_room(self, newest: Path) -> None:
         """Removes the copies that were used longest ago until the rest fits. An open file stays readable."""

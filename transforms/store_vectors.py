@@ -1,0 +1,81 @@
+"""StoreVectors: the vectors that an index scores its best candidates with again.
+
+In:  ShardInfo.
+Out: one raw float16 file per shard, and one stored list of them.
+Bad: storage errors go up to the runner.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+
+from ..schemas.index_manifest import raw_name
+from ..schemas.snapshot import ShardInfo
+from ..schemas.storage import Storage
+from .build_index import Vectors
+from .fill_index import ReadVectors
+from .metrics import StageMetrics
+
+
+def store_raw(storage: Storage, folder: str, shard: ShardInfo, vectors: Vectors, ticks: int) -> dict[str, str | int]:
+    """A shard's vectors as one raw float16 file [row numbers * ticks, D]: an id is a place. Zeros, which take no disk, where
+    there is no frame, or a row of another shard.
+
+    It depends on the shard's bytes alone and is never written twice; a removed row may stay in it.
+    """
+    path, first_id, ids = (
+        f"{folder}/{raw_name(shard)}",
+        shard.first_row * ticks,
+        (shard.end_row - shard.first_row) * ticks,
+    )
+    with tempfile.TemporaryDirectory(prefix="reelbeam-index-") as scratch:
+        file, stored = Path(scratch, "raw"), None
+        for some, values in vectors:
+            if stored is None:
+                stored = np.memmap(file, np.float16, "w+", shape=(ids, values.shape[1]))
+            stored[some - first_id] = values
+        if stored is None:
+            file.touch()
+        else:
+            stored.flush()
+        storage.put_file(path, file)
+    return {"path": path, "first_id": first_id, "ids": ids}
+
+
+class _StoreShard(beam.DoFn):
+    def __init__(self, output: str, folder: str, read: ReadVectors, ticks: int):
+        self.storage, self.folder, self.read, self.ticks = Storage.at(output), folder, read, ticks
+
+    def setup(self) -> None:
+        self.metrics = StageMetrics("store_vectors")
+
+    def process(self, shard: ShardInfo) -> Iterator[tuple[int, dict[str, str | int]]]:
+        with self.metrics.busy():
+            vectors = self.read(self.storage, shard)
+            yield 0, store_raw(self.storage, self.folder, shard, vectors, self.ticks)
+        self.metrics.add(vectors=shard.rows * self.ticks)
+
+
+class StoreVectors(beam.PTransform):
+    """Shards -> one list of raw vector files, stored at `stored`."""
+
+    def __init__(self, output: str, folder: str, stored: str, read: ReadVectors, ticks: int):
+        super().__init__()
+        self.storage, self.stored = Storage.at(output), stored
+        self.do = _StoreShard(output, folder, read, ticks)
+
+    def expand(self, shards: beam.PCollection) -> beam.PCollection:
+        storage, path = self.storage, self.stored
+
+        def store(_: int, files: Iterable[dict[str, str | int]]) -> str:
+            ordered = sorted(files, key=lambda file: int(file["first_id"]))
+            storage.put(path, json.dumps(ordered).encode())
+            return path
+
+        return shards | "Raw" >> beam.ParDo(self.do) | "All" >> beam.GroupByKey() | "Store" >> beam.MapTuple(store)

@@ -1,0 +1,57 @@
+"""Where new shots start in one unit, from what its decoder wrote: scene scores of ffmpeg, or small pictures. Pure."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..schemas.elements import Probe, Unit
+from .decode_command import SHOT_HZ, DecodePlan, ShotSearch
+from .shots import CONTEXT_MS, detector
+from .small_pictures import PICTURE_BYTES
+
+REPORT_BYTES = 64
+"""Of a printed pts, at most about so much."""
+
+
+def printed_pts(report: bytes) -> list[int]:
+    """The pts of each frame that ffmpeg's metadata filter printed, in the stream's time base.
+
+    >>> printed_pts(b"frame:0    pts:512     pts_time:0.0333333\\ntick=1\\n")
+    [512]
+    """
+    return [int(line.split(b"pts:")[1].split()[0]) for line in report.splitlines() if line.startswith(b"frame:")]
+
+
+def presentation_ms(pts: int, probe: Probe) -> int:
+    """A pts on the presentation clock, rounded down to whole milliseconds."""
+    return math.floor((pts * probe.time_base - probe.zero_s) * 1000)
+
+
+def small_bytes(shots: ShotSearch, plan: DecodePlan) -> int:
+    """Most bytes that the small pictures of a unit take."""
+    seconds = plan.video_end_s - plan.video_start_s + 2 * CONTEXT_MS // 1000
+    return int(seconds * SHOT_HZ) * (PICTURE_BYTES + REPORT_BYTES) if shots.pictures else 0
+
+
+def unit_cuts(shots: ShotSearch, small: bytes | bytearray, report: bytes, unit: Unit) -> np.ndarray:
+    """int32 [c]: presentation times in ms of the first frames of the new shots that start in a unit."""
+    times = np.array([presentation_ms(at, unit.probe) for at in printed_pts(report)], np.int64)
+    if shots.pictures:
+        count = min(len(times), len(small) // PICTURE_BYTES)
+        pictures = np.frombuffer(small, np.uint8, count * PICTURE_BYTES).reshape(count, PICTURE_BYTES)
+        times = cut_times(shots, pictures, times[:count])
+    inside = (times >= unit.start_ms) & (unit.is_last | (times < unit.end_ms))
+    return times[inside].astype(np.int32)
+
+
+def cut_times(shots: ShotSearch, pictures: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
+    """Times of new shots. Where a clock goes back (files joined byte by byte), frames count from where it is new again."""
+    if not len(times_ms):
+        return times_ms
+    latest = np.maximum.accumulate(times_ms)
+    rising = np.concatenate([[True], times_ms[1:] > latest[:-1]])
+    if not rising.all():
+        pictures, times_ms = pictures[rising], times_ms[rising]
+    return times_ms[detector(shots.detector, shots.device)(pictures, times_ms)]
