@@ -65,14 +65,14 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def show(results: Sequence[tuple[str, list[Moment]]], options: SearchOptions, stream: str) -> None:
+def show(results: Sequence[tuple[str, list[Moment]]], options: SearchOptions, video_stream: str) -> None:
     """Prints the moments of each query, and writes the page where one is asked for."""
     from ..search import as_json
     from ..views import clock, moments_page
 
     if options.html:
         with open(options.html, "w", encoding="utf-8") as stream:
-            stream.write(moments_page([*results], stream))
+            stream.write(moments_page([*results], video_stream))
     for query, moments in results:
         if options.json:
             print(as_json(query, moments))
