@@ -135,7 +135,7 @@ def _vocabulary(folder: Path) -> list[str]:
     """Tokens in the order of their numbers, as CTranslate2 keeps them beside the weights; none where it does not."""
     for name in ("vocabulary.json", "vocabulary.txt"):
         if (folder / name).is_file():
-            text = (folder / name).read_text(encoding="utf-8")
+            text = (folder / name).read_bytes().decode()
             return list(json.loads(text)) if name.endswith("json") else text.split("\n")
     return []
 
