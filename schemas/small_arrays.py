@@ -1,7 +1,7 @@
-"""Short lists as Arrow arrays, out of their buffers.
+"""Short lists and flags between Python, numpy and Arrow, through the buffers.
 
-`pa.array` of a list, and so `take` by a list, imports pandas where it is installed, to ask whether the list is a series. That
-takes a quarter of a second: more than all else that a short command does.
+`pa.array` of a list, `take` by a list, `pa.scalar` (and so a comparison with a text) and `to_numpy` import pandas where it is
+installed. That takes a quarter of a second: more than all else that a short command does.
 """
 
 from __future__ import annotations
@@ -31,3 +31,18 @@ def string_array(texts: Iterable[str]) -> pa.StringArray:
     encoded = [text.encode() for text in texts]
     ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
+
+
+def flags(values: pa.BooleanArray | pa.ChunkedArray) -> np.ndarray:
+    """bool [n] of an array without nulls.
+
+    >>> flags(string_array(["a", "b"]).is_valid())
+    array([ True,  True])
+    """
+    if isinstance(values, pa.ChunkedArray):
+        return np.concatenate([np.zeros(0, bool), *map(flags, values.chunks)])
+    if not len(values):
+        return np.zeros(0, bool)
+    held = np.frombuffer(values.buffers()[1], np.uint8)
+    bits = np.unpackbits(held, count=values.offset + len(values), bitorder="little")
+    return bits[values.offset :].astype(bool)

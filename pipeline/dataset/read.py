@@ -152,7 +152,7 @@ class Dataset:
         rows = self.table("videos")
         last = {video_id: at for at, video_id in enumerate(rows["video_id"].to_pylist())}
         newest = rows.take(int64_array(last.values()))
-        return newest.filter(pc.not_equal(newest["status"], REMOVED))
+        return newest.filter(pc.not_equal(newest["status"], string_array([REMOVED])[0]))
 
     @cached_property
     def videos(self) -> dict[str, dict[str, Any]]:
