@@ -20,6 +20,8 @@ import pyarrow as pa
 
 from ..models.audio import FEATURES
 from ..models.fusion import TIMBRE
+from ..models.profiles import PROFILES
+from ..models.weights import PACKAGE
 from ..schemas.errors import EXIT_CODES
 from ..schemas.index_manifest import (
     CoveredShard,
@@ -122,6 +124,17 @@ def options(kind: type[Options]) -> str:
     return "\n".join(lines)
 
 
+def profiles() -> str:
+    """The built-in profiles, one a row."""
+    lines = ["| profile | pictures | speech | words | good at | costs |", "|---|---|---|---|---|---|"]
+    for one in PROFILES.values():
+        named = f"{one.clip.architecture}:{one.clip.weights}".partition(":package:")[0]
+        held = (weights.removeprefix(PACKAGE).partition("/")[0] if weights.startswith(PACKAGE) else weights
+                for weights in (one.whisper.weights, one.text.weights))  # fmt: skip
+        lines.append(f"| `{one.name}` | {named} | {' | '.join(held)} | {one.good_at} | {one.costs} |")
+    return "\n".join(lines)
+
+
 def sound_measures() -> str:
     """The columns of audio_feature."""
     lines = ["| place | measure | unit | what |", "|---|---|---|---|"]
@@ -198,6 +211,7 @@ def sections() -> dict[str, str]:
         "videos": columns(videos_schema(SHAPE.text_dim)),
         "failures": columns(failures_schema()),
         "sound": sound_measures(),
+        "profiles": profiles(),
         "index kinds": index_kinds(),
         "commands": commands(),
         "exit codes": exit_codes(),

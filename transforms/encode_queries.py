@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,35 @@ def clip_of(identity: dict[str, Any]) -> ClipSpec:
     here = spec.identity()
     if here != identity:
         raise ModelMismatch(
-            f"the dataset was made with CLIP weights {identity['weights']} of sha256 {identity['weights_sha256'][:12]}, "
-            f"here they have {here['weights_sha256'][:12]}; cure: install the version that made it"
+            f"the dataset was made with CLIP {identity['architecture']} {identity['weights']}, which is another one here: "
+            f"{differences(identity, here)}; cure: install the version that made it"
         )
     return spec
+
+
+def differences(made_with: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """What two identities of one model differ in, in words.
+
+    >>> differences({"weights": "a", "weights_sha256": "0123456789abcdef"}, {"weights": "a", "weights_sha256": "fedcba9876543210"})
+    'weights_sha256 0123456789ab, here fedcba987654'
+    """
+    names = [name for name in {**made_with, **here} if made_with.get(name) != here.get(name)]
+
+    def shown(identity: Mapping[str, Any], name: str) -> str:
+        value = identity.get(name, "not stated")
+        return value[:12] if name == "weights_sha256" else str(value)
+
+    return "; ".join(f"{name} {shown(made_with, name)}, here {shown(here, name)}" for name in names)
 
 
 def text_encoder(snapshot: Snapshot, device: str) -> TextEncoder:
     """The sentence model that made a dataset. Raises ModelMismatch when the weights here are not the same."""
     made_with = snapshot.models["text"]
     spec = TextSpec.of_identity(made_with)
-    if spec.identity() != made_with:
+    if (here := spec.identity()) != made_with:
         raise ModelMismatch(
-            f"the dataset's texts were embedded with {made_with['weights']} of sha256 {made_with['weights_sha256'][:12]}, "
-            "which is not what is here; cure: install the version that made it"
+            f"the dataset's texts were embedded with {made_with['weights']}, which is another one here: "
+            f"{differences(made_with, here)}; cure: install the version that made it"
         )
     return loaded(spec, device)
 

@@ -38,8 +38,9 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     if not all(query.strip() for query in args.query):
         raise UsageError("an empty query finds arbitrary moments; say what to look for")
     dataset = Dataset.open(args.output)
+    stream = dataset.snapshot.options.get("video_stream", "")
     if options.phrase:
-        show([(query, phrase_moments(dataset, query, options.k)) for query in args.query], options)
+        show([(query, phrase_moments(dataset, query, options.k)) for query in args.query], options, stream)
         return 0
     searches = Searches(dataset, options.name, options.models, options.device)
     sees = (
@@ -57,19 +58,19 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         results = [(options.image, searches.index.search(query_vector(searches.index, "", options), options.k))]
     else:
         results = [(query, searches.find(options.search_in, query, options.k)) for query in args.query]
-    show(results, options)
+    show(results, options, stream)
     return 0
 
 
-def show(results: Sequence[tuple[str, list[Moment]]], options: SearchOptions) -> None:
+def show(results: Sequence[tuple[str, list[Moment]]], options: SearchOptions, stream: str) -> None:
     """Prints the moments of each query, and writes the page where one is asked for."""
     from ..search import as_json
 
     if options.html:
         from ..views import moments_page
 
-        with open(options.html, "w", encoding="utf-8") as stream:
-            stream.write(moments_page([*results]))
+        with open(options.html, "w", encoding="utf-8") as page:
+            page.write(moments_page([*results], stream))
     for query, moments in results:
         if options.json:
             print(as_json(query, moments))

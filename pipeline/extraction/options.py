@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...models.devices import cores
 from ...schemas.errors import UsageError
 from ...schemas.options import Options, option
+from ...transforms.streams import StreamChoice
 
 if TYPE_CHECKING:
     from ...schemas.elements import Grid
@@ -23,7 +24,11 @@ SCENE_SCORE = 0.2
 class ExtractOptions(Options):
     """reelbeam extract"""
 
-    models: str = option("standard", "models to use: offline, standard, or a JSON file", changes_data=False)
+    models: str = option(
+        "standard",
+        "models to use: offline, standard, siglip2, multilingual, best, or a JSON file; see reelbeam models",
+        changes_data=False,
+    )
     device: str = option("auto", "where models run: auto, cpu, cuda, cuda:1")
     tick_hz: str = option(
         "1", "frames sampled a second; a fraction such as 1/2 or 30000/1001 is exact", changes_data=True
@@ -48,6 +53,18 @@ class ExtractOptions(Options):
         "", "transcribe, or translate into English; empty: as the models say", choices=("", "transcribe", "translate")
     )
     audio_embedding: bool = option(False, "store audio_embedding: what Whisper's encoder heard in each window")
+    video_stream: str = option(
+        "",
+        "video stream to read: its number among a file's video streams without cover pictures, from 0; a file that lacks it fails; "
+        "empty: the default one, then the largest; previews do not count",
+        changes_data=True,
+    )
+    audio_stream: str = option(
+        "",
+        "audio stream to hear: its number among a file's audio streams, from 0, or a language such as de or deu; a file that lacks "
+        "it fails; empty: the default one, then the first",
+        changes_data=True,
+    )
     still_difference: float = option(
         0.0,
         "a frame that differs from an embedded one before it by at most this mean of 255 shares its embedding; "
@@ -84,12 +101,18 @@ class ExtractOptions(Options):
             ) from None
         if not Fraction(1, 3600) <= hz <= 240:
             raise UsageError(f"--tick-hz {self.tick_hz}: allowed is 1/3600 to 240")
+        _ = self.streams
 
     @property
     def grid(self) -> Grid:
         from ...schemas.elements import Grid  # it imports numpy and pyarrow, which the flags alone do not need
 
         return Grid(Fraction(self.tick_hz), self.window_ticks)
+
+    @property
+    def streams(self) -> StreamChoice:
+        """The streams that are read of each file. Raises UsageError."""
+        return StreamChoice(self.video_stream, self.audio_stream)
 
     @property
     def unit_windows(self) -> int:

@@ -96,12 +96,14 @@ class FrameIndex:
 
     def _clip(self, models: str) -> ClipSpec:
         made_with = self.manifest.models["clip"]
-        spec: ClipSpec = clip_of(made_with) if not models else profile(models).clip
-        asked = spec.identity()
-        if asked["weights_sha256"] != made_with["weights_sha256"]:
+        if not models:
+            return clip_of(made_with)
+        spec = profile(models).clip
+        if differs := spec.sees_as(made_with):
             raise ModelMismatch(
                 f"the index was made with CLIP {made_with['architecture']} {made_with['weights']}, the query's is "
-                f"{asked['architecture']} {asked['weights']}: their scores mean nothing together. Cure: leave --models away"
+                f"{spec.architecture} {spec.weights}, which differs in {', '.join(differs)}: their scores mean nothing together. "
+                "Cure: leave --models away"
             )
         return spec
 

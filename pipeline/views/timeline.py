@@ -118,5 +118,8 @@ def timeline_of(dataset: Dataset, asked: str) -> tuple[list[Mark], str]:
     rows = rows_of(dataset, video["video_id"])
     with tempfile.TemporaryDirectory(prefix="reelbeam-timeline-") as folder:
         file = local_file(video["uri"], Path(folder))
-        marks = timeline(rows, dataset.snapshot.grid, lambda at_ms: frame_at(file, at_ms, FRAME_PX) if file else None)
+        stream = dataset.snapshot.options.get("video_stream", "")
+        marks = timeline(
+            rows, dataset.snapshot.grid, lambda at_ms: frame_at(file, at_ms, FRAME_PX, stream) if file else None
+        )
     return marks, video["uri"].rpartition("/")[2]
