@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from .errors import UsageError
 
-UNRECORDED = {"shots": "scene", "video_stream": "", "audio_stream": ""}
+UNRECORDED = {"shots": "scene"}
 """Values that data options leave out: what datasets were made with before there was the option. Their fingerprints stay valid."""
 
 
@@ -74,11 +74,13 @@ def check(options: Any) -> None:
 
 
 def data_options(options: Any) -> dict[str, str]:
-    """The options that change what is stored, as text: what a snapshot records and a fingerprint covers."""
+    """The options that change what is stored, as text: what a snapshot records and a fingerprint covers. One that is empty was
+    not given, and one of UNRECORDED is as it was before there was a choice: neither is recorded, so that adding such an
+    option changes no snapshot and no fingerprint."""
     found = {
         declared.name: str(getattr(options, declared.name)) for declared, doc in documented(options) if doc.changes_data
     }
-    return {name: value for name, value in found.items() if UNRECORDED.get(name) != value}
+    return {name: value for name, value in found.items() if value and UNRECORDED.get(name) != value}
 
 
 def fingerprint(facts: dict[str, Any]) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..models.clip import ClipEncoder, ClipSpec
+from ..models.clip import ClipSpec
+from ..models.clip_words import WordEncoder, word_encoder
 from ..models.fusion import HOWS, FusionSpec
 from ..models.loaded import loaded
 from ..models.text import TextEncoder, TextSpec
@@ -87,14 +88,25 @@ def fused_queries(snapshot: Snapshot, seen: np.ndarray, said: np.ndarray, device
     return vectors
 
 
-def encode_queries(
-    kind: VectorSource, snapshot: Snapshot, texts: Sequence[str], device: str, clip: ClipEncoder | None = None
-) -> np.ndarray:
+def encode_queries(kind: VectorSource, snapshot: Snapshot, texts: Sequence[str], device: str) -> np.ndarray:
     """Words as vectors float32 [q, N] that stand beside those of an index. Raises ModelMismatch, UsageError."""
     if kind == SPEECH:
         return text_encoder(snapshot, device).encode_query(texts)
-    clip = clip or loaded(clip_of(snapshot.models["clip"]), device)
-    seen: np.ndarray = clip.encode_text(texts)
+    seen: np.ndarray = loaded(clip_of(snapshot.models["clip"]), device).encode_text(texts)
     if kind == FRAMES:
         return seen
     return fused_queries(snapshot, seen, text_encoder(snapshot, device).encode_query(texts), device)
+
+
+def encode_query(
+    kind: VectorSource, snapshot: Snapshot, text: str, device: str, clip: WordEncoder | None = None
+) -> np.ndarray:
+    """One query as a vector float32 [N], as `encode_queries` gives it but for rounding, and without torch where its models
+    can do so: importing torch takes longer than the rest of a search. `clip` replaces the dataset's own. Raises as that does."""
+    if kind == SPEECH:
+        return text_encoder(snapshot, device).encode_query([text])[0]
+    clip = clip or word_encoder(clip_of(snapshot.models["clip"]), device)
+    seen = clip.encode_text([text])
+    if kind == FRAMES:
+        return seen[0]
+    return fused_queries(snapshot, seen, text_encoder(snapshot, device).encode_query([text]), device)[0]

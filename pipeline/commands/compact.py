@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from ...schemas.storage import Storage
 from ..dataset import KeepOptions
 from ..extraction import ExtractOptions
 from .base import none_left
@@ -20,6 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Compacts what is due, then sweeps."""
     from ...schemas.snapshot import new_run
+    from ...schemas.storage import Storage
     from ..dataset import compact_shards, sweep_files
 
     none_left(rest, "compact")

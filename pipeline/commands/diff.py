@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 
-from ...schemas.storage import Storage
 from .base import none_left
 
 HELP = "what changed between two snapshots of OUTPUT"
@@ -24,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Prints videos, counts, settings and indexes that differ."""
+    from ...schemas.storage import Storage
     from ..dataset import snapshot_difference
 
     none_left(rest, "diff")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from ...schemas.storage import Storage
 from ..nightly import PurgeOptions
 from .base import none_left
 
@@ -19,6 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Purges, and says how to prove it."""
+    from ...schemas.storage import Storage
     from ..nightly import purge_video
 
     none_left(rest, "purge")

@@ -8,9 +8,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-
 from ...schemas.errors import UsageError
 from ..search import SearchOptions
 from .base import none_left
@@ -65,25 +62,30 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def show(results: Sequence[tuple[str, list[Moment]]], options: SearchOptions, video_stream: str) -> None:
+def show(results: Sequence[tuple[str, list[Moment]]], options: SearchOptions, stream: str) -> None:
     """Prints the moments of each query, and writes the page where one is asked for."""
     from ..search import as_json
-    from ..views import clock, moments_page
 
     if options.html:
-        with open(options.html, "w", encoding="utf-8") as stream:
-            stream.write(moments_page([*results], video_stream))
+        from ..views import moments_page
+
+        with open(options.html, "w", encoding="utf-8") as page:
+            page.write(moments_page([*results], stream))
     for query, moments in results:
         if options.json:
             print(as_json(query, moments))
         else:
-            table = Table("score", "from", "to", "video", "words", title=query, title_justify="left")
-            for moment in moments:
-                table.add_row(
-                    f"{moment.score:.3f}",
-                    clock(moment.start_ms),
-                    clock(moment.end_ms),
-                    moment.uri,
-                    moment.text,
-                )
-            Console(width=None if sys.stdout.isatty() else 160).print(table)
+            print_moments(query, moments)
+
+
+def print_moments(query: str, moments: Sequence[Moment]) -> None:
+    """A query's moments as a table for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..views import clock
+
+    table = Table("score", "from", "to", "video", "words", title=query, title_justify="left")
+    for moment in moments:
+        table.add_row(f"{moment.score:.3f}", clock(moment.start_ms), clock(moment.end_ms), moment.uri, moment.text)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from ...schemas import snapshot as snapshots
-from ...schemas.storage import Storage
 from .base import none_left
 
 HELP = "prove every hash, count, order and id of OUTPUT"
@@ -41,6 +39,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
 def gone(output: str, video: str) -> int:
     """Prints every trace of a video; exit code 4 when there is one."""
+    from ...schemas import snapshot as snapshots
+    from ...schemas.storage import Storage
     from ..dataset import Dataset
     from ..nightly import NamedVideo, find_traces, likely_names
 

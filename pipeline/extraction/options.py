@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from ...models.devices import cores
-from ...schemas.elements import Grid
 from ...schemas.errors import UsageError
 from ...schemas.options import Options, option
 from ...transforms.streams import StreamChoice
+
+if TYPE_CHECKING:
+    from ...schemas.elements import Grid
 
 SHOT_DETECTORS = ("adaptive", "transnet", "scene")
 """What finds shots; the first is the default of a new dataset."""
@@ -102,6 +105,8 @@ class ExtractOptions(Options):
 
     @property
     def grid(self) -> Grid:
+        from ...schemas.elements import Grid  # it imports numpy and pyarrow, which the flags alone do not need
+
         return Grid(Fraction(self.tick_hz), self.window_ticks)
 
     @property

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ...models.clip import ClipEncoder, ClipSpec
+from ...models.clip_words import WordEncoder, word_encoder
 from ...models.loaded import loaded
 from ...models.profiles import profile
 from ...schemas.elements import Grid
@@ -89,6 +89,10 @@ class FrameIndex:
         """The model that speaks this index's language. Raises ModelMismatch when another one is asked for."""
         encoder: ClipEncoder = loaded(self._clip(models), device)
         return encoder
+
+    def words(self, models: str, device: str) -> WordEncoder:
+        """The same for words alone: where its weights can do so, and no GPU is asked for, without importing torch."""
+        return word_encoder(self._clip(models), device)
 
     def _clip(self, models: str) -> ClipSpec:
         made_with = self.manifest.models["clip"]
@@ -170,14 +174,15 @@ def _moment(best: Hit, group: list[Hit], grid: Grid) -> Moment:
 
 def query_vector(index: FrameIndex, text: str, options: SearchOptions) -> np.ndarray:
     """float32 [D] for words or a picture. Raises UsageError for a picture that cannot be read."""
-    encoder = index.encoder(options.models, options.device)
     if not options.image:
-        return encoder.encode_text([text])[0]
+        return index.words(options.models, options.device).encode_text([text])[0]
+    from PIL import Image
+
     try:
         picture = np.asarray(Image.open(options.image).convert("RGB"))
     except OSError as error:
         raise UsageError(f"--image {options.image}: {error}") from error
-    return encoder.encode(picture[None])[0]
+    return index.encoder(options.models, options.device).encode(picture[None])[0]
 
 
 def as_json(query: str, moments: list[Moment]) -> str:

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from ...schemas.errors import UsageError
 from ...schemas.vector_sources import FRAMES, FUSED, SPEECH, VECTOR_SOURCES, VectorSource
-from ...transforms.encode_queries import encode_queries, text_encoder
+from ...transforms.encode_queries import encode_query, text_encoder
 from ..dataset import Dataset
 from .frames import FrameIndex, Moment
 from .titles import has_titles, title_moments
@@ -143,8 +143,8 @@ class Searches:
     def single(self, kind: VectorSource, text: str, k: int) -> list[Moment]:
         """The k best moments by one kind of vector."""
         asked = kind == FRAMES or (kind == FUSED and self.models)
-        clip = self.index.encoder(self.models, self.device) if asked else None
-        [query] = encode_queries(kind, self.dataset.snapshot, [text], self.device, clip)
+        clip = self.index.words(self.models, self.device) if asked else None
+        query = encode_query(kind, self.dataset.snapshot, text, self.device, clip)
         if kind == FRAMES:
             return self.index.search(query, k)
         if kind.name not in self._windows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...schemas.errors import UsageError
+from ...schemas.small_arrays import int64_array
 from ...schemas.tables import TITLE_EMBEDDINGS
 from ...schemas.tensors import tensor
 from ..dataset import Dataset
@@ -37,7 +38,7 @@ def title_moments(dataset: Dataset, query: np.ndarray, k: int) -> list[Moment]:
     best = scores.max(axis=0)
     matched = [list(TITLE_EMBEDDINGS)[at] for at in scores.argmax(axis=0)]
     order = [int(at) for at in np.argsort(-best, kind="stable")[:k] if np.isfinite(best[at])]
-    rows = books.select(["uri", "video_id", "duration_ms", *TITLE_EMBEDDINGS]).take(order).to_pylist()
+    rows = books.select(["uri", "video_id", "duration_ms", *TITLE_EMBEDDINGS]).take(int64_array(order)).to_pylist()
     return [
         Moment(row["uri"], row["video_id"], 0, row["duration_ms"], 0, round(float(best[at]), 4), row[matched[at]])
         for at, row in zip(order, rows, strict=True)
