@@ -107,7 +107,9 @@ def clip_words(spec: ClipSpec) -> ClipWords | None:
     if own.pop("logit_scale", None) is None:
         return None
     expected = expected_shapes(shape, spec.dimension)
-    if {name: kept.shape for name, kept in own.items()} != expected or {one.dtype for one in own.values()} - set(DTYPES):
+    if {name: kept.shape for name, kept in own.items()} != expected or {one.dtype for one in own.values()} - set(
+        DTYPES
+    ):
         return None
     return ClipWords(tokens, own, shape, spec.has_quick_gelu)
 
@@ -148,9 +150,7 @@ def expected_shapes(shape: Mapping[str, Any], dimension: int) -> dict[str, tuple
         "text_projection": (width, dimension),
         "ln_final.weight": (width,),
         "ln_final.bias": (width,),
-        **{
-            f"transformer.resblocks.{at}.{name}": size for at in range(shape["layers"]) for name, size in block.items()
-        },
+        **{f"transformer.resblocks.{at}.{name}": size for at in range(shape["layers"]) for name, size in block.items()},
     }
 
 
