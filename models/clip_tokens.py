@@ -15,6 +15,7 @@ import html
 import importlib.util
 import re
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def byte_letters() -> list[str]:
     """
     letters, spare = [], 0x100
     for byte in range(256):
-        if 33 <= byte <= 126 or 161 <= byte <= 172 or 174 <= byte:
+        if 33 <= byte <= 126 or 161 <= byte <= 172 or byte >= 174:
             letters.append(chr(byte))
         else:
             letters.append(chr(spare))
@@ -95,8 +96,7 @@ def merged(word: str, ranks: dict[str, int]) -> list[str]:
     """
     symbols = [*word[:-1], word[-1] + WORD_END]
     while len(symbols) > 1:
-        pairs = zip(symbols, symbols[1:], strict=False)
-        rank, first, second = min((ranks.get(f"{one} {two}", MERGES), one, two) for one, two in pairs)
+        rank, first, second = min((ranks.get(f"{one} {two}", MERGES), one, two) for one, two in pairwise(symbols))
         if rank == MERGES:
             break
         joined: list[str] = []
