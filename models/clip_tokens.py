@@ -96,8 +96,7 @@ def merged(word: str, ranks: dict[str, int]) -> list[str]:
     """
     symbols = [*word[:-1], word[-1] + WORD_END]
     while len(symbols) > 1:
-        pairs = pairwise(symbols)
-        rank, first, second = min((ranks.get(f"{one} {two}", MERGES), one, two) for one, two in pairs)
+        rank, first, second = min((ranks.get(f"{one} {two}", MERGES), one, two) for one, two in pairwise(symbols))
         if rank == MERGES:
             break
         joined: list[str] = []

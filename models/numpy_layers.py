@@ -31,8 +31,7 @@ def layer_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, epsilon: flo
 
 def gelu(x: np.ndarray) -> np.ndarray:
     """x times the normal distribution's cumulative probability of x, by the error function."""
-    below: np.ndarray = np.asarray(_erf(x * np.float32(math.sqrt(0.5))), np.float32)
-    return x * (0.5 * (1 + below))
+    return x * (0.5 * (1 + np.asarray(_erf(x * np.float32(math.sqrt(0.5))), np.float32)))
 
 
 def quick_gelu(x: np.ndarray) -> np.ndarray:

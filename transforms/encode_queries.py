@@ -12,6 +12,7 @@ from ..models.clip import ClipSpec
 from ..models.clip_words import WordEncoder, word_encoder
 from ..models.fusion import HOWS, FusionSpec
 from ..models.loaded import loaded
+from ..models.sentence_query import QueryEncoder, query_encoder
 from ..models.text import TextEncoder, TextSpec
 from ..schemas.errors import ModelMismatch
 from ..schemas.snapshot import Snapshot
@@ -46,7 +47,7 @@ def differences(made_with: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     return "; ".join(f"{name} {shown(made_with, name)}, here {shown(here, name)}" for name in names)
 
 
-def text_encoder(snapshot: Snapshot, device: str) -> TextEncoder:
+def text_of(snapshot: Snapshot) -> TextSpec:
     """The sentence model that made a dataset. Raises ModelMismatch when the weights here are not the same."""
     made_with = snapshot.models["text"]
     spec = TextSpec.of_identity(made_with)
@@ -55,7 +56,18 @@ def text_encoder(snapshot: Snapshot, device: str) -> TextEncoder:
             f"the dataset's texts were embedded with {made_with['weights']}, which is another one here: "
             f"{differences(made_with, here)}; cure: install the version that made it"
         )
-    return loaded(spec, device)
+    return spec
+
+
+def text_encoder(snapshot: Snapshot, device: str) -> TextEncoder:
+    """The sentence model that made a dataset, for texts and queries. Raises ModelMismatch."""
+    encoder: TextEncoder = loaded(text_of(snapshot), device)
+    return encoder
+
+
+def said_encoder(snapshot: Snapshot, device: str) -> QueryEncoder:
+    """The same for queries alone: where its weights can do so, and no GPU is asked for, without importing torch."""
+    return query_encoder(text_of(snapshot), device)
 
 
 def fusion_of(snapshot: Snapshot) -> FusionSpec:
@@ -104,9 +116,9 @@ def encode_query(
     """One query as a vector float32 [N], as `encode_queries` gives it but for rounding, and without torch where its models
     can do so: importing torch takes longer than the rest of a search. `clip` replaces the dataset's own. Raises as that does."""
     if kind == SPEECH:
-        return text_encoder(snapshot, device).encode_query([text])[0]
+        return said_encoder(snapshot, device).encode_query([text])[0]
     clip = clip or word_encoder(clip_of(snapshot.models["clip"]), device)
     seen = clip.encode_text([text])
     if kind == FRAMES:
         return seen[0]
-    return fused_queries(snapshot, seen, text_encoder(snapshot, device).encode_query([text]), device)[0]
+    return fused_queries(snapshot, seen, said_encoder(snapshot, device).encode_query([text]), device)[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...schemas.errors import UsageError
 from ..search import SearchOptions
-from .base import none_left
+from .base import none_left, one_blas_thread
 
 if TYPE_CHECKING:
     from ..search import Moment
@@ -28,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Searches for one or several queries, and prints the moments."""
+    one_blas_thread()
     from ..dataset import Dataset
     from ..search import Searches, phrase_moments, query_vector
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from .base import none_left
+from .base import none_left, one_blas_thread
 
 HELP = "the snapshots of OUTPUT; pin one so that retention keeps it"
 OPTIONS = None
@@ -20,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Pins when asked, then lists."""
+    one_blas_thread()
     from ...schemas.storage import Storage
     from ..dataset import list_snapshots, pin_snapshot
 

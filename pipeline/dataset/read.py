@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ...schemas import snapshot as snapshots
 from ...schemas.parquet_ranges import open_parquet, rows_of_groups
-from ...schemas.small_arrays import int64_array, string_array
+from ...schemas.small_arrays import flags, int64_array, string_array
 from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import Storage
 from ...schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed, failures_schema, videos_schema
@@ -60,7 +60,7 @@ def shard_batches(
             at += len(batch)
             if shard.removed:
                 counts = pc.invert(pc.is_in(batch["video_id"], removed))
-                batch, numbers = batch.filter(counts), numbers[counts.to_numpy(zero_copy_only=False)]
+                batch, numbers = batch.filter(counts), numbers[flags(counts)]
             yield numbers, batch.select(columns)
 
 

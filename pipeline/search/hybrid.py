@@ -21,8 +21,9 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ...schemas.errors import UsageError
+from ...schemas.small_arrays import flags
 from ...schemas.vector_sources import FRAMES, FUSED, SPEECH, VECTOR_SOURCES, VectorSource
-from ...transforms.encode_queries import encode_query, text_encoder
+from ...transforms.encode_queries import encode_query, said_encoder
 from ..dataset import Dataset
 from .frames import FrameIndex, Moment
 from .titles import has_titles, title_moments
@@ -80,7 +81,7 @@ def plain(text: str) -> list[str]:
 def said_words(dataset: Dataset, first: str) -> Iterator[tuple[dict[str, Any], list[tuple[str, int, int]]]]:
     """(row, its words as (plain word, start_ms, end_ms)), in the order of the rows; a row that cannot matter has no words."""
     for _, batch in dataset.batches([*ROW, "words"]):
-        may = pc.match_substring(batch["text"], first, ignore_case=True).to_numpy(zero_copy_only=False)
+        may = flags(pc.match_substring(batch["text"], first, ignore_case=True))
         wanted = may | np.append(False, may[:-1])  # a phrase may go on in the next window
         wanted[:1] = True
         for at, row in enumerate(batch.select(ROW).to_pylist()):
@@ -153,4 +154,4 @@ class Searches:
 
     def titles(self, text: str, k: int) -> list[Moment]:
         """The k best videos by title or description. Raises UsageError where none has either."""
-        return title_moments(self.dataset, text_encoder(self.dataset.snapshot, self.device).encode_query([text])[0], k)
+        return title_moments(self.dataset, said_encoder(self.dataset.snapshot, self.device).encode_query([text])[0], k)

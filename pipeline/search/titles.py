@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...schemas.errors import UsageError
-from ...schemas.small_arrays import int64_array
+from ...schemas.small_arrays import flags, int64_array
 from ...schemas.tables import TITLE_EMBEDDINGS
 from ...schemas.tensors import tensor
 from ..dataset import Dataset
@@ -31,7 +31,7 @@ def title_moments(dataset: Dataset, query: np.ndarray, k: int) -> list[Moment]:
     books = dataset.newest
     scores = np.stack(
         [
-            np.where(books[name].is_valid().to_numpy(), tensor(books, name).astype(np.float32) @ query, -np.inf)
+            np.where(flags(books[name].is_valid()), tensor(books, name).astype(np.float32) @ query, -np.inf)
             for name in TITLE_EMBEDDINGS.values()
         ]
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import ModelMismatch
+from ...schemas.small_arrays import flags
 from ...schemas.snapshot import ShardInfo
 from ...schemas.tensors import tensor
 from ...schemas.vector_sources import VectorSource
@@ -64,7 +65,7 @@ def nearest_rows(
     best: list[Scored] = []
     for shard in shards:
         for numbers, batch in dataset.shard_batches(shard, [column, *ROW]):
-            there = batch[column].is_valid().to_numpy(zero_copy_only=False)
+            there = flags(batch[column].is_valid())
             scores = tensor(batch, column).astype(np.float32) @ query
             for at in np.flatnonzero(there)[np.argsort(-scores[there], kind="stable")[:k]]:
                 candidate = (float(scores[at]), -int(numbers[at]))
