@@ -201,7 +201,7 @@ class UnitRows:
 
 @dataclass(frozen=True)
 class UnitOutcome:
-    """What became of one unit, for the books."""
+    """What became of one unit: what the videos and failures tables record."""
 
     video_id: str
     number: int

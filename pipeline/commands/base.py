@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def none_left(flags: list[str], command: str) -> None:
-    """Raises UsageError for an option that nobody knows."""
+    """Raises UsageError for an unknown option."""
     if flags:
         raise UsageError(f"unknown option {flags[0]}; see reelbeam {command} --help")
 

@@ -7,7 +7,7 @@ import argparse
 from ..nightly import PurgeOptions
 from .base import none_left
 
-HELP = "take one video out of OUTPUT at once: shards, books, indexes, old snapshots. Take it out of INPUT first"
+HELP = "remove one video from OUTPUT at once: shards, tables, indexes, old snapshots. Remove it from INPUT first"
 OPTIONS = PurgeOptions
 
 

@@ -12,7 +12,7 @@ from ..indexes import IndexOptions
 
 @dataclass(frozen=True)
 class PurgeOptions(IndexOptions, SweepOptions):
-    """reelbeam purge: how the index is built again, and when a file is nobody's"""
+    """reelbeam purge: how the index is built again, and when an unnamed file may be swept"""
 
 
 @dataclass(frozen=True)

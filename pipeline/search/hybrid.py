@@ -42,9 +42,9 @@ def fused_ranks(
 ) -> list[Moment]:
     """Several lists of moments as one: the k windows with the highest sum of 1 / (RANK_OFFSET + rank), ranks from 1.
 
-    A moment counts for the window that its best frame lies in, at its best rank in a list; the answer is the moment of the
-    list that ranks it highest, of the first of such lists. `titled` are whole videos: each counts for the window of it that the
-    lists rank highest, and stands for itself where they have none.
+    Each list contributes its best-ranked moment per window: the window that holds the moment's best frame. A window is
+    represented by the moment with the best rank; ties go to the earlier list. `titled` are whole videos: each adds to its
+    window with the highest sum, or is an answer of its own where the lists have no window of it.
     """
     sums: dict[tuple[str, int], float] = {}
     shown: dict[tuple[str, int], tuple[int, Moment]] = {}

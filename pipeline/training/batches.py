@@ -83,7 +83,7 @@ def joined(pieces: list[Columns], memory: Recycled) -> Columns:
 
 
 def _joined(pieces: list[np.ndarray], memory: Recycled) -> np.ndarray:
-    if len(pieces) == 1 and pieces[0].flags.writeable:  # memory of ours, and nobody else's rows
+    if len(pieces) == 1 and pieces[0].flags.writeable:  # our own memory, with no other rows in it
         return pieces[0]
     shape = (sum(len(piece) for piece in pieces), *pieces[0].shape[1:])
     return np.concatenate(pieces, out=memory.empty(shape, pieces[0].dtype))

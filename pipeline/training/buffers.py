@@ -1,4 +1,4 @@
-"""Memory for batches: used again once nobody holds it, because fresh pages cost more than what is copied into them."""
+"""Memory for batches: reused when no array or tensor refers to it. Fresh pages cost more than the copy into them."""
 
 from __future__ import annotations
 

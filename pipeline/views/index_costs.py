@@ -16,7 +16,7 @@ from ..dataset import Dataset, count_vectors
 from ..indexes import IndexOptions, kind_for
 
 DIMENSION = 512
-"""Of ViT-B/32, where nobody says otherwise."""
+"""That of ViT-B/32: the default."""
 
 
 def plan_for(output: str | None, options: IndexOptions) -> tuple[str, list[Estimate]]:
