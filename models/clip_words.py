@@ -21,7 +21,7 @@ import numpy as np
 from .clip import ClipSpec
 from .clip_tokens import VOCABULARY_SIZE, ClipTokens, clip_tokens
 from .loaded import loaded
-from .numpy_layers import attention, gelu, layer_norm, linear, quick_gelu, unit
+from .numpy_layers import attention, gelu, layer_norm, linear, one_thread, quick_gelu, unit
 from .tensor_file import DTYPES, StoredTensor, stored_tensors
 from .weights import resolve
 
@@ -65,7 +65,8 @@ class ClipWords:
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """n texts -> float32 [n, D], unit length, in the space of the frames."""
-        found = [self._encode(text) for text in texts]
+        with one_thread():
+            found = [self._encode(text) for text in texts]
         return np.stack(found) if found else np.zeros((0, self._weights["text_projection"].shape[1]), np.float32)
 
     def _encode(self, text: str) -> np.ndarray:

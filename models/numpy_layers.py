@@ -7,10 +7,25 @@ Source: Vaswani et al. 2017, "Attention Is All You Need"; Hendrycks and Gimpel 2
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
+from functools import lru_cache
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 _erf = np.frompyfunc(math.erf, 1, 1)
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Keeps numpy's matrix products to one thread: those of one text are small, and on a busy machine threads that wait for
+    each other take twenty times the processor time."""
+    found: AbstractContextManager[object] = _threads().limit(limits=1, user_api="blas")
+    return found
 
 
 def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:

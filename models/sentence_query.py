@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .loaded import loaded
-from .numpy_layers import attention, gelu, layer_norm, linear, unit
+from .numpy_layers import attention, gelu, layer_norm, linear, one_thread, unit
 from .tensor_file import StoredTensor, stored_tensors
 from .text import TextSpec
 from .weights import resolve
@@ -92,7 +92,8 @@ class SentenceQueries:
 
     def encode_query(self, texts: Sequence[str]) -> np.ndarray:
         """n texts -> float32 [n, D], unit length."""
-        found = [self._encode(self._prompt + text) for text in texts]
+        with one_thread():
+            found = [self._encode(self._prompt + text) for text in texts]
         return np.stack(found) if found else np.zeros((0, self._config["hidden_size"]), np.float32)
 
     def _encode(self, text: str) -> np.ndarray:
@@ -235,7 +236,7 @@ def word_pieces(folder: Path, length: int) -> Any:
         return None
     if (model.get("continuing_subword_prefix"), model.get("max_input_chars_per_word")) != ("##", 100):
         return None
-    if settings.get("model_max_length", length) < length or not frames_alone(stated.get("post_processor") or {}):
+    if settings.get("model_max_length", length) < length or not wraps_one_text(stated.get("post_processor") or {}):
         return None
     from tokenizers import Tokenizer
 
@@ -245,7 +246,7 @@ def word_pieces(folder: Path, length: int) -> Any:
     return tokenizer
 
 
-def frames_alone(processor: Mapping[str, Any]) -> bool:
+def wraps_one_text(processor: Mapping[str, Any]) -> bool:
     """Whether a post-processor puts one text between [CLS] and [SEP]."""
     if processor.get("type") != "TemplateProcessing":
         return False

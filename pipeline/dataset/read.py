@@ -148,7 +148,7 @@ class Dataset:
     def newest(self) -> pa.Table:
         """The videos table as it counts: the newest row of each video that has not been removed."""
         if not self.snapshot.videos:
-            return videos_schema(self.snapshot.shape.text_dim).empty_table()
+            return pa.Table.from_batches([], videos_schema(self.snapshot.shape.text_dim))
         rows = self.table("videos")
         last = {video_id: at for at, video_id in enumerate(rows["video_id"].to_pylist())}
         newest = rows.take(int64_array(last.values()))
