@@ -1,4 +1,4 @@
-"""What OUTPUT holds over time: reading a snapshot, committing a wave, history, compaction and sweeping.
+"""Reads and writes the dataset in OUTPUT: snapshots, commits, history, compaction and sweeps.
 
 Imports: schemas, transforms. Reading needs no Beam, torch or FAISS.
 

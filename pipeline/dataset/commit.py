@@ -26,7 +26,7 @@ log = logging.getLogger("reelbeam")
 
 
 VERSION = ("etag", "status", "attempts", "run", "missing_since_ms", *TITLE_EMBEDDINGS)
-"""What tells whether a video's row in the books is still the one that a run was planned with."""
+"""Columns that show whether a video's row in the videos table has changed since a run was planned."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class DatasetSettings:
 
 @dataclass(frozen=True)
 class WaveRows:
-    """What one wave wrote, and not yet published."""
+    """The files and table rows that one wave wrote and that are not committed yet."""
 
     run: str
     shards: list[ShardInfo]
@@ -75,15 +75,15 @@ class WaveRows:
     videos: list[dict[str, Any]]
     failures: list[dict[str, Any]]
     planned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The books that the wave was planned with: what another writer has done to one of its videos since then stands."""
+    """Rows of the videos table at planning time, keyed by video_id. If another writer has changed one since, its change wins."""
     kept: frozenset[str] = frozenset()
-    """Videos of which only the books change: their rows stay."""
+    """Videos whose row in the videos table changes while their window rows stay."""
 
 
 def commit_wave(
     storage: Storage, settings: DatasetSettings, wave: WaveRows, max_failed: float | None = None
 ) -> Snapshot:
-    """Commits a wave onto the current snapshot. When another writer was first, it is planned again onto the newer one.
+    """Commits a wave onto the current snapshot. If another writer commits first, retries on the newer snapshot.
 
     `max_failed` is the largest share of videos that may have failed; None for waves that were not extracted.
 
@@ -105,7 +105,7 @@ def _commit_wave(storage: Storage, settings: DatasetSettings, wave: WaveRows, ma
 
 
 def check_written(storage: Storage, files: Sequence[ShardInfo | TableInfo]) -> None:
-    """Raises CorruptOutput when a file in the store is not, byte for byte, the one that was put there."""
+    """Raises CorruptOutput when a stored file differs from the bytes that were written."""
     for info in files:
         if (found := storage.sha256(info.path)) != info.sha256:
             raise CorruptOutput(
@@ -164,12 +164,12 @@ def next_snapshot(storage: Storage, settings: DatasetSettings, parent: Snapshot 
 
 
 def version(row: Mapping[str, Any] | None) -> tuple[Any, ...] | None:
-    """What of a video's row tells it from an earlier or later one; None where there is no row."""
+    """The values that identify one version of a video's row; None when there is no row."""
     return None if row is None or row["status"] == REMOVED else tuple(row[name] for name in VERSION)
 
 
 def drop_empty(shards: Iterable[ShardInfo]) -> list[ShardInfo]:
-    """Shards without those of which no row counts any more."""
+    """The shards that still have rows: those whose rows were all removed are dropped."""
     return [shard for shard in shards if shard.removed_rows < shard.rows]
 
 

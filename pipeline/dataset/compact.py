@@ -1,7 +1,7 @@
-"""Compaction: small shards become large ones, rows that no longer count leave, and the books are gathered in one file.
+"""Compaction: merges small shards, drops removed rows, and merges the videos and failures tables into one file each.
 
-Every row keeps its global number: the new shard says which numbers its rows have (`ShardInfo.stretches`), so that no
-index, training position or bookmark notices. The old shards stay in the store until the sweep.
+Every row keeps its global number: the new shard records the numbers of its rows (`ShardInfo.stretches`), so indexes,
+training positions and bookmarks stay valid. The old shards stay in the store until the sweep.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from .read import Dataset, read_table
 log = logging.getLogger("reelbeam")
 
 SMALL = 0.25
-"""A shard under this share of the size that shards aim for is small."""
+"""A shard smaller than this share of the target size counts as small."""
 
 MAX_BOOKS = 32
-"""Files of the videos table beyond which they are gathered: every plan and commit reads them all."""
+"""Largest number of files of the videos table. With more, they are merged: every plan and commit reads them all."""
 
 
 @dataclass(frozen=True)
 class Rewrite:
-    """Shards that become one, or none where no row of them counts."""
+    """Shards rewritten as one shard, or as none when all their rows were removed."""
 
     sources: tuple[ShardInfo, ...]
     made: ShardInfo | None
@@ -47,10 +47,10 @@ class Rewrite:
 def choose_groups(
     snapshot: Snapshot, known: Collection[str], shard_bytes: int, compact_from: int, removed_share: float
 ) -> list[list[ShardInfo]]:
-    """Shards to rewrite together, each group about one shard's size.
+    """Groups of shards to rewrite as one shard each, of at most about `shard_bytes`.
 
-    A shard is due when it holds rows of a video that was deleted, when too many of its rows were replaced, and, once
-    there are enough of them, when it is small.
+    A shard is rewritten when it contains rows of a deleted video, when more than `removed_share` of its rows were removed,
+    or when it is small and there are at least `compact_from` small ones.
     """
     small = [shard for shard in snapshot.shards if _live_bytes(shard) < SMALL * shard_bytes]
     crowd = {shard.path for shard in small} if len(small) >= compact_from else set()
@@ -77,14 +77,17 @@ def _live_bytes(shard: ShardInfo) -> int:
 
 
 def live_rows(storage: Storage, shard: ShardInfo, gone: Collection[str] = ()) -> tuple[pa.Table, np.ndarray]:
-    """The rows of a shard that count, less those of some more videos, and their numbers int64 [rows]."""
+    """The rows of a shard and their numbers int64 [rows], without removed rows and those of the videos in `gone`."""
     table = read_table(storage, shard.path)
     counts = pc.invert(pc.is_in(table["video_id"], pa.array(sorted({*shard.removed, *gone}), pa.string())))
     return table.filter(counts), shard.row_numbers()[counts.to_numpy()]
 
 
 def rewrite_shards(storage: Storage, sources: Sequence[ShardInfo], path: str, gone: Collection[str] = ()) -> Rewrite:
-    """Writes the rows that count as one sorted shard with their old numbers. Invisible until it is committed."""
+    """Writes the rows of some shards, without removed ones, as one sorted shard. Rows keep their numbers.
+
+    Readers do not see the shard until it is committed.
+    """
     parts = [live_rows(storage, shard, gone) for shard in sources]
     table = pa.concat_tables([rows for rows, _ in parts])
     numbers = np.concatenate([given for _, given in parts])
@@ -93,16 +96,16 @@ def rewrite_shards(storage: Storage, sources: Sequence[ShardInfo], path: str, go
     order = pc.sort_indices(table, [("video_id", "ascending"), ("window", "ascending")])
     table, numbers = table.take(order), numbers[order.to_numpy()]
     made = replace(put_windows(storage, path, table), first_row=int(numbers.min()), stretches=stretches_of(numbers))
-    if len(made.stretches) == 1:  # the rows lie as they were given: nothing to remember
+    if len(made.stretches) == 1:  # the row numbers are consecutive: first_row is enough
         made = replace(made, stretches=())
     check_written(storage, [made])
     return Rewrite(tuple(sources), made, dict(Counter(table["video_id"].to_pylist())))
 
 
 def with_rewrites(shards: Sequence[ShardInfo], done: Sequence[Rewrite]) -> list[ShardInfo]:
-    """The shards with every rewrite whose sources are all still there in the place of them.
+    """Replaces the sources of each rewrite by the new shard. Skips a rewrite when one of its sources is no longer there.
 
-    What was removed from a source since it was read is removed from the new shard too.
+    Videos removed from a source after it was read are marked as removed in the new shard too.
     """
     now = {shard.path: shard for shard in shards}
     standing = [one for one in done if all(source.path in now for source in one.sources)]
@@ -121,7 +124,7 @@ def with_rewrites(shards: Sequence[ShardInfo], done: Sequence[Rewrite]) -> list[
 def compact_shards(
     storage: Storage, run: str, shard_bytes: int, compact_from: int, removed_share: float
 ) -> Snapshot | None:
-    """Rewrites what is due and commits it; None when nothing is."""
+    """Rewrites the shards and tables that need it and commits them. Returns None when none does."""
     dataset = Dataset(storage, snapshots.load(storage))
     known = set(dataset.newest["video_id"].to_pylist())
     groups = choose_groups(dataset.snapshot, known, shard_bytes, compact_from, removed_share)
@@ -141,7 +144,7 @@ def compact_shards(
 def compacted_snapshot(
     storage: Storage, parent: Snapshot, run: str, shards: Sequence[ShardInfo], books: bool
 ) -> Snapshot:
-    """The snapshot after `parent` with other shards of the same rows, and its books gathered."""
+    """The snapshot after `parent` with the same rows in other shards. `books`: merges its videos and failures tables."""
     videos, failures = (parent.videos, parent.failures) if not books else gather_tables(storage, parent, run)
     known = Dataset(storage, replace(parent, videos=videos)).facts
     return replace(
@@ -161,7 +164,7 @@ def compacted_snapshot(
 def gather_tables(
     storage: Storage, parent: Snapshot, run: str, without: Collection[str] = ()
 ) -> tuple[tuple[TableInfo, ...], tuple[TableInfo, ...]]:
-    """One videos table with the newest row of each video, and one of the failures that stand, without some videos."""
+    """Writes one videos table (newest row per video) and one table of current failures, without the videos in `without`."""
     dataset = Dataset(storage, parent)
     gone = pa.array(sorted(without), pa.string())
     newest = dataset.newest.filter(pc.invert(pc.is_in(dataset.newest["video_id"], gone))).sort_by("video_id")
@@ -172,7 +175,7 @@ def gather_tables(
 
 
 def gather_failures(dataset: Dataset, run: str, without: Collection[str] = ()) -> tuple[TableInfo, ...]:
-    """One table of the failures that stand; none where there are none."""
+    """Writes one table of the current failures, without the videos in `without`. Empty when there are no failures."""
     failures = [row for row in dataset.standing_failures() if row["video_id"] not in without]
     if not failures:
         return ()

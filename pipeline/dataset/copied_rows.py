@@ -1,5 +1,4 @@
-"""Rows that the committing program writes itself, without a Beam pipeline: copies of stored rows, and changes of the videos
-table that need no look at the video."""
+"""Writes waves without a Beam pipeline: copies of stored rows, and changes of the videos table that need no decoding."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ log = logging.getLogger("reelbeam")
 
 
 def shard_of(dataset: Dataset, video_ids: Iterable[str]) -> dict[str, str]:
-    """The path of the shard that holds each video's rows that count; without the videos that have none."""
+    """Maps each video id to the path of the shard with its rows. Videos without rows are left out."""
     wanted = set(video_ids)
     found: dict[str, str] = {}
     for shard in dataset.snapshot.shards:
@@ -35,7 +34,7 @@ def shard_of(dataset: Dataset, video_ids: Iterable[str]) -> dict[str, str]:
 
 
 def rows_of(dataset: Dataset, homes: Mapping[str, str]) -> dict[str, pa.Table]:
-    """All rows of some videos, by video; `homes` are the shards that hold them. Each shard is read once."""
+    """All rows of each video in `homes`, which maps video ids to shard paths. Each shard is read once."""
     found = {}
     for path in sorted(set(homes.values())):
         table = read_table(dataset.storage, path)
@@ -45,7 +44,7 @@ def rows_of(dataset: Dataset, homes: Mapping[str, str]) -> dict[str, pa.Table]:
 
 
 def rename_rows(rows: pa.Table, video_id: str, uri: str) -> pa.Table:
-    """The rows of one video as those of another with the same bytes."""
+    """The rows of one video, with the id and uri of another video that has the same bytes."""
     for name, value in (("video_id", video_id), ("uri", uri)):
         place = rows.schema.get_field_index(name)
         rows = rows.set_column(place, rows.schema.field(name), pa.array([value] * len(rows), pa.string()))
@@ -60,7 +59,7 @@ def write_wave(
     rows: Sequence[pa.Table] = (),
     failures: Sequence[Mapping[str, Any]] = (),
 ) -> WaveRows:
-    """Writes a videos table, and rows and failures where there are any, as a wave that can be published."""
+    """Writes a videos table (`books`), rows and failures, and returns them as a wave to commit."""
     shards: list[ShardInfo] = []
     if rows:
         together = pa.concat_tables(rows).sort_by([("video_id", "ascending"), ("window", "ascending")])
@@ -79,9 +78,10 @@ def commit_videos(
     rows: Sequence[Mapping[str, Any]],
     planned: Mapping[str, Mapping[str, Any]],
 ) -> Snapshot:
-    """Commits changed rows of the videos table. The windows of these videos stay, except for videos that are removed.
+    """Commits changed rows of the videos table. Window rows stay, except those of videos that become removed.
 
-    `planned` are the rows that `rows` were made from. A video that another run has changed since then keeps that change.
+    `planned` maps video ids to the rows that `rows` were made from. If another run has changed a video since then, its
+    change wins.
     """
     wave = write_wave(storage, snapshots.new_run(), settings.shape.text_dim, rows)
     kept = frozenset(row["video_id"] for row in rows if row["status"] != REMOVED)

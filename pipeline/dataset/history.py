@@ -1,4 +1,4 @@
-"""What a dataset has been: list its snapshots, compare two, pin one, bring one back."""
+"""Snapshots of a dataset over time: lists them, compares two, pins one, restores one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .sweep import files_of, pin_path, pins
 
 
 def list_snapshots(storage: Storage) -> list[dict[str, Any]]:
-    """The facts of each snapshot that can be opened, oldest first."""
+    """One record for each snapshot that can be opened, oldest first."""
     pinned, facts = pins(storage), []
     for number, one in snapshots.load_all(storage).items():
         facts.append(
@@ -36,7 +36,7 @@ def list_snapshots(storage: Storage) -> list[dict[str, Any]]:
 
 
 def pin_snapshot(storage: Storage, number: int, pinned: bool) -> None:
-    """Keeps a snapshot from retention, or leaves it to retention again. Raises UsageError where there is none."""
+    """Pins a snapshot, so that retention never deletes it, or unpins it. Raises UsageError when it does not exist."""
     snapshots.load(storage, number)
     if pinned:
         storage.put(pin_path(number), b"")
@@ -46,20 +46,20 @@ def pin_snapshot(storage: Storage, number: int, pinned: bool) -> None:
 
 @dataclass(frozen=True)
 class Difference:
-    """What the second of two snapshots has, and the first has not."""
+    """Changes from a first snapshot to a second one."""
 
     added: list[str]
     """Uris of videos."""
     removed: list[str]
     changed: list[str]
-    """Videos whose bytes, state, rows or titles differ."""
+    """Uris of videos whose bytes, status, rows or titles differ."""
     counts: dict[str, tuple[int, int]]
     settings: dict[str, tuple[Any, Any]]
     """Options and models that differ."""
     shards_added: int
     shards_removed: int
     indexes: dict[str, tuple[int | None, int | None]]
-    """Indexes of another build: the snapshots that they were built from."""
+    """Indexes that differ: by name, the snapshots that they were built from (None: no such index)."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -69,7 +69,7 @@ COMPARED = ("content_sha256", "status", "windows", "frames", "words", *TITLE_EMB
 
 
 def snapshot_difference(storage: Storage, first: int, second: int) -> Difference:
-    """Compares two snapshots by what they hold. Raises UsageError where one does not exist."""
+    """Compares the content of two snapshots. Raises UsageError when one does not exist."""
     old, new = (Dataset(storage, snapshots.load(storage, number)) for number in (first, second))
     before, after = old.videos, new.videos
     both = before.keys() & after.keys()
@@ -100,10 +100,10 @@ def _differing(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple
 
 
 def restore_snapshot(storage: Storage, number: int) -> Snapshot:
-    """Publishes a new snapshot with the content of an old one. Row numbers given since then are not given again.
+    """Publishes a new snapshot with the content of an old one. Row numbers assigned since then are not reused.
 
-    Raises UsageError when the old one is not there or has lost a file to a sweep, before and after the commit: a sweep
-    at the same moment can still take a file, and then the restored snapshot says so.
+    Raises UsageError when the old snapshot does not exist or a sweep has deleted one of its files. The files are checked
+    before and after the commit, because a concurrent sweep can still delete one.
     """
     old = snapshots.load(storage, number)
     _require_files(storage, old)
@@ -119,7 +119,7 @@ def restore_snapshot(storage: Storage, number: int) -> Snapshot:
             next_row=next_row,
             holes=next_row - sum(shard.rows for shard in old.shards),
             rows_changed=current.number + 1,
-            indexes=_still_true(old, current.number + 1, next_row),
+            indexes=_current_indexes(old, current.number + 1, next_row),
         )
 
     published = snapshots.commit_next(storage, again)
@@ -127,8 +127,8 @@ def restore_snapshot(storage: Storage, number: int) -> Snapshot:
     return published
 
 
-def _still_true(old: Snapshot, number: int, next_row: int) -> dict[str, Any]:
-    """The old indexes; those that were up to date then are so now, of the restored snapshot."""
+def _current_indexes(old: Snapshot, number: int, next_row: int) -> dict[str, Any]:
+    """The old snapshot's indexes. Those that were up to date then are marked as up to date with the restored snapshot."""
     return {
         name: replace(built, snapshot=number, rows=next_row)
         if built.snapshot >= old.rows_changed and built.rows == old.next_row
@@ -144,5 +144,5 @@ def _require_files(storage: Storage, snapshot: Snapshot) -> None:
         except FileNotFoundError as error:
             raise UsageError(
                 f"snapshot {snapshot.number} can't be restored: {path} has been swept; "
-                f"{storage.root} can go back to {snapshots.numbers(storage)}"
+                f"cure: restore another snapshot of {storage.root}: {snapshots.numbers(storage)}"
             ) from error

@@ -1,4 +1,4 @@
-"""Options that say when stored files are rewritten or deleted."""
+"""Options for rewriting and deleting stored files."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from ...schemas.options import Options, option
 
 @dataclass(frozen=True)
 class SweepOptions(Options):
-    """When a file is nobody's."""
+    """When unreferenced files are deleted."""
 
     sweep_after_h: float = option(
         24.0,
-        "age from which a file that no snapshot names is deleted: a running job may yet commit a younger one",
+        "age in hours at which files that no snapshot names are deleted; a running job may still commit younger ones",
         low=0,
     )
 
 
 @dataclass(frozen=True)
 class KeepOptions(SweepOptions):
-    """What is tidied up, and when."""
+    """Retention and compaction."""
 
-    keep_snapshots: int = option(14, "snapshots kept beside the pinned ones; older ones can't be restored", low=1)
-    compact_from: int = option(8, "merge small shards when there are so many of them", low=2)
+    keep_snapshots: int = option(
+        14, "number of snapshots to keep, besides pinned ones; older ones are deleted for good", low=1
+    )
+    compact_from: int = option(8, "number of small shards from which they are merged", low=2)
     removed_share: float = option(
         0.2,
-        "rewrite a shard when more of its rows than this were replaced; deleted videos' rows always leave at once",
+        "rewrite a shard when more than this share of its rows was replaced; rows of deleted videos are removed at once",
         low=0,
         high=1,
     )

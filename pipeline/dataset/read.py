@@ -50,7 +50,7 @@ def read_table(storage: Storage, path: str, columns: Sequence[str] | None = None
 def shard_batches(
     storage: Storage, shard: ShardInfo, columns: Sequence[str], rows: int = 2048
 ) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
-    """The rows of one shard that count: their global numbers int64 [n], and the columns asked for."""
+    """The rows of one shard without removed ones: their global numbers int64 [n], and the requested columns."""
     wanted = [*columns, *(["video_id"] if shard.removed and "video_id" not in columns else [])]
     removed = string_array(shard.removed)
     given, at = shard.row_numbers(), 0
@@ -65,7 +65,7 @@ def shard_batches(
 
 
 def are_held(shards: Iterable[ShardInfo], numbers: np.ndarray) -> np.ndarray:
-    """Which global row numbers int64 [n] some shard's file still holds, whether the row counts or not: bool [n].
+    """Whether some shard file contains each global row number int64 [n], removed rows included: bool [n].
 
     >>> shard = ShardInfo("p", 3, 0, "", ("a", 0), ("b", 0), 7, stretches=((7, 1), (20, 2)))
     >>> are_held([shard], np.array([6, 7, 8, 21, 22])).tolist()
@@ -94,18 +94,18 @@ class Dataset:
         return cls(storage, snapshots.load(storage, version))
 
     def batches(self, columns: Sequence[str], rows: int = 2048) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
-        """All rows that count, shard by shard: their global numbers int64 [n], and the columns asked for."""
+        """All rows without removed ones, shard by shard: their global numbers int64 [n], and the requested columns."""
         for shard in self.snapshot.shards:
             yield from self.shard_batches(shard, columns, rows)
 
     def shard_batches(
         self, shard: ShardInfo, columns: Sequence[str], rows: int = 2048
     ) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
-        """The rows of one shard that count."""
+        """The rows of one shard, without removed ones."""
         yield from shard_batches(self.storage, shard, columns, rows)
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
-        """Single rows by global number, those that count. Only the row groups that hold them are read."""
+        """Rows by global number, without removed ones. Reads only the row groups that contain them."""
         found: dict[int, dict[str, Any]] = {}
         for shard in self.snapshot.shards:
             if here := shard.places(set(numbers)):
@@ -146,7 +146,7 @@ class Dataset:
 
     @cached_property
     def newest(self) -> pa.Table:
-        """The videos table as it counts: the newest row of each video that has not been removed."""
+        """The current videos table: the newest row of each video, without removed videos."""
         if not self.snapshot.videos:
             return pa.Table.from_batches([], videos_schema(self.snapshot.shape.text_dim))
         rows = self.table("videos")
@@ -156,16 +156,16 @@ class Dataset:
 
     @cached_property
     def videos(self) -> dict[str, dict[str, Any]]:
-        """The same as records, by video_id."""
+        """The rows of `newest` as records, keyed by video_id."""
         return {row["video_id"]: row for row in self.newest.to_pylist()}
 
     @cached_property
     def facts(self) -> dict[str, dict[str, Any]]:
-        """The same without the embeddings: what commits and counts look at, of a million videos too."""
+        """`videos` without the embeddings: all that commits and counts need, and small enough for a million videos."""
         return {row["video_id"]: row for row in self.newest.drop_columns([*TITLE_EMBEDDINGS.values()]).to_pylist()}
 
     def standing_failures(self) -> list[dict[str, Any]]:
-        """The failures that the newest run of each video saw."""
+        """The failures of each video's newest run."""
         run_of = dict(zip(*(self.newest[name].to_pylist() for name in ("video_id", "run")), strict=True))
         return (
             [row for row in self.table("failures").to_pylist() if run_of.get(row["video_id"]) == row["run"]]

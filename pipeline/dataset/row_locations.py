@@ -1,4 +1,4 @@
-"""Where each row of a dataset lies: numbers instead of names, so that all rows of a large one fit into memory."""
+"""Video and window of every row, as numbers, so that a large dataset's rows fit into memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .read import Dataset
 
 
 class RowLocations:
-    """Video and window of each row that counts: 8 bytes a row."""
+    """Video and window of each row: 8 bytes per row. Removed rows have video -1."""
 
     def __init__(self, dataset: Dataset):
         self.dataset, self.ticks = dataset, dataset.snapshot.shape.ticks
@@ -30,19 +30,19 @@ class RowLocations:
         self.video_ids, self.uris = list(numbers), [uris[video_id] for video_id in numbers]
 
     def video_of(self, ids: np.ndarray) -> np.ndarray:
-        """Numbers of the videos that ids lie in, int32; -1 for what does not count."""
+        """Video numbers int32 of frame ids; -1 for missing ids and removed rows."""
         return np.where(ids >= 0, self.video[np.maximum(ids, 0) // self.ticks], -1)
 
     def tick_of(self, ids: np.ndarray) -> np.ndarray:
-        """Ticks of ids in their videos, int64."""
+        """Ticks int64 of frame ids, counted from the start of their videos."""
         return self.window[np.maximum(ids, 0) // self.ticks].astype(np.int64) * self.ticks + ids % self.ticks
 
     def ms(self, tick: int) -> int:
-        """The instant of a tick."""
+        """The time of a tick in ms."""
         return self.dataset.snapshot.grid.tick_ms(tick)
 
     def find(self, name: str) -> int:
-        """A video by its id, its uri, or the end of its uri. Raises UsageError unless it is exactly one."""
+        """The number of the video with this id, uri, or end of a uri. Raises UsageError unless exactly one matches."""
         found = [at for at, video_id in enumerate(self.video_ids) if video_id == name]
         found = found or [at for at, uri in enumerate(self.uris) if uri == name]
         found = found or [at for at, uri in enumerate(self.uris) if uri.endswith("/" + name.lstrip("/"))]
@@ -50,15 +50,15 @@ class RowLocations:
             raise UsageError(
                 f"{name}: {'no video' if not found else f'{len(found)} videos'} of that name with frames; "
                 + (
-                    f"give a whole uri, such as {self.uris[found[0] if found else 0]}"
+                    f"cure: give a full uri, such as {self.uris[found[0] if found else 0]}"
                     if self.uris
-                    else "it holds no frames"
+                    else "the dataset has no rows"
                 )
             )
         return found[0]
 
     def vectors(self, video: int) -> tuple[np.ndarray, np.ndarray]:
-        """All frames of one video, in order: (ids int64 [n], vectors float32 [n, D])."""
+        """All frames of one video, in time order: (ids int64 [n], vectors float32 [n, D])."""
         rows = np.flatnonzero(self.video == video)
         rows = rows[np.argsort(self.window[rows])]
         held = self.dataset.take(rows.tolist(), ["frame_embedding", "tick_valid"])
@@ -69,7 +69,7 @@ class RowLocations:
 
 
 def window_vectors(dataset: Dataset) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Rows with frames: (rows int64 [n], vectors float32 [n, T, D], which count bool [n, T])."""
+    """Rows with at least one frame: (rows int64 [n], vectors float32 [n, T, D], valid ticks bool [n, T])."""
     for rows, batch in dataset.batches(["frame_embedding", "tick_valid"]):
         valid = tensor(batch, "tick_valid").astype(bool)
         some = valid.any(axis=1)

@@ -1,4 +1,4 @@
-"""Sweep: old snapshots go, and then every file that no snapshot names and no running job may yet commit."""
+"""Sweep: deletes old snapshots, then every old file that no snapshot names."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ...schemas.storage import Storage, Stored
 log = logging.getLogger("reelbeam")
 
 FOLDERS = ("windows", "videos", "failures", "indexes", "runs")
-"""What the sweep looks at. Anything else below OUTPUT is somebody else's and stays."""
+"""Folders that the sweep may delete from. It leaves everything else in OUTPUT alone."""
 
 REPORTS_KEPT_S = 90 * 86_400
-"""Reports of nights tell what happened long after their snapshots are gone."""
+"""Age at which nightly reports are deleted: they stay useful longer than their snapshots."""
 
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep deleted."""
+    """Counts of what a sweep deleted."""
 
     snapshots: int
     files: int
@@ -41,7 +41,7 @@ def pin_path(number: int) -> str:
 
 
 def files_of(snapshot: Snapshot) -> Iterator[str]:
-    """Every file that a snapshot names; an index build by its folder, which ends in a slash, and by what it shares."""
+    """Every file that a snapshot names. An index build is given as its folder, with a final slash, and its shared files."""
     yield from (shard.path for shard in snapshot.shards)
     yield from (table.path for table in (*snapshot.videos, *snapshot.failures))
     yield from (f"{built.path}/" for built in snapshot.indexes.values())
@@ -49,12 +49,12 @@ def files_of(snapshot: Snapshot) -> Iterator[str]:
 
 
 def named_files(storage: Storage) -> set[str]:
-    """Every file that a snapshot names."""
+    """Every file that any snapshot names."""
     return {path for one in snapshots.load_all(storage).values() for path in files_of(one)}
 
 
 def outdated(numbers: list[int], pinned: set[int], keep: int) -> list[int]:
-    """The snapshots that retention lets go.
+    """The snapshots that retention deletes: all but the newest `keep` and the pinned ones.
 
     >>> outdated([1, 2, 3, 4, 5], {1}, 2)
     [2, 3]
@@ -63,10 +63,10 @@ def outdated(numbers: list[int], pinned: set[int], keep: int) -> list[int]:
 
 
 def sweep_files(storage: Storage, keep: int, after_s: float, now_s: float | None = None) -> Swept:
-    """Deletes snapshots beyond the newest `keep`, and files older than `after_s` that none of the rest names.
+    """Deletes snapshots beyond the newest `keep`, then files older than `after_s` that no remaining snapshot names.
 
-    The snapshots go first: a file is only ever deleted when nothing that can be read names it. What a running job has
-    written and not yet committed is younger than `after_s`, or the job has hung. Ages are by the store's clock.
+    Snapshots are deleted first, so no readable snapshot ever names a deleted file. Files of a running job that are not
+    committed yet are younger than `after_s`, unless the job hangs. Ages are measured by the store's clock.
     """
     old = outdated(snapshots.numbers(storage), pins(storage), keep)
     for number in old:
@@ -75,7 +75,7 @@ def sweep_files(storage: Storage, keep: int, after_s: float, now_s: float | None
     due = [stored for folder in FOLDERS for stored in storage.list(folder) if not _is_named(stored, named)]
     pieces, clock_s = storage.unfinished(), time.time() if now_s is None else now_s
     if now_s is None and any(_is_old(stored, clock_s, after_s) for stored in (*due, *pieces)):
-        clock_s = storage.touch()  # ours may be wrong by days, and what is young is somebody's work
+        clock_s = storage.touch()  # the local clock may be wrong by days, and young files may belong to a running job
     due = [stored for stored in due if _is_old(stored, clock_s, after_s)]
     pieces = [piece for piece in pieces if _is_old(piece, clock_s, after_s)]
     for stored in due:
@@ -93,5 +93,5 @@ def _is_named(stored: Stored, named: set[str]) -> bool:
 
 
 def _is_old(stored: Stored, clock_s: float, after_s: float) -> bool:
-    """Whether a file is older than what a running job may yet commit; reports of nights stay longer."""
+    """Whether a file is old enough to delete: older than `after_s`, or for nightly reports REPORTS_KEPT_S."""
     return clock_s - stored.mtime_ms / 1000 > (REPORTS_KEPT_S if stored.path.endswith(".report.json") else after_s)

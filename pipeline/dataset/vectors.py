@@ -1,4 +1,4 @@
-"""Reads the vectors of a dataset, shard by shard, with their ids. Rows that no longer count are left out."""
+"""Reads the vectors of a dataset with their ids, shard by shard, without removed rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ def shard_ids(source: VectorSource, storage: Storage, shard: ShardInfo) -> np.nd
 
 
 def batch_ids(source: VectorSource, rows: np.ndarray, batch: pa.RecordBatch) -> np.ndarray:
-    """The ids int64 [n] of the vectors in rows with the global numbers int64 [r]; `batch` holds the source's id columns."""
+    """The ids int64 [n] of the vectors in a batch of rows with global numbers `rows` int64 [r].
+
+    `batch` has the source's id columns.
+    """
     if source.of_frames:
         return _frame_ids(rows, tensor(batch, "tick_valid").astype(bool))
     there: np.ndarray = rows[batch[source.column].is_valid().to_numpy(zero_copy_only=False)]

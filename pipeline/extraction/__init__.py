@@ -1,4 +1,4 @@
-"""From INPUT to committed rows: preparing a job, comparing with the listing, and running waves of Beam pipelines.
+"""Extracts the videos of INPUT into committed rows: prepares a job, compares the listing, runs waves of Beam pipelines.
 
 Imports: dataset, and the folders below pipeline/.
 

@@ -10,7 +10,7 @@ from ...schemas.errors import UsageError
 
 
 def beam_options(flags: list[str]) -> PipelineOptions:
-    """Beam's own options. Raises UsageError for a flag that neither we nor Beam know."""
+    """Parses Beam's own flags. Raises UsageError for a flag that neither Reelbeam nor Beam knows."""
     from apache_beam.options.pipeline_options import PipelineOptions
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -22,7 +22,9 @@ def beam_options(flags: list[str]) -> PipelineOptions:
                 continue
     _, unknown = parser.parse_known_args(flags)
     if unknown:
-        raise UsageError(f"unknown option {unknown[0]}; see reelbeam extract --help, and Beam's own options")
+        raise UsageError(
+            f"unknown option {unknown[0]}; cure: use an option of reelbeam extract --help, or one of Beam's pipeline options"
+        )
     return PipelineOptions(flags)
 
 

@@ -1,4 +1,4 @@
-"""What has changed since the last night: a listing against the books. Pure: nothing is read, written or hashed here."""
+"""Compares a listing with the videos table: which videos are new, changed, failed, missing. Pure functions, no I/O."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ COMPARED = (
     *("video_id", "etag", "size_bytes", "content_sha256", "status", "attempts", "run", "missing_since_ms"),
     *TITLE_EMBEDDINGS,
 )
-"""The columns of the books that planning looks at; the rest stays in Arrow."""
+"""Columns of the videos table that planning converts to Python values; the others stay in Arrow."""
 
 DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
 class Policy:
-    """When to try again, and when to let go."""
+    """When to retry a failed video, and when to remove a missing one."""
 
     max_attempts: int = 3
     retry_after_ms: int = 0
-    """After the first attempt; each further one waits twice as long."""
+    """Wait after the first attempt, in ms. Each further attempt doubles it."""
     retry_all: bool = False
-    """Try every failed or partial video again, whatever its failures say."""
+    """Retry every failed or partial video, regardless of its failures, attempts and wait."""
     grace_ms: int = 0
-    """How long a video may be missing from the listing before its rows go."""
+    """How long a video may be missing from the listing before its rows are removed, in ms."""
 
 
 @dataclass
 class Changes:
-    """What a night has to do. Every listed video is in exactly one of the first six, or unchanged."""
+    """The work of a nightly run. Every listed video is in exactly one of the first six lists, or unchanged."""
 
     new: list[Video] = field(default_factory=list)
     changed: list[Video] = field(default_factory=list)
-    """The size differs, so the bytes do."""
+    """Videos whose size changed, so their bytes did."""
     suspects: list[Video] = field(default_factory=list)
-    """Same size, another etag or mtime: only a hash can tell."""
+    """Videos of the same size with another etag or mtime: only a hash shows whether their bytes changed."""
     retried: list[Video] = field(default_factory=list)
     back: list[str] = field(default_factory=list)
     """Unchanged videos that were missing and are listed again."""
     retitled: list[Video] = field(default_factory=list)
-    """Unchanged videos whose title or description is another one, or was never embedded."""
+    """Unchanged videos whose title or description changed, or was never embedded."""
     missing: list[str] = field(default_factory=list)
-    """Not listed for the first time, within their grace."""
+    """Ids of videos that are missing for the first time, within the grace period."""
     waiting: list[str] = field(default_factory=list)
-    """Not listed, noted before, still within their grace."""
+    """Ids of videos that were missing before and are still within the grace period."""
     removed: list[str] = field(default_factory=list)
     unchanged: int = 0
 
@@ -65,9 +65,10 @@ class Changes:
 def compare_listing(
     listed: Iterable[Video], books: pa.Table, retryable: Collection[str], policy: Policy, now_ms: int
 ) -> Changes:
-    """A listing against the newest row of each known video (a table with the columns COMPARED and the embeddings of titles).
+    """Compares a listing with the newest row of each known video.
 
-    `retryable` are the videos with a standing failure that a retry can help.
+    `books` is the videos table with the columns COMPARED. `retryable` are the ids of videos with a current failure that a
+    retry may cure.
     """
     known = dict(
         zip(
@@ -110,12 +111,12 @@ def compare_listing(
 
 
 def is_out_of_reach(video: Video, status: str) -> bool:
-    """Whether a video with rows could not be reached for a reason that may pass: its rows stay until it can be seen again."""
+    """Whether a video with stored rows is unreachable for a temporary reason. Its rows are kept until it can be read."""
     return video.failure is not None and video.failure.retryable and status != FAILED
 
 
 def below_failed(uri: str, failed: Collection[str]) -> bool:
-    """Whether a uri lies in one of some folders that could not be listed.
+    """Whether a uri is in one of the `failed` folders, which could not be listed.
 
     >>> below_failed("/in/locked/a.mp4", {"/in/locked"}), below_failed("/in/lockedness.mp4", {"/in/locked"})
     (True, False)
@@ -124,7 +125,7 @@ def below_failed(uri: str, failed: Collection[str]) -> bool:
 
 
 def unembedded(books: pa.Table) -> list[bool]:
-    """Which videos have a text without an embedding: their rows were written before there were any."""
+    """Per row: whether its title or description has no embedding. Such rows predate embeddings of titles."""
     missing = [
         pc.and_(pc.not_equal(books[text], ""), pc.is_null(books[name])) for text, name in TITLE_EMBEDDINGS.items()
     ]
@@ -133,24 +134,24 @@ def unembedded(books: pa.Table) -> list[bool]:
 
 
 def is_retitled(video: Video, row: Mapping[str, Any]) -> bool:
-    """Whether the listing has another title or description than the books. A listing that has none says nothing."""
+    """Whether the listing's title or description differs from the videos table's. A text missing in the listing is ignored."""
     return any(getattr(video, text) not in (None, row[text]) for text in TITLE_EMBEDDINGS)
 
 
 def as_known(video: Video, row: Mapping[str, Any] | None) -> Video:
-    """A listed video with the texts of its row in the books where the listing has none."""
+    """A listed video, with title and description filled in from its videos-table row where the listing has none."""
     missing = {text: row[text] for text in TITLE_EMBEDDINGS if row and getattr(video, text) is None}
     return replace(video, **missing) if missing else video
 
 
 def relisted(row: Mapping[str, Any], video: Video) -> dict[str, Any]:
-    """A video's row in the books with the texts of the listing; a new text has no embedding yet."""
+    """A video's row of the videos table with the texts of the listing. Changed texts have no embedding yet."""
     new = {text: said for text in TITLE_EMBEDDINGS if (said := getattr(video, text)) not in (None, row[text])}
     return {**row, **new, **{TITLE_EMBEDDINGS[text]: None for text in new}}
 
 
 def due(retryable: bool, attempts: int, tried_ms: int, policy: Policy, now_ms: int) -> bool:
-    """Whether to try a failed video again: its failure may pass, it has attempts left, and it has waited long enough.
+    """Whether to retry a failed video: its failure is retryable, it has attempts left, and it has waited long enough.
 
     >>> hour = 3_600_000
     >>> policy = Policy(max_attempts=3, retry_after_ms=20 * hour)
@@ -166,7 +167,7 @@ def due(retryable: bool, attempts: int, tried_ms: int, policy: Policy, now_ms: i
 
 
 def run_time_ms(run: str) -> int:
-    """When a run began, in ms since 1970, by its name.
+    """Start of a run in ms since 1970 (UTC), from its name.
 
     >>> run_time_ms("19700101T000001-abcdef")
     1000
@@ -177,10 +178,10 @@ def run_time_ms(run: str) -> int:
 def split_twins(
     videos: Iterable[Video], sha256_of: Mapping[str, str], holders: Mapping[str, str]
 ) -> tuple[list[Video], list[tuple[Video, str]]]:
-    """Videos to extract, and (video, video_id of the one with the same bytes) to list beside it.
+    """Splits videos into those to extract, and duplicates as (video, video_id of the video with the same bytes).
 
-    `sha256_of` has the hash of each video whose bytes may be another's; `holders` maps the hashes of videos whose rows
-    are stored already to their ids.
+    `sha256_of` maps video_id to the hash, for each video that may be a duplicate. `holders` maps the hashes of videos with
+    stored rows to their ids.
     """
     first = dict(holders)
     alone: list[Video] = []
@@ -197,7 +198,7 @@ def split_twins(
 
 
 def may_be_twins(videos: Iterable[Video], known_sizes: Mapping[str, int]) -> list[Video]:
-    """The videos whose size is that of another one, listed or known: only these are worth a hash."""
+    """The videos that have the same size as another listed or known video: only these have to be hashed."""
     videos = list(videos)
     here = {video.video_id for video in videos}
     sizes: dict[int, int] = {}

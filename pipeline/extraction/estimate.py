@@ -1,4 +1,4 @@
-"""What `extract --dry-run` reports: videos, hours, rows and bytes of a run that has not started."""
+"""Estimates a run for `extract --dry-run`: videos, hours, rows and bytes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .prepare import Job
 from .wave import ROW_BYTES_GUESS
 
 TYPICAL_SPEED = 10.0
-"""Media seconds a second on two CPU cores at 1 frame a second, 720p, ViT-B/32 and Whisper tiny.en: for --dry-run's guess."""
+"""Media seconds per wall second on two CPU cores, with 1 frame per second, 720p, ViT-B/32 and Whisper tiny.en."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What `--dry-run` says."""
+    """The figures that `--dry-run` prints."""
 
     videos: int
     unchanged: int
@@ -32,7 +32,7 @@ class Estimate:
 
 
 def estimate_extraction(location: str, job: Job) -> Estimate:
-    """Probes what would be done, and does nothing."""
+    """Probes the videos that a run would extract. Writes nothing."""
     planned = plan_extraction(location, job)
     stage, grid = Stage(), job.options.grid
     try:

@@ -21,27 +21,27 @@ log = logging.getLogger("reelbeam")
 
 @dataclass(frozen=True)
 class ExtractionPlan:
-    """What there is to do."""
+    """The work of one run."""
 
     listed: int
     todo: list[Video]
     snapshot: int | None
     known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The books that it was compared with: the row of each known video."""
+    """Rows of the videos table at planning time, keyed by video_id."""
     retitled: list[Video] = field(default_factory=list)
-    """Unchanged videos whose title or description is another one, or was never embedded: only their row is written anew."""
+    """Unchanged videos whose title or description changed or was never embedded: only their videos-table row is rewritten."""
 
 
 def choose(videos: list[Video], known: dict[str, dict[str, Any]], retry_failed: bool) -> list[Video]:
-    """The videos that need work: new ones, changed ones, and failed ones when asked.
+    """The videos to extract: new ones, changed ones, and with `retry_failed` failed ones.
 
-    `attempts` of an unchanged video goes on counting; a changed one starts again.
+    An unchanged video keeps its number of attempts; a changed one starts from zero.
     """
     chosen = []
     for video in videos:
         row = known.get(video.video_id)
         if row and is_out_of_reach(video, row["status"]):
-            log.warning("%s: %s; its rows stay", video.uri, video.failure and video.failure.message)
+            log.warning("%s: %s; its stored rows are kept", video.uri, video.failure and video.failure.message)
             continue
         if row is None or row["etag"] != video.etag:
             chosen.append(as_known(video, row))
@@ -53,13 +53,13 @@ def choose(videos: list[Video], known: dict[str, dict[str, Any]], retry_failed: 
 def plan_extraction(location: str, job: Job) -> ExtractionPlan:
     """Lists a location and compares it with the current snapshot. Writes nothing.
 
-    Raises ModelMismatch when the dataset was made with other models or another grid.
+    Raises UsageError when there are no videos, and ModelMismatch when the dataset was made with other models or another grid.
     """
     listed = list_videos(location)
     if not listed:
         raise UsageError(
-            f"{location}: no videos found; folders are searched for {', '.join(sorted(MEDIA_SUFFIXES)[:6])} and the like, "
-            "a glob or a list takes any name"
+            f"{location}: no videos found; a folder is searched for names ending in "
+            f"{', '.join(sorted(MEDIA_SUFFIXES)[:6])} and other media suffixes; cure: give a glob or a list for other names"
         )
     parent = snapshots.latest(job.storage)
     if parent:

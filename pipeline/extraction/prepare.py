@@ -1,4 +1,4 @@
-"""Everything that is fixed before the first wave of a run, and checked before anything is done."""
+"""Prepares a job: checks programs, paths, options and models before any work starts."""
 
 from __future__ import annotations
 
@@ -26,44 +26,45 @@ from .options import SHOT_DETECTORS, ExtractOptions
 
 @dataclass(frozen=True)
 class Job:
-    """Everything fixed before the first wave."""
+    """The settings of a run, fixed before its first wave."""
 
     storage: Storage
     options: ExtractOptions
     profile: Profile
     models: dict[str, Any]
+    """Identity of each model, with the hash of its weights."""
     beam: PipelineOptions
 
     @property
     def runner(self) -> str:
-        """Beam's own choice of a local runner differs between machines with and without a network; ours does not."""
+        """Name of the Beam runner. The default is fixed, because Beam's own default depends on whether there is a network."""
         return self.beam.view_as(StandardOptions).runner or LOCAL_RUNNER
 
     @property
     def titles(self) -> Titles:
-        """What embeds the titles of videos."""
+        """The step that embeds titles and descriptions."""
         return Titles(self.profile.text, self.options.device, self.profile.text.dimension)
 
     @property
     def settings(self) -> DatasetSettings:
-        """What OUTPUT must have been made with."""
+        """The settings that an existing OUTPUT must have been made with."""
         shape = self.profile.row_shape(self.options.window_ticks)
         return DatasetSettings(data_options(self.options), self.models, self.options.grid, shape)
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all that changes what is stored."""
+        """Hash of all settings that change stored data."""
         return self.settings.fingerprint
 
 
 def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] = ()) -> Job:
-    """Checks all that can be checked before work starts. Raises UsageError, MissingWeights."""
+    """Checks everything that can be checked before work starts. Raises UsageError, MissingWeights."""
     for program in ("ffmpeg", "ffprobe", "setpriv", "prlimit"):
         if shutil.which(program) is None:
             package = "ffmpeg" if program.startswith("ff") else "util-linux"
             raise UsageError(f"{program} is not installed; cure: apt-get install {package}")
     if not is_remote(output) and Path(output.removeprefix("file://")).expanduser().is_file():
-        raise UsageError(f"{output}: OUTPUT is a file, and must be a folder or a bucket URL; cure: give another OUTPUT")
+        raise UsageError(f"{output}: OUTPUT is a file, but must be a folder or a bucket URL; cure: give another OUTPUT")
     settings = beam_options([*beam_flags])
     models, storage = chosen(options), Storage.at(output)
     options = replace(options, shots=options.shots or shots_of(storage))
@@ -73,14 +74,16 @@ def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] 
 
 
 def shots_of(storage: Storage) -> str:
-    """What found the shots of the dataset that stands there; the default where none does. A dataset from before there was
-    the choice goes on with ffmpeg's scene score."""
+    """The shot detector of the stored dataset, or the default when there is no dataset.
+
+    A dataset that predates this option keeps ffmpeg's scene score.
+    """
     current = snapshots.latest(storage)
     return current.options.get("shots", UNRECORDED["shots"]) if current else SHOT_DETECTORS[0]
 
 
 def chosen(options: ExtractOptions) -> Profile:
-    """The models of a profile, with what the options say otherwise."""
+    """The models of the profile, with the changes that options such as --language make."""
     models = profile(options.models)
     if options.fuse:
         models = replace(models, fusion=replace(models.fusion, how=options.fuse))

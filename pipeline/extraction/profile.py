@@ -16,18 +16,18 @@ from ...transforms import metrics
 
 
 def seconds_since_start() -> float:
-    """Wall seconds since this process was started, its interpreter's start and its imports included."""
+    """Wall seconds since this process started, including interpreter start and imports."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     started_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22 of proc(5): start time after boot
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
 
 
 def profile_report(start_s: float) -> dict[str, Any]:
-    """Seconds of this process so far.
+    """Time spent by this process so far.
 
-    `start_s` is the wall time of interpreter and imports. `phases` are wall seconds. `stages` has for each stage its
-    counters, `busy_ms` (work done, threads add up) and `wait_ms` (time that the stage was waited for). Processor seconds
-    are those of this process and of the decoders that it has waited for.
+    `start_s` is the wall time of interpreter start and imports. `phases` are wall seconds. `stages` holds the counters of
+    each stage, `busy_ms` (work, summed over threads) and `wait_ms` (time that others waited for the stage). `processor_s`
+    are CPU seconds of this process, and of its decoder processes that have ended.
     """
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
@@ -44,7 +44,7 @@ def profile_report(start_s: float) -> dict[str, Any]:
 
 @contextmanager
 def profiled(file: str) -> Iterator[None]:
-    """Writes the profile to a file when the context ends, also after an error; does nothing without a file."""
+    """Writes the profile to `file` when the context ends, also after an error. An empty `file` turns it off."""
     start_s = seconds_since_start()
     try:
         yield

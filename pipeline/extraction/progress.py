@@ -1,4 +1,4 @@
-"""What a person sees while a job runs: a live line on a terminal, plain log lines where there is none."""
+"""Shows the progress of a running job: a live line on a terminal, otherwise a log line every PLAIN_EVERY_S seconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLAIN_EVERY_S = 15.0
 
 
 def describe(totals: dict[str, dict[str, int]], videos: int, media_done_ms: int, seconds: float) -> str:
-    """One line: videos, hours of media, x realtime, failures, time left.
+    """One progress line: videos, hours of media, speed relative to real time, failures, time left.
 
     >>> describe({"probe": {"videos": 4, "media_ms": 7_200_000}, "decode": {"media_ms": 3_600_000}}, 8, 3_600_000, 360)
     'probed 4 of 8 videos | 1.00 of 2.00 h decoded | 10.0x realtime | 0 failures | about 18 min left'
@@ -48,7 +48,7 @@ def describe(totals: dict[str, dict[str, int]], videos: int, media_done_ms: int,
 
 @contextmanager
 def run_beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
-    """Runs `work` on a thread of its own until the context ends; the event tells it so."""
+    """Runs `work` in a thread while the context is open. The event is set when the context ends."""
     over = threading.Event()
     thread = threading.Thread(target=work, args=[over], daemon=True)
     thread.start()
@@ -61,9 +61,9 @@ def run_beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
 
 @contextmanager
 def show_progress(videos: int, runner: str) -> Iterator[None]:
-    """Shows progress until the context ends. Counters of other runners are not in this process: they show their own."""
+    """Shows progress until the context ends. Only for the local runner: other runners keep their counters elsewhere."""
     if runner != LOCAL_RUNNER:
-        log.info("running on %s: follow it there; each wave that is published is logged here", runner)
+        log.info("running on %s: see its own progress display; each published wave is logged here", runner)
         yield
         return
     before = metrics.totals()

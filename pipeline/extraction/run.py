@@ -1,5 +1,6 @@
-"""extract: a bucket of videos becomes rows. Works in waves: each wave is one Beam pipeline and one commit, so that a
-crash costs one wave and a rerun continues where the last commit stands.
+"""Runs a planned extraction in waves. Each wave is one Beam pipeline and one commit.
+
+A crash loses at most one wave. A rerun continues after the last commit.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ log = logging.getLogger("reelbeam")
 
 @dataclass
 class ExtractionReport:
-    """What a run did."""
+    """The results of a run."""
 
     done: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
-    """Videos that ended ok, partial or failed."""
+    """Number of videos per status: ok, partial, failed."""
     windows: int = 0
     media_ms: int = 0
     seconds: float = 0.0
     snapshot: int | None = None
     failures: list[FailedVideo] = field(default_factory=list)
     retitled: int = 0
-    """Unchanged videos that have another title or description."""
+    """Number of unchanged videos whose title or description changed."""
 
 
 def run_extraction(planned: ExtractionPlan, job: Job) -> ExtractionReport:
-    """Extracts what was planned, wave by wave."""
+    """Extracts the planned videos, wave by wave, and commits each wave."""
     started = time.monotonic()
     report = ExtractionReport(snapshot=planned.snapshot)
     if planned.todo or planned.retitled:

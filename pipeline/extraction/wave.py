@@ -1,4 +1,4 @@
-"""One wave: a Beam pipeline over some videos. What it writes is invisible until it is committed."""
+"""Builds and runs one wave: a Beam pipeline over some videos. Readers do not see its files until they are committed."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from .options import SHOT_DETECTORS, ExtractOptions
 from .prepare import Job
 
 GROUP_TICKS = 128
-"""Ticks that travel together: full CLIP batches, and small enough that decoders and models overlap."""
+"""Ticks per group: enough for full CLIP batches, and few enough that decoding and models overlap."""
 
 
 BUCKET_VIDEOS = 64
-"""Videos that are packed into groups together."""
+"""Videos per bucket. Groups are packed within a bucket."""
 
 
 ROW_BYTES_GUESS = 2_000
-"""A row without its tensors: words, text, ids."""
+"""Estimated bytes of a row without its tensors: words, text, ids."""
 
 
 def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
-    """One Beam pipeline over some videos. What it writes is invisible until it is published."""
+    """Runs one Beam pipeline over some videos and returns what it wrote. Commit the result to make it visible."""
     run = snapshots.new_run()
     build = beam.Pipeline(runner=job.runner, options=job.beam)
     build_wave(build, videos, job, run)
@@ -53,7 +53,10 @@ def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
 def build_wave(
     pipeline: beam.Pipeline, videos: Sequence[Video], job: Job, run: str, parts: frozenset[str] = EVERY_MODEL
 ) -> None:
-    """The wave's graph: probe, plan, extract, write. With fewer `parts` only what these models need is decoded."""
+    """Adds the wave's stages to a pipeline: probe, plan, extract, write.
+
+    `parts` are the models to run. Streams that none of them needs are not decoded.
+    """
     options, output = job.options, job.storage.root
     grid = options.grid
     shape = job.profile.row_shape(grid.window_ticks)
@@ -80,21 +83,21 @@ def build_wave(
 
 
 def shot_search(options: ExtractOptions, parts: frozenset[str]) -> ShotSearch:
-    """How shots are found. With fewer parts they are not: known ones are carried over."""
+    """Settings of shot detection. It is off unless all models run: stored shots are then kept."""
     if parts != EVERY_MODEL:
         return ShotSearch(NO_SHOTS)
     return ShotSearch(options.shots or SHOT_DETECTORS[0], options.shot_threshold, options.device)
 
 
 def streams_for(probe: Probe, parts: frozenset[str]) -> Probe:
-    """A probe without the streams that no model needs: they are not decoded."""
+    """The probe without the streams that no model in `parts` needs, so that they are not decoded."""
     pictures = probe.video_stream if "clip" in parts else None
     sound = probe.audio_stream if parts & {"whisper", "audio"} else None
     return replace(probe, video_stream=pictures, audio_stream=sound)
 
 
 def keep_streams(group: Group, parts: frozenset[str]) -> Group:
-    """The same units with only the streams that are needed."""
+    """The same units with only the streams that the models in `parts` need."""
     return tuple(
         replace(features, unit=replace(features.unit, probe=streams_for(features.unit.probe, parts)))
         for features in group
@@ -102,7 +105,7 @@ def keep_streams(group: Group, parts: frozenset[str]) -> Group:
 
 
 def shard_count(videos: Sequence[Video], options: ExtractOptions, shape: RowShape) -> int:
-    """Shards for a wave: a guess of its bytes from the files' sizes, at 1 Mbit a second of media."""
+    """Number of shards of a wave. Estimates its bytes from the file sizes, at 1 Mbit per second of media."""
     seconds = sum(video.size_bytes for video in videos) / 125_000
     row_bytes = shape.ticks * (shape.frame_dim + shape.audio_dim) * 2 + ROW_BYTES_GUESS
     windows = len(videos) + seconds * options.grid.tick_hz / options.window_ticks

@@ -1,4 +1,4 @@
-"""The life of an index: choosing a kind, training, filling, merging, measuring recall, publishing, updating.
+"""Builds and updates indexes: chooses a kind, trains, fills, merges, measures recall, publishes.
 
 Imports: extraction and dataset, and the folders below pipeline/.
 

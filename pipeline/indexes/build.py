@@ -1,7 +1,7 @@
-"""A full build: sample, train, fill parts in parallel, merge them on disk, measure, publish. Each step is resumable.
+"""State and helpers shared by full builds and updates: options, work folder, memory limits, timing, running pipelines.
 
 Memory is bounded by `--memory-mb`, not by the number of vectors: half for training, a quarter for the part that a worker
-fills, a quarter for merging. What an interrupted build has finished lies in `indexes/<name>/work/` and is used again.
+fills, a quarter for merging. Finished steps are stored in `indexes/<name>/work/`; a rerun after an interruption reuses them.
 """
 
 from __future__ import annotations
@@ -36,20 +36,21 @@ log = logging.getLogger("reelbeam")
 PROGRESS_EVERY_S = 15.0
 
 PART_BYTES = 1 << 30
-"""Largest part, where memory allows more: a lost worker costs one."""
+"""Largest size of a part, even with more memory: a worker that dies loses one part's work."""
 
 
 @dataclass
 class Build:
-    """One build on its way: what it works with, and how long each step took."""
+    """A running build: its inputs, and the duration of each finished step."""
 
     dataset: Dataset
     options: IndexOptions
     beam_options: PipelineOptions
     kind: str
     work: str
-    """Folder of what can be used again after an interruption."""
+    """Folder of intermediate results, which a rerun after an interruption reuses."""
     seconds: dict[str, float] = field(default_factory=dict)
+    """Duration of each step."""
 
     @property
     def storage(self) -> Storage:
@@ -57,7 +58,7 @@ class Build:
 
     @property
     def source(self) -> VectorSource:
-        """What is indexed."""
+        """The embeddings that are indexed: frames, speech or fused."""
         return VECTOR_SOURCES[self.options.of]
 
     @property
@@ -88,7 +89,7 @@ class Build:
         log.info("index: %s took %.1f s", step, time.monotonic() - started)
 
     def run(self, make: Callable[[beam.Pipeline], object], total: int, stage: str) -> None:
-        """Runs one Beam pipeline, on our pinned local runner unless another is asked for."""
+        """Runs one Beam pipeline that `make` builds; on the local runner, unless --runner names another."""
         pipeline = beam.Pipeline(
             runner=self.beam_options.view_as(StandardOptions).runner or LOCAL_RUNNER, options=self.beam_options
         )
@@ -99,7 +100,7 @@ class Build:
 
 @contextmanager
 def progress(stage: str, total: int) -> Iterator[None]:
-    """A log line now and then while the in-process runner works."""
+    """Logs the progress every PROGRESS_EVERY_S seconds. Only the in-process runner reports progress."""
     before = metrics.totals().get(stage, {}).get("vectors", 0)
 
     def lines(over: threading.Event) -> None:
@@ -112,7 +113,7 @@ def progress(stage: str, total: int) -> Iterator[None]:
 
 
 def kind_for(options: IndexOptions, vectors: int, dimension: int) -> str:
-    """The factory string to build. Raises UsageError for one that FAISS does not know."""
+    """The FAISS factory string of the index to build. Raises UsageError for a string that FAISS does not know."""
     if options.index == "auto":
         return choose_kind(vectors, dimension, options.search_memory_mb << 20, options.min_recall)
     try:
@@ -123,7 +124,7 @@ def kind_for(options: IndexOptions, vectors: int, dimension: int) -> str:
 
 
 def stored_index(storage: Storage, path: str) -> faiss.Index:
-    """A whole FAISS index from storage. Raises FileNotFoundError, CorruptOutput."""
+    """Reads a FAISS index from storage into memory. Raises FileNotFoundError, CorruptOutput."""
     with scratch() as folder:
         file = Path(folder, "index.faiss")
         storage.fetch(path, file)
@@ -131,11 +132,11 @@ def stored_index(storage: Storage, path: str) -> faiss.Index:
 
 
 def new_folder(name: str) -> str:
-    """A build's folder: by time and chance, so that two builders never meet."""
+    """A new folder for a build, named by time and a random suffix, so that concurrent builds never share one."""
     return f"indexes/{name}/{snapshots.new_run()}"
 
 
 def clear(storage: Storage, work: str) -> None:
-    """Removes what was only needed on the way."""
+    """Deletes the intermediate results of a build."""
     for stored in storage.list(work):
         storage.delete(stored.path)

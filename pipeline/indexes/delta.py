@@ -1,6 +1,7 @@
-"""What has changed since a build, and what to do about it: nothing, a delta, a merge, or a new build. With the reason.
+"""Updates an index without training: adds a delta part, or merges all parts into one.
 
-A delta is filled with the trained lists of the build before it, so that both together answer as one index filled at once.
+A delta uses the trained lists of the build that it extends. Searching both gives the same results as one index that was
+filled at once.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ from .queries import TRUTH_K, Queries
 from .store import publish, read_removed
 
 FRESH_SHARE = 10
-"""One of so many frame queries is replaced by a frame of the new rows with each update."""
+"""Each update replaces one in FRESH_SHARE frame queries by a frame of the new rows."""
 
 
 UNEVEN = 2.0
-"""Times by which the lists may be more uneven than when they were trained."""
+"""Largest allowed imbalance of the lists, as a multiple of the imbalance after training."""
 
 MOST_NPROBE_GROWTH = 4
-"""Times by which nprobe may grow over the full build's: beyond, the lists no longer fit the data."""
+"""Largest allowed nprobe, as a multiple of the full build's nprobe. A larger one means that the lists no longer fit the data."""
 
 
 class Drift(Exception):
-    """The trained lists do not fit the data any more; the message says how that shows."""
+    """The trained lists no longer fit the data. The message gives the measurement that shows it."""
 
 
 def delta_build(
@@ -50,7 +51,7 @@ def delta_build(
     merging: bool,
     why: str,
 ) -> tuple[Snapshot, IndexManifest]:
-    """Adds and removes what has changed, measures, publishes. Raises Drift when a new build is called for instead."""
+    """Applies a change to an index, measures its recall and publishes it. Raises Drift when a full build is needed instead."""
     snapshot, storage = dataset.snapshot, dataset.storage
     assert base.trained, "decide() asks for a full build of a kind without lists"
     key = fingerprint({"onto": [asdict(part) for part in base.parts], "snapshot": snapshot.number})
@@ -98,17 +99,17 @@ def delta_build(
 
 
 def check_drift(made: IndexManifest) -> None:
-    """Raises Drift when the lists have become too uneven, or when searching takes too many of them."""
+    """Raises Drift when the lists have become too uneven, or when a search has to probe too many of them."""
     then = made.trained_on
     assert then is not None, "only an index with trained lists is updated by a delta"
     if (made.imbalance or 1) > UNEVEN * (then.imbalance or 1):
-        raise Drift(f"lists are uneven by {made.imbalance}, {then.imbalance} when they were trained")
+        raise Drift(f"the imbalance of the lists is {made.imbalance}; it was {then.imbalance} after training")
     if (made.nprobe or 1) > MOST_NPROBE_GROWTH * (then.nprobe or 1):
-        raise Drift(f"nprobe {made.nprobe} is needed, {then.nprobe} when the lists were trained")
+        raise Drift(f"a search needs nprobe {made.nprobe}; it needed {then.nprobe} after training")
 
 
 def _raw_files(build: Build, base: IndexManifest) -> tuple[VectorFile, ...]:
-    """The raw vector files that an update needs: those of shards that stayed, and of those that came."""
+    """Raw vector files of all current shards. Writes the files of new shards and reuses the others."""
     kept = {file.path.rpartition("/")[2]: file for file in base.second_look or ()}
     shards = build.dataset.snapshot.shards
     names = {raw_name(shard): shard for shard in shards}
@@ -118,10 +119,10 @@ def _raw_files(build: Build, base: IndexManifest) -> tuple[VectorFile, ...]:
 
 
 def answers(build: Build, base: IndexManifest, change: Change) -> tuple[Queries, Queries]:
-    """The queries with exact answers for the vectors that count now, and those of them that are new.
+    """(all queries, new queries), with exact answers over the current vectors.
 
-    Known answers are kept up to date with the changes alone; only new queries, and those that lost too many answers,
-    are asked of everything.
+    Old queries are searched over the added vectors only. New queries, and old ones that lost too many answers, are searched
+    over all vectors.
     """
     old = Queries.from_bytes(build.storage.get(base.queries))
     fresh = _fresh(build, old, change)
@@ -134,7 +135,7 @@ def answers(build: Build, base: IndexManifest, change: Change) -> tuple[Queries,
         tasks = tasks_for(change.added, change.counts, 4 * kept.vectors.shape[1], build.part_bytes)
         found.append(exact(build, tasks, kept.vectors, change.new_vectors))
     scores, ids = merge_results(found, len(kept), TRUTH_K)
-    unsure = ~was_whole[:, None] & (scores < floor[:, None])  # a vector that was never listed may lie above these
+    unsure = ~was_whole[:, None] & (scores < floor[:, None])  # an unlisted old vector may score higher than these
     kept = kept.answered(np.where(unsure, -np.inf, scores).astype(np.float32), np.where(unsure, -1, ids))
     short = (kept.ids >= 0).sum(axis=1) < min(max(RECALL_AT) + 1, change.total)
     again = kept[short] + fresh
@@ -146,7 +147,7 @@ def answers(build: Build, base: IndexManifest, change: Change) -> tuple[Queries,
 
 
 def _fresh(build: Build, old: Queries, change: Change) -> Queries:
-    """New frame queries, drawn from the new rows."""
+    """New frame queries, drawn at random from the new rows."""
     wanted = min(change.new_vectors, -(-int((old.own >= 0).sum()) // FRESH_SHARE))
     rng = np.random.default_rng(build.dataset.snapshot.number)
     picked = np.sort(rng.choice(change.new_vectors, wanted, replace=False)) if wanted else np.zeros(0, np.int64)
@@ -156,7 +157,10 @@ def _fresh(build: Build, old: Queries, change: Change) -> Queries:
 
 
 def _still_asked(old: Queries, change: Change, fresh: int) -> np.ndarray:
-    """Places of the queries that stay: text, and frames but for those that went, and the oldest where more must go."""
+    """Positions of the queries to keep: text queries and frames that still exist.
+
+    If fewer than `fresh` frame queries were removed, the oldest ones are dropped too, so that the number stays the same.
+    """
     places = np.flatnonzero(~np.isin(old.own, change.removed))
     frames = places[old.own[places] >= 0]
     lost = int((old.own >= 0).sum()) - len(frames)

@@ -1,4 +1,4 @@
-"""A full build: sample, train, fill parts in parallel, merge them on disk, measure, publish. Each step can be resumed."""
+"""A full build: sample, train, fill parts in parallel, merge them on disk, measure, publish. Each step can resume."""
 
 from __future__ import annotations
 
@@ -31,18 +31,21 @@ from .store import publish, scratch
 log = logging.getLogger("reelbeam")
 
 
-VECTORS_A_TEXT_QUERY = 100
-"""Text queries grow with the index: encoding a thousand of them takes longer than building a small one."""
+VECTORS_PER_TEXT_QUERY = 100
+"""Bounds the number of text queries by the index's size: encoding 1,000 takes longer than building a small index."""
 
 
 Encode = Callable[[Dataset, int, str], np.ndarray]
-"""(dataset, how many, device) -> text queries float32 [q, D]."""
+"""(dataset, number of queries, device) -> embeddings of text queries, float32 [q, D]."""
 
 
 def full_build(
     dataset: Dataset, options: IndexOptions, beam_options: PipelineOptions, encode: Encode, why: str
 ) -> tuple[Snapshot, IndexManifest]:
-    """Builds from nothing and publishes. Raises GateError under --min-recall, UsageError when there is nothing to index."""
+    """Builds an index and publishes it. `why` goes into the manifest.
+
+    Raises GateError when the recall is below --min-recall, and UsageError when there is nothing to index.
+    """
     of = VECTOR_SOURCES[options.of]
     dimension = of.dimension(dataset.snapshot.shape)
     counts = count_vectors(dataset, of)
@@ -96,9 +99,9 @@ def full_build(
 
 
 def train(build: Build, total: int, encode: Encode) -> tuple[faiss.Index, Queries]:
-    """A trained, empty index and the queries, from one pass over the vectors; those of an interrupted build if it had them.
+    """A trained, empty index and the queries, sampled in one pass over the vectors. Reuses those of an interrupted build.
 
-    Frame queries are never trained with, unless there are too few other vectors.
+    Frame queries are kept out of the training sample, unless that would leave less than half of it.
     """
     storage, options = build.storage, build.options
     dimension = build.dimension
@@ -121,7 +124,7 @@ def train(build: Build, total: int, encode: Encode) -> tuple[faiss.Index, Querie
         trained = new_index(build.kind, dimension, training, pick_device(options.device))
     with build.timed("encode_queries"):
         texts = encode(
-            build.dataset, min(options.queries, max(len(PROMPTS), total // VECTORS_A_TEXT_QUERY)), options.device
+            build.dataset, min(options.queries, max(len(PROMPTS), total // VECTORS_PER_TEXT_QUERY)), options.device
         )
     queries = Queries.asked(
         np.concatenate([own, np.full(len(texts), -1, np.int64)]), np.concatenate([vectors, texts.astype(np.float32)])

@@ -1,4 +1,4 @@
-"""Measures the recall of a build and describes it: what index.json records."""
+"""Measures the recall of a build and makes its manifest, the content of index.json."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ from .store import Searcher, array_bytes, open_searcher, put_scratch, scratch
 def measured(
     build: Build, manifest: IndexManifest, queries: Queries, first: int, extra: Sequence[Any] = ()
 ) -> IndexManifest:
-    """The manifest with the recall of what was built, at the nprobe that reaches the gate with room. Raises GateError where
-    none does."""
+    """Adds the measured recall to the manifest, and an nprobe that reaches --min-recall with some margin.
+
+    Raises GateError when no nprobe reaches --min-recall.
+    """
     gate = build.options.min_recall
     with build.timed("measure"):
         searcher = open_searcher(build.storage, manifest, mapped=True)
@@ -42,7 +44,7 @@ def measured(
     if best.worst(RECALL_K) < gate:
         seen = ", ".join(f"{one.recall:.3f} for {name.replace('_', ' ')}" for name, one in found.items())
         raise GateError(
-            f"recall@10 is {seen}, under --min-recall {gate:g}: not published. Cure: an index with less compression, "
+            f"recall@10 is {seen}, below --min-recall {gate:g}: not published. Cure: an index with less compression, "
             "such as --index auto or Flat"
         )
     return replace(
@@ -58,7 +60,7 @@ def measured(
 
 
 def imbalance(searcher: Searcher) -> float | None:
-    """How unevenly the lists are filled: 1 is even. A search costs so many times what it would cost with even lists."""
+    """Imbalance of the list sizes: the cost of a search, relative to lists of equal size (1.0). None without lists."""
     if not searcher.nlist:
         return None
     sizes = np.zeros(searcher.nlist)
@@ -71,7 +73,7 @@ def imbalance(searcher: Searcher) -> float | None:
 
 
 def described(build: Build, vectors: int, parts: Sequence[PartInfo], why: str) -> IndexManifest:
-    """The manifest of a build before its recall is measured."""
+    """The manifest of a build, without its recall, which is measured later."""
     snapshot = build.dataset.snapshot
     return IndexManifest(
         kind=build.kind,
@@ -92,7 +94,7 @@ def described(build: Build, vectors: int, parts: Sequence[PartInfo], why: str) -
 
 
 def covered(shards: Sequence[ShardInfo], counts: dict[str, int]) -> tuple[CoveredShard, ...]:
-    """The shards whose vectors a build holds: what the next update compares with."""
+    """The shards whose vectors a build contains, for the next update to compare with."""
     return tuple(
         CoveredShard(
             shard.path,
@@ -115,7 +117,7 @@ def put_side_files(
     queries: Queries,
     removed: np.ndarray,
 ) -> IndexManifest:
-    """Stores queries, removed ids and the trained index beside a build, and names them in its manifest."""
+    """Stores queries, removed ids and the trained index in the build's folder, and adds their paths to the manifest."""
     storage = build.storage
     storage.put(f"{folder}/queries.npz", queries.to_bytes())
     manifest = replace(manifest, queries=f"{folder}/queries.npz")

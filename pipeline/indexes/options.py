@@ -14,31 +14,33 @@ class IndexOptions(Options):
     index: str = option("auto", "auto, or any FAISS factory string: Flat, IVF1024,SQfp16, ...")
     of: str = option(
         "frames",
-        "what is indexed: every frame, what is said in a window, or a window's fused embedding",
+        "embeddings to index: of every frame, of the speech of each window, or the fused one of each window",
         choices=("frames", "speech", "fused"),
     )
-    name: str = option("", "name of the index in OUTPUT/indexes; empty: what --of says")
+    name: str = option("", "name of the index in OUTPUT/indexes (empty: the value of --of)")
     min_recall: float = option(
-        0.95, "publish only from this recall@10 up, for frame and for text queries", low=0, high=1
+        0.95, "lowest recall@10 to publish with, for frame queries and for text queries alike", low=0, high=1
     )
-    queries: int = option(1000, "held-out queries of each kind that recall is measured with", low=1, high=100_000)
-    memory_mb: int = option(4096, "memory that building may take, in MiB; more vectors do not take more", low=64)
+    queries: int = option(1000, "held-out queries of each kind to measure recall with", low=1, high=100_000)
+    memory_mb: int = option(4096, "memory limit of a build, in MiB, for any number of vectors", low=64)
     search_memory_mb: int = option(
-        65_536, "memory of a machine that searches, in MiB: what auto chooses a kind for", low=1
+        65_536, "memory of the machine that will search, in MiB; --index auto chooses a kind that fits", low=1
     )
-    threads: int = option(0, "threads a worker; 0 is one a core", low=0, high=1024)
+    threads: int = option(0, "threads per worker (0: one per core)", low=0, high=1024)
     merge_above: float = option(
-        0.2, "merge the parts when new and removed vectors are more than this share of the base", low=0, high=1
+        0.2, "merge the parts when new and removed vectors exceed this share of the base", low=0, high=1
     )
     retrain_above: float = option(
-        0.5, "train anew when a larger share of the vectors is newer than the training", low=0, high=1
+        0.5, "train again when more than this share of the vectors is newer than the training", low=0, high=1
     )
-    full: bool = option(False, "build from nothing, though an update would do")
-    rollback: bool = option(False, "make the build before the current one current again, and build nothing")
-    plan: bool = option(False, "say what building would cost, kind by kind, and build nothing")
-    vectors: float = option(0.0, "with --plan: for so many vectors, such as 1e9, in place of OUTPUT's", low=0)
-    dimension: int = option(0, "with --plan --vectors: numbers a vector; 0 is OUTPUT's, or 512", low=0, high=8192)
-    device: str = option("auto", "where text queries are encoded and lists are trained: auto, cpu, cuda")
+    full: bool = option(False, "run a full build even when an update would be enough")
+    rollback: bool = option(False, "make the previous build current again, without building")
+    plan: bool = option(False, "print the estimated cost of each kind of index, without building")
+    vectors: float = option(0.0, "with --plan: number of vectors, such as 1e9 (0: that of OUTPUT)", low=0)
+    dimension: int = option(
+        0, "with --plan --vectors: dimension of the vectors (0: that of OUTPUT, or 512)", low=0, high=8192
+    )
+    device: str = option("auto", "device that encodes text queries and trains lists: auto, cpu, cuda")
 
     @property
     def called(self) -> str:

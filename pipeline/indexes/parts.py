@@ -1,4 +1,4 @@
-"""Parts of an index: which shards fill which part, filling, merging, exact answers, and raw vectors for rescoring."""
+"""Parts of an index: assigns shards to parts, fills parts, merges them, searches exactly, stores vectors for rescoring."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ from .store import array_bytes, put_scratch, scratch
 
 
 def tasks_for(
-    shards: Sequence[ShardInfo], counts: dict[str, int], bytes_a_vector: int, part_bytes: int | None
+    shards: Sequence[ShardInfo], counts: dict[str, int], bytes_per_vector: int, part_bytes: int | None
 ) -> list[Task]:
-    """Neighbouring shards, together about one part; None puts all into one."""
+    """Groups consecutive shards into tasks of at most `part_bytes` each (a larger single shard is its own task).
+
+    `counts` is vectors per shard path. `part_bytes` None puts all shards into one task.
+    """
     groups: list[list[ShardInfo]] = []
     held = 0
     for shard in shards:
-        size = counts[shard.path] * bytes_a_vector
+        size = counts[shard.path] * bytes_per_vector
         if not groups or (part_bytes is not None and held + size > part_bytes):
             groups.append([])
             held = 0
@@ -46,13 +49,13 @@ def tasks_for(
 
 
 Answers = tuple[np.ndarray, np.ndarray]
-"""Scores float32 [q, TRUTH_K] and ids int64 [q, TRUTH_K] of the best vectors for each query, best first."""
+"""Scores float32 [q, TRUTH_K] and ids int64 [q, TRUTH_K]: the nearest vectors of each query, best first."""
 
 
 def fill(
     build: Build, tasks: list[Task], total: int, part_bytes: int, queries: np.ndarray | None = None
 ) -> tuple[list[PartInfo], Answers | None]:
-    """Part indexes of all tasks, in their order, and from the same reading the exact answers for `queries` float32 [q, D]."""
+    """Fills the part indexes of all tasks, in task order. `queries` float32 [q, D] are searched exactly in the same pass."""
     root = build.storage.root
     asked = _ask(build, queries) if queries is not None else None
 
@@ -64,7 +67,7 @@ def fill(
 
     searched_ms = metrics.totals().get("fill_index", {}).get("search_ms", 0)
     build.run(graph, total, "fill_index")
-    if asked:  # part of the fill; known where the stages run in this process
+    if asked:  # part of the fill time; only the in-process runner reports it
         searched_ms = metrics.totals().get("fill_index", {}).get("search_ms", 0) - searched_ms
         build.seconds["exact"] = round(searched_ms / 1000, 3)
     parts = [PartInfo(**part) for part in json.loads(build.storage.get(f"{build.work}/parts.json"))]
@@ -72,7 +75,7 @@ def fill(
 
 
 def exact(build: Build, tasks: list[Task], queries: np.ndarray, total: int) -> Answers:
-    """The TRUTH_K best of the tasks' vectors for each query, by brute force."""
+    """Searches the tasks' vectors by brute force: the TRUTH_K nearest of each query float32 [q, D]."""
     asked = _ask(build, queries)
 
     def graph(pipeline: beam.Pipeline) -> object:
@@ -86,7 +89,7 @@ def exact(build: Build, tasks: list[Task], queries: np.ndarray, total: int) -> A
 
 
 def _ask(build: Build, queries: np.ndarray) -> Asked:
-    """Stores queries for the workers."""
+    """Stores the queries where workers read them."""
     asked = Asked(f"{build.work}/asked.npy", f"{build.work}/found.npz", TRUTH_K)
     build.storage.put(asked.queries, array_bytes(queries))
     return asked
@@ -100,7 +103,7 @@ def _answers(build: Build, asked: Asked) -> Answers:
 def merge(
     build: Build, trained: faiss.Index, parts: Sequence[PartInfo], path: str, removed: np.ndarray | None = None
 ) -> PartInfo:
-    """Merges stored parts into one stored FAISS file, on disk."""
+    """Merges stored parts into one FAISS file on disk and stores it at `path`, without the `removed` ids int64."""
     cache = LocalCache.at()
     with scratch() as folder:
         files = [cache.file(build.storage, part.path, part.sha256) for part in parts]
@@ -114,14 +117,14 @@ def merge(
 
 
 def copy(build: Build, part: PartInfo, path: str) -> PartInfo:
-    """A part that is the whole index."""
+    """Stores the only part as the whole index at `path`."""
     with scratch() as folder:
         file = Path(shutil.copy(LocalCache.at().file(build.storage, part.path, part.sha256), folder))
         return put_scratch(build.storage, path, file, part.vectors)
 
 
 def store_vectors(build: Build, shards: Sequence[ShardInfo]) -> tuple[VectorFile, ...]:
-    """The float16 vectors that the best candidates are scored with again, one raw file a shard."""
+    """Stores the vectors that rescore the best candidates: one raw float16 file per shard."""
     root, ids_a_row = build.storage.root, build.ids_a_row
     stored = f"{build.work}/vectors.json"
 

@@ -1,4 +1,4 @@
-"""What an index is asked while it is built: frames of the dataset, words that people might use, and the exact answers."""
+"""Queries that measure an index's recall (frames of the dataset and text), and their exact answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...transforms.index_recall import RECALL_AT, Truth, drop_own
 from ..dataset import Dataset
 
 TRUTH_K = 150
-"""Exact answers kept a query: some may be removed before the next full build, and recall@100 still stands."""
+"""Exact answers kept per query. More than 100, so that recall@100 can still be measured after some were removed."""
 
 PROMPTS = (
     "a person",
@@ -57,11 +57,11 @@ PROMPTS = (
     "a hand",
     "a drawing",
 )
-"""Text queries that any dataset is asked, beside what is said in it."""
+"""Fixed text queries, used for every dataset in addition to sentences from its transcripts."""
 
 
 def text_queries(dataset: Dataset, wanted: int) -> list[str]:
-    """What people might ask: standing prompts, and what is said in the videos."""
+    """At most `wanted` text queries: PROMPTS first, then random first words (up to 12) of the dataset's transcripts."""
     said: dict[str, None] = {}
     for _, batch in dataset.batches(["text"]):
         said.update(dict.fromkeys(" ".join(text.split()[:12]) for text in batch["text"].to_pylist() if text))
@@ -73,29 +73,32 @@ def text_queries(dataset: Dataset, wanted: int) -> list[str]:
 
 
 def encode_texts(dataset: Dataset, wanted: int, device: str, kind: VectorSource = FRAMES) -> np.ndarray:
-    """Text queries as vectors float32 [q, D], by the models that made the dataset."""
+    """Embeddings float32 [q, D] of text queries, made with the models that made the dataset."""
     return encode_queries(kind, dataset.snapshot, text_queries(dataset, wanted), device)
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Queries and their exact answers, own vectors included. Stored beside a build, and kept up to date by updates."""
+    """Queries and their exact answers. A frame query's own vector is among its answers.
+
+    Stored in the build's folder; each update brings them up to date.
+    """
 
     vectors: np.ndarray
     """float32 [q, D]."""
     own: np.ndarray
-    """int64 [q]: the id of a frame query, -1 of a text query."""
+    """int64 [q]: the frame's id for a frame query, -1 for a text query."""
     scores: np.ndarray
     """float32 [q, TRUTH_K]."""
     ids: np.ndarray
-    """int64 [q, TRUTH_K]; -1 where the dataset has no more."""
+    """int64 [q, TRUTH_K]; padded with -1 when the dataset has fewer vectors."""
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     @classmethod
     def asked(cls, own: np.ndarray, vectors: np.ndarray) -> Queries:
-        """Queries that have no answers yet."""
+        """Queries without answers yet: all ids are -1."""
         blank = np.full((len(own), TRUTH_K), -1, np.int64)
         return cls(vectors, own, np.full(blank.shape, -np.inf, np.float32), blank)
 
@@ -119,16 +122,16 @@ class Queries:
         return Queries(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in self.__annotations__))
 
     def truth(self, name: str) -> Truth:
-        """What recall is measured against: answers without the queries themselves."""
+        """The ground truth for recall: answers without the query's own vector."""
         scores, ids = drop_own(self.scores, self.ids, max(RECALL_AT), self.own_or_none)
         return Truth(name, self.vectors, self.own_or_none, scores, ids)
 
     @property
     def own_or_none(self) -> np.ndarray:
-        """`own`, with an id that no frame has where there is none: -1 also stands for a missing answer."""
+        """`own` with -2 for text queries, because -1 already means a missing answer."""
         return np.where(self.own < 0, np.int64(-2), self.own)
 
     def truths(self, own: str = "frame_queries") -> list[Truth]:
-        """Queries with vectors of the dataset, and with words, apart: they differ."""
+        """Ground truth for frame queries and for text queries, measured apart because their recall differs."""
         stored = self.own >= 0
         return [self[picked].truth(name) for name, picked in ((own, stored), ("text_queries", ~stored)) if picked.any()]

@@ -1,7 +1,7 @@
-"""A published index as it lies in storage, and as one thing that searches: its parts, less the ids that were removed.
+"""Reads, searches and publishes stored indexes. A Searcher searches all parts of a build and leaves removed ids out.
 
 A build is `indexes/<name>/<build>/index.json` and the files that it names. A full build or a merge is one file,
-`index.faiss`; an update adds `delta.faiss`, filled with the same trained lists, and `removed.npy`.
+`index.faiss`; a delta adds `delta.faiss`, filled with the same trained lists, and `removed.npy`.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from ...schemas.storage import Storage, file_sha256
 from ...transforms.build_index import lists_of, merge_results, read_index
 
 REFINE_FACTOR = 8
-"""Candidates looked at again for each result wanted, where an index stores the vectors for a second look."""
+"""Candidates rescored per result, for an index that stores raw vectors for rescoring."""
 
 VectorsOf = Callable[[np.ndarray], np.ndarray]
 """ids int64 [n] -> float32 [n, D]."""
 
 
 class Searcher:
-    """An index of one or several parts that share their trained lists. Answers as one index would.
+    """Searches an index of one or more parts that share their trained lists. Gives the same results as a single index.
 
-    `mapped` parts stay on disk: memory does not grow with the vectors.
+    Memory-mapped parts stay on disk, so memory does not grow with the number of vectors.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class Searcher:
         self._gone = faiss.IDSelectorNot(faiss.IDSelectorBatch(removed)) if len(removed) else None
 
     def leave_out(self, ids: np.ndarray) -> None:
-        """Never answers with these ids again."""
+        """Leaves these ids out of all later searches."""
         self.removed = np.union1d(self.removed, ids)
         self._gone = faiss.IDSelectorNot(faiss.IDSelectorBatch(self.removed)) if len(self.removed) else None
 
     def search(
         self, queries: np.ndarray, k: int, nprobe: int | None = None, allowed: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The k best of each query float32 [q, D]: scores float32 [q, k], ids int64 [q, k], -1 where there are no more.
+        """The k nearest of each query float32 [q, D]: scores float32 [q, k], ids int64 [q, k], padded with -1.
 
-        `allowed` int64: only these ids.
+        `allowed` int64 [n] restricts the search to these ids.
         """
         wanted = k * REFINE_FACTOR if self.second_look else k
         selector: Any = self._gone
@@ -80,13 +80,13 @@ class Searcher:
         return look_again(self.second_look, queries, ids, k)
 
     def ids(self) -> np.ndarray:
-        """All ids that count, int64 [n], as stored."""
+        """All ids of the index without removed ones, int64 [n], in stored order."""
         held = np.concatenate([np.zeros(0, np.int64), *(stored_ids(part) for part in self.parts)])
         return held[~np.isin(held, self.removed)] if len(self.removed) else held
 
 
 def _parameters(index: faiss.Index, nprobe: int, selector: Any) -> Any:
-    """How one part is searched: its lists, and the ids that count."""
+    """Search parameters for one part: nprobe, and which ids may be found."""
     if lists_of(index) is None:
         return faiss.SearchParameters(sel=selector) if selector else None  # type: ignore[call-arg]
     inner = faiss.SearchParametersIVF(nprobe=nprobe, **({"sel": selector} if selector else {}))  # type: ignore[call-arg]
@@ -96,7 +96,7 @@ def _parameters(index: faiss.Index, nprobe: int, selector: Any) -> Any:
 
 
 def look_again(vectors_of: VectorsOf, queries: np.ndarray, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k best of some candidates int64 [q, c], scored with the vectors themselves."""
+    """Rescores candidates int64 [q, c] with their raw vectors and returns the k best of each query."""
     known, places = np.unique(ids, return_inverse=True)
     vectors = vectors_of(known[known >= 0])
     if len(known) and known[0] < 0:
@@ -106,7 +106,7 @@ def look_again(vectors_of: VectorsOf, queries: np.ndarray, ids: np.ndarray, k: i
 
 
 def stored_ids(index: Any) -> np.ndarray:
-    """All ids that one FAISS index holds, int64 [n]."""
+    """All ids in one FAISS index, int64 [n]."""
     lists = lists_of(index)
     if lists is None:
         return faiss.vector_to_array(faiss.downcast_index(index).id_map)  # type: ignore[attr-defined]
@@ -122,7 +122,7 @@ def stored_ids(index: Any) -> np.ndarray:
 
 @dataclass(frozen=True)
 class RawVectors:
-    """Vectors as raw float16 files, one a shard: vector `id` of a file is at `(id - first_id) * D * 2`."""
+    """Reads vectors from raw float16 files, one per shard. Vector `id` is at byte `(id - first_id) * D * 2` of its file."""
 
     storage: Storage
     dimension: int
@@ -147,19 +147,19 @@ class RawVectors:
 
 
 def read_manifest(storage: Storage, built: IndexInfo) -> IndexManifest:
-    """The build's index.json. Raises CorruptOutput when it is missing, or not the one that was published."""
+    """Reads a build's index.json. Raises CorruptOutput when it is missing or its hash differs from the snapshot's."""
     path = f"{built.path}/index.json"
     try:
         text = storage.get(path)
     except FileNotFoundError as error:
         raise CorruptOutput(f"{path} is missing; cure: reelbeam index --full") from error
     if hashlib.sha256(text).hexdigest() != built.settings_sha256:
-        raise CorruptOutput(f"{path}: its hash is not the promised one; cure: reelbeam index --full")
+        raise CorruptOutput(f"{path}: its hash is not the one in the snapshot; cure: reelbeam index --full")
     return IndexManifest.from_json(text, built.path, built.sha256)
 
 
 def read_removed(storage: Storage, manifest: IndexManifest) -> np.ndarray:
-    """The ids that parts hold and that no longer count, int64, sorted."""
+    """Ids that the parts still contain and that searches must leave out, int64, sorted."""
     stored = manifest.removed
     return np.load(io.BytesIO(storage.get(stored.path))) if stored else np.zeros(0, np.int64)
 
@@ -171,10 +171,11 @@ def open_searcher(
     cache: LocalCache | None = None,
     check: bool = False,
 ) -> Searcher:
-    """All parts of a build as one. In memory, updates are merged and removed ids taken out. `check` compares each part's
-    hash also where it lies on this machine's disk.
+    """Opens all parts of a build for searching.
 
-    Raises CorruptOutput when a file is not what index.json says.
+    `mapped` maps the files into memory. Otherwise the parts are read into memory and merged, and removed ids are deleted.
+    `check` compares each part's hash even when the file is already in this machine's cache.
+    Raises CorruptOutput when a file differs from what index.json says.
     """
     parts, removed = [], read_removed(storage, manifest)
     cache = cache or LocalCache.at()
@@ -187,7 +188,7 @@ def open_searcher(
                     "cure: reelbeam index --full"
                 )
             if check and file_sha256(file) != part.sha256:
-                raise CorruptOutput(f"{part.path}: its hash is not the promised one; cure: reelbeam index --full")
+                raise CorruptOutput(f"{part.path}: its hash is not the one in index.json; cure: reelbeam index --full")
         except FileNotFoundError as error:
             raise CorruptOutput(f"{part.path} is missing; cure: reelbeam index --full") from error
         index = read_index(file, part.path, mapped=mapped)
@@ -205,7 +206,7 @@ def open_searcher(
 
 
 def _in_one(parts: list[faiss.Index], removed: np.ndarray) -> faiss.Index:
-    """Parts with lists merged in memory, less what was removed."""
+    """Merges parts with lists in memory and deletes the removed ids."""
     whole, *deltas = parts
     lists = lists_of(whole)
     assert lists is not None
@@ -221,14 +222,14 @@ def _in_one(parts: list[faiss.Index], removed: np.ndarray) -> faiss.Index:
 
 
 def array_bytes(values: np.ndarray) -> bytes:
-    """An array as .npy."""
+    """The array in .npy format."""
     stream = io.BytesIO()
     np.save(stream, values)
     return stream.getvalue()
 
 
 def publish(storage: Storage, name: str, folder: str, manifest: IndexManifest) -> Snapshot:
-    """Writes index.json and commits a snapshot that names the build. Its other files are there already."""
+    """Writes index.json and commits a snapshot that names the build. The build's other files must exist already."""
     text = manifest.to_json()
     path = f"{folder}/index.json"
     storage.put(path, text)
@@ -247,7 +248,7 @@ def publish(storage: Storage, name: str, folder: str, manifest: IndexManifest) -
 
 
 def commit_index(storage: Storage, name: str, info: IndexInfo) -> Snapshot:
-    """A snapshot in which `name` is this build."""
+    """Commits a snapshot in which the index `name` is this build."""
 
     def swapped(parent: Snapshot | None) -> Snapshot:
         current = parent or snapshots.load(storage)
@@ -263,7 +264,7 @@ def commit_index(storage: Storage, name: str, info: IndexInfo) -> Snapshot:
 
 
 def put_scratch(storage: Storage, path: str, file: Path, vectors: int) -> PartInfo:
-    """Stores a local scratch file, which leaves its place, and describes it."""
+    """Moves a local scratch file into storage (and the local cache) and returns its path, hash and size."""
     info = PartInfo(path, file_sha256(file), file.stat().st_size, vectors)
     storage.put_file(path, file)
     LocalCache.at().adopt(storage, file, info.sha256)
@@ -271,5 +272,5 @@ def put_scratch(storage: Storage, path: str, file: Path, vectors: int) -> PartIn
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
-    """A folder for files on their way. It needs room for one whole index."""
+    """A temporary folder. Its disk must have room for one whole index."""
     return tempfile.TemporaryDirectory(prefix="reelbeam-index-")

@@ -1,4 +1,4 @@
-"""index: FAISS indexes over a snapshot's frames, what is said, or fused embeddings: kept up to date, with measured recall."""
+"""Builds, updates and rolls back a FAISS index over a snapshot's frame, speech or fused embeddings."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ log = logging.getLogger("reelbeam")
 def run_index(
     output: str, options: IndexOptions, beam_flags: Sequence[str] = (), encode: Encode | None = None, why: str = ""
 ) -> tuple[Snapshot, IndexManifest]:
-    """Builds from nothing, measures, and publishes. Returns the new snapshot and what index.json says.
+    """Runs a full build and publishes it. Returns the new snapshot and the manifest that index.json stores.
 
-    Raises GateError under --min-recall, and UsageError when there is nothing to index.
+    Raises GateError when the recall is below --min-recall, and UsageError when there is nothing to index.
     """
     pick_device(options.device)
     dataset = Dataset.open(output)
@@ -42,15 +42,16 @@ def run_index(
 def update_index(
     output: str, options: IndexOptions, beam_flags: Sequence[str] = (), encode: Encode | None = None
 ) -> tuple[Snapshot, IndexManifest]:
-    """Brings an index up to the current snapshot by the least that keeps its promises: nothing, a delta, a merge, a new build.
+    """Updates an index to the current snapshot with the cheapest step that still meets the recall gate.
 
-    Returns the snapshot that is current then and what index.json says; its `why` is the reason. Raises as `run_index`.
+    The step is one of: nothing, delta, merge, full build. Returns the current snapshot and the manifest that index.json
+    stores; its `why` is the reason for the step. Raises the errors of `run_index`.
     """
     try:
         return _updated(output, options, beam_flags, encode)
     except FileNotFoundError as error:
-        # Two builds of the same share what they can use again, and the first to publish clears it: its build is ours too.
-        log.info("index %s: %s; another build may have ended meanwhile, looking again", options.called, error)
+        # Two builds of the same snapshot share a work folder. The first to publish deletes it, and its result serves both.
+        log.info("index %s: %s; another build may have published meanwhile, retrying", options.called, error)
         return _updated(output, options, beam_flags, encode)
 
 
@@ -61,7 +62,7 @@ def _updated(
     built = dataset.snapshot.indexes.get(options.called)
     if built is not None and built.of != options.of:
         raise UsageError(
-            f"the index {options.called} is of {built.of}, not of {options.of}; cure: --of {built.of}, or another --name"
+            f"the index {options.called} is built of {built.of}, not of {options.of}; cure: --of {built.of}, or another --name"
         )
     if options.full or built is None:
         why = "--full is asked for" if options.full else f"there is no index {options.called} yet"
@@ -69,7 +70,7 @@ def _updated(
     try:
         manifest = read_manifest(dataset.storage, built)
         if manifest.covers is None:
-            return run_index(output, options, beam_flags, encode, "the build is older than updates")
+            return run_index(output, options, beam_flags, encode, "the current build predates updates")
         change = changes_since(dataset, manifest)
         action, why = decide(dataset, manifest, change, options)
         log.info("index %s: %s: %s", options.called, action, why)
@@ -83,15 +84,15 @@ def _updated(
         action, why = "full", f"the data has drifted: {drift}"
         log.info("index %s: full: %s", options.called, why)
     except (CorruptOutput, FileNotFoundError) as error:
-        action, why = "full", f"the build before cannot be used: {error}"
+        action, why = "full", f"the current build cannot be used: {error}"
         log.warning("index %s: full: %s", options.called, why)
     return run_index(output, options, beam_flags, encode, f"full: {why}")
 
 
 def rollback(output: str, name: str) -> Snapshot:
-    """Makes the build before the current one current again, in a new snapshot. Raises UsageError when there is none.
+    """Makes the previous build current again, in a new snapshot. Raises UsageError when there is none.
 
-    Rows that were removed since stay removed: a search leaves them out. Rows that came since are not found.
+    Rows removed since that build stay removed: a search leaves them out. A search does not find rows added since.
     """
     dataset = Dataset.open(output)
     storage, current = dataset.storage, dataset.snapshot.indexes.get(name)
@@ -104,13 +105,13 @@ def rollback(output: str, name: str) -> Snapshot:
             read_manifest(storage, earlier)
             missing = [file for file in earlier.files if not _is_there(storage, file)]
             if missing:
-                raise UsageError(f"{earlier.path} was swept: {missing[0]} is gone; cure: reelbeam index --full")
+                raise UsageError(f"{earlier.path} was swept: {missing[0]} is missing; cure: reelbeam index --full")
             return commit_index(storage, name, earlier)
-    raise UsageError(f"{path} is the oldest build of {name!r} that the snapshots know: there is none before it")
+    raise UsageError(f"{path} is the oldest build of {name!r} in the snapshots: there is no earlier one to go back to")
 
 
 def _second(path: str) -> str:
-    """When a build began, by the name of its folder: two in one second differ by chance alone.
+    """The start second of a build, from its folder name. The suffix is random, so two builds of one second have no order.
 
     >>> _second("indexes/frames/20261121T141157-96a18e")
     'indexes/frames/20261121T141157'
