@@ -117,7 +117,9 @@ def options(kind: type[Options]) -> str:
         if declared.name in shared:  # the table of the command that this one takes it from has it
             continue
         low, high = (f"{bound:g}" if bound is not None else "" for bound in (doc.low, doc.high))
-        allowed = " or ".join(doc.choices) or (f"{low} to {high}" if low and high else f"from {low}" if low else "")
+        allowed = " or ".join(choice or "empty" for choice in doc.choices) or (
+            f"{low} to {high}" if low and high else f"from {low}" if low else ""
+        )
         default = "off" if declared.default is False else str(declared.default)  # 0 is a number, not "off"
         star = " Changes what is stored." if doc.changes_data else ""
         lines.append(f"| `{doc.flag or flag(declared.name)}` | {default} | {allowed} | {doc.text}.{star} |")

@@ -8,7 +8,7 @@ from ..dataset import KeepOptions
 from ..extraction import ExtractOptions
 from .base import none_left
 
-HELP = "merge small shards, drop rows that no longer count, let old snapshots go, and sweep"
+HELP = "merge small shards, drop removed rows, delete old snapshots, and sweep"
 OPTIONS = KeepOptions
 
 

@@ -7,7 +7,7 @@ import json
 
 from .base import none_left, one_blas_thread
 
-HELP = "what changed between two snapshots of OUTPUT"
+HELP = "show what changed between two snapshots of OUTPUT"
 OPTIONS = None
 
 SHOWN = 20

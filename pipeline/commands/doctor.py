@@ -14,9 +14,7 @@ from typing import Any
 from ...schemas.errors import ReelbeamError
 from .base import none_left
 
-HELP = (
-    "versions, the ffmpeg build, devices, weights at hand, and whether OUTPUT can be reached: what a bug report needs"
-)
+HELP = "show versions, the ffmpeg build, devices, weights at hand, and whether OUTPUT can be reached: what a bug report needs"
 OPTIONS = None
 
 PACKAGES = (

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from .base import none_left
 
-HELP = "the profiles of models: what each holds, costs and is good at, and which weights are on this machine"
+HELP = "list the profiles of models: what each holds, costs and is good at, and which weights are on this machine"
 OPTIONS = None
 
 

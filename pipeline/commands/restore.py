@@ -6,7 +6,7 @@ import argparse
 
 from .base import none_left
 
-HELP = "go back: publish a new snapshot with the content of snapshot N"
+HELP = "publish a new snapshot with the content of an old one"
 OPTIONS = None
 
 

@@ -7,7 +7,7 @@ import json
 
 from .base import none_left, one_blas_thread
 
-HELP = "the snapshots of OUTPUT; pin one so that retention keeps it"
+HELP = "list the snapshots of OUTPUT, or pin one so that retention keeps it"
 OPTIONS = None
 
 

@@ -12,7 +12,7 @@ from .base import none_left, one_blas_thread
 if TYPE_CHECKING:
     from ..dataset import Dataset
 
-HELP = "what OUTPUT holds"
+HELP = "show what OUTPUT holds"
 OPTIONS = None
 
 

@@ -6,14 +6,16 @@ import argparse
 
 from .base import none_left
 
-HELP = "prove every hash, count, order and id of OUTPUT"
+HELP = "check every hash, count, order and id in OUTPUT"
 OPTIONS = None
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUTPUT", help="a folder or bucket URL")
     parser.add_argument("--quick", action="store_true", help="compare only the sizes of stored files, by listing them")
-    parser.add_argument("--gone", metavar="VIDEO", help="prove instead that nothing holds this video, by uri or id")
+    parser.add_argument(
+        "--gone", metavar="VIDEO", help="prove instead that no file holds this video, given by uri or id"
+    )
 
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:

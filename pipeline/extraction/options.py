@@ -31,10 +31,10 @@ class ExtractOptions(Options):
     )
     device: str = option("auto", "where models run: auto, cpu, cuda, cuda:1")
     tick_hz: str = option(
-        "1", "frames sampled a second; a fraction such as 1/2 or 30000/1001 is exact", changes_data=True
+        "1", "frames sampled per second; a fraction such as 1/2 or 30000/1001 is exact", changes_data=True
     )
-    window_ticks: int = option(10, "ticks in a row", low=1, high=600, changes_data=True)
-    unit_s: float = option(120.0, "longest span that is decoded at once, in seconds", low=1, high=3600)
+    window_ticks: int = option(10, "ticks per window: a row holds one window", low=1, high=600, changes_data=True)
+    unit_s: float = option(120.0, "longest span of a video that is decoded at once, in seconds", low=1, high=3600)
     shots: str = option(
         "",
         "what finds shots: adaptive (cuts and slow changes), transnet (a network, for GPUs; extra `shots`), scene (ffmpeg's "
@@ -76,18 +76,18 @@ class ExtractOptions(Options):
     decode_on: str = option(
         "cpu", "nvdec decodes on an NVIDIA GPU what it can, the rest on the CPU", choices=("cpu", "nvdec")
     )
-    decoders: int = option(0, "decoder processes at a time; 0 is one a core", low=0, high=1024)
-    decode_timeout_s: float = option(0.0, "time limit of one unit's decoder; 0 is 60 s plus 20 times the unit", low=0)
-    wave_videos: int = option(256, "videos a commit: what a crash can cost", low=1, high=100_000)
-    shard_mb: int = option(128, "size that shards aim for, in MB", low=1, high=4096)
-    retry_failed: bool = option(False, "try failed and partial videos again though they have not changed")
-    max_failed: float = option(
-        1.0, "publish no wave in which a larger share of the videos failed entirely", low=0, high=1
+    decoders: int = option(0, "number of decoder processes (0: one per core)", low=0, high=1024)
+    decode_timeout_s: float = option(
+        0.0, "time limit for decoding one unit, in seconds (0: 60 s plus 20 times the unit's length)", low=0
     )
+    wave_videos: int = option(256, "videos per commit; a crash loses at most this much work", low=1, high=100_000)
+    shard_mb: int = option(128, "target size of a shard, in MB", low=1, high=4096)
+    retry_failed: bool = option(False, "extract failed and partial videos again, although they have not changed")
+    max_failed: float = option(1.0, "publish no wave in which a larger share of the videos failed", low=0, high=1)
     profile: str = option(
         "", "write where the time went to this JSON file: seconds of phases and stages, processor seconds"
     )
-    dry_run: bool = option(False, "say what would be done, and do nothing")
+    dry_run: bool = option(False, "print what would be done, and do nothing")
 
     def __post_init__(self) -> None:
         super().__post_init__()
