@@ -1,8 +1,8 @@
-"""AlignToWindows: everything that was learned of a unit, on one clock, as rows.
+"""AlignToWindows: puts all features of a unit on one clock and makes its rows.
 
-In:  groups of units with frame embeddings, passages, speech spans, speech states and sound measures.
-Out: `UnitRows`: a row a window that has a frame or sound. Text embeddings are still null.
-Bad: a modality that failed is marked in its status with the reason; a window with nothing in it is no row.
+In:  groups of units with frame embeddings, passages, speech spans, speech states and audio features.
+Out: `UnitRows`: one row per window that has a frame or sound. Text embeddings are still null.
+Bad: the status column of a failed modality holds the reason. A window without frames and sound gives no row.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .quality import chars_a_second, flags, repetition
 
 
 def window_of(word: Word, grid: Grid) -> int:
-    """The window that a word belongs to: the one that holds its midpoint.
+    """The window that contains a word's midpoint: the word belongs to it.
 
     >>> window_of(Word("a", 9_900, 10_098, 1.0), Grid()), window_of(Word("a", 9_900, 10_100, 1.0), Grid())
     (0, 1)
@@ -34,7 +34,7 @@ def window_of(word: Word, grid: Grid) -> int:
 
 
 def overlap_ms(span: tuple[int, int], others: Sequence[tuple[int, int]]) -> int:
-    """How much of a span the others cover; they don't overlap each other.
+    """Length in ms of the part of a span that `others` cover. They must not overlap each other.
 
     >>> overlap_ms((0, 100), [(-50, 10), (90, 200)])
     20
@@ -80,7 +80,7 @@ def align(features: UnitFeatures, grid: Grid, shape: RowShape) -> UnitRows:
 
 
 def _statuses(present: np.ndarray, has_stream: bool, reason: str) -> list[str]:
-    """ok where a window has any; else why not: no such stream, or nothing decoded though there is one."""
+    """Status per window: ok where `present`; otherwise absent without a stream, or `reason` when a stream gave nothing."""
     return [OK if row.any() else (reason if has_stream else ABSENT) for row in present]
 
 
@@ -111,14 +111,14 @@ def _frame_columns(
 
 
 def _new_shots(unit: Unit, decoded: Decoded) -> list[int]:
-    """Where shots start in a unit. The first frame of a video starts shot 0 and is no cut."""
+    """Times in ms of the cuts in a unit. The first frame of a video starts shot 0 and is not a cut."""
     return [int(at) for at in decoded.cuts_ms if at > 0]
 
 
 def _sound_columns(
     features: UnitFeatures, decoded: Decoded, windows: range, grid: Grid, shape: RowShape
 ) -> dict[str, np.ndarray]:
-    """Sound tensors [windows, T, ...]. A tick has sound when the stream sounds during any of it."""
+    """Sound tensors [windows, T, ...]. A tick has sound when the sound stream covers any part of it."""
     first, each = windows.start * shape.ticks, (len(windows), shape.ticks)
     edges = np.array([grid.tick_ms(first + at) for at in range(len(windows) * shape.ticks + 1)])
     sounds = (edges[:-1] < decoded.sound_end_ms) & (edges[1:] > decoded.sound_start_ms)
@@ -132,7 +132,10 @@ def _sound_columns(
 
 
 def _heard_columns(features: UnitFeatures, kept: np.ndarray, shape: RowShape) -> dict[str, pa.Array]:
-    """`audio_embedding` of the kept windows, where it is stored: the direction of the sum of states, null without one."""
+    """`audio_embedding` of the kept windows: the sum of their states, scaled to unit length; null without states.
+
+    Empty when the dataset does not store this column.
+    """
     if not shape.audio_embedding_dim:
         return {}
     sums = np.zeros((len(kept), shape.audio_embedding_dim), np.float32)
@@ -206,7 +209,7 @@ class _AlignToWindows(beam.DoFn):
 
 
 class AlignToWindows(beam.PTransform):
-    """Groups of enriched units -> groups of `UnitRows`."""
+    """Groups of units with features -> groups of `UnitRows`."""
 
     def __init__(self, grid: Grid, shape: RowShape):
         super().__init__()

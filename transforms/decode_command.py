@@ -1,4 +1,4 @@
-"""The ffmpeg command of a unit: which instants it reads, which frames it picks, what it makes of them. Pure."""
+"""Builds the ffmpeg command of a unit: the time range to read, the frames to select, and how to scale them. Pure."""
 
 from __future__ import annotations
 
@@ -15,73 +15,73 @@ from .shots import CONTEXT_MS
 from .small_pictures import HEIGHT, WIDTH
 
 NO_CUTS = 1.0
-"""A shot threshold that no scene score is above: cuts are not looked for, which saves a pass over every frame."""
+"""A shot threshold that no scene score exceeds: turns the search for cuts off, which saves a pass over every frame."""
 
 SCENE, NO_SHOTS = "scene", "none"
-"""Values of `ShotSearch.detector` that need no small pictures: ffmpeg's scene score alone, and no search at all."""
+"""Values of `ShotSearch.detector` that need no small pictures: ffmpeg's scene score, and no shot detection."""
 
 SCENE_CONTEXT_S = 2
-"""Pictures decoded before a unit's start for ffmpeg's scene score."""
+"""Seconds of video decoded before a unit's start for ffmpeg's scene score."""
 
 SHOT_HZ = 120
-"""Most small pictures per second: what a video has more would only cost memory."""
+"""Largest number of small pictures per second: more would only cost memory."""
 
 
 @dataclass(frozen=True)
 class ShotSearch:
-    """How the shots of a unit are found."""
+    """Settings of shot detection."""
 
     detector: str = "adaptive"
     """A name of `shots.DETECTORS`, SCENE or NO_SHOTS."""
     threshold: float = 0.2
-    """Of SCENE: the score above which a new shot starts."""
+    """For SCENE: the score above which a new shot starts."""
     device: str = "cpu"
-    """Where a detector that is a network runs."""
+    """Device of a detector that is a neural network."""
 
     @property
     def scores(self) -> bool:
-        """Whether ffmpeg's scene score is asked for."""
+        """Whether ffmpeg's scene score is used."""
         return self.detector == SCENE and self.threshold < NO_CUTS
 
     @property
     def pictures(self) -> bool:
-        """Whether small pictures are."""
+        """Whether small pictures are used."""
         return self.detector not in (SCENE, NO_SHOTS)
 
 
 SCALER = "bicubic+full_chroma_inp+full_chroma_int+accurate_rnd"
-"""With full-size RGB going in: the same pixels as PIL's antialiased bicubic, which open_clip uses, to 0.12 of 255 in
-the mean, and embeddings to a cosine of 0.9997 and better. Scaling YUV is 0.998. Only ticks are scaled: it costs little."""
+"""Scaler flags for full-size RGB input. Pixels match PIL's antialiased bicubic, which open_clip uses, to 0.12 of 255 on average,
+and embeddings to a cosine of at least 0.9997 (0.998 when YUV is scaled). Only ticks are scaled, so it costs little."""
 
 GAP_S = 0.02
-"""A jump of the sound's timestamps above this is filled with silence or cut, so that sample n stays at time n."""
+"""A jump of the audio timestamps above this (seconds) is filled with silence or cut, so that sample n stays at its time."""
 
 NVDEC_CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "mpeg4", "vc1")
 NVDEC_PIXEL_FORMATS = ("yuv420p", "yuvj420p", "yuv420p10le")
 NVDEC_PIXELS = 640 * 360
-"""Below this, starting CUDA costs a decoder more than it saves."""
+"""For smaller frames, starting CUDA takes longer than the GPU saves."""
 
 SOUND_CONTEXT_MS = 10_000
-"""Sound decoded beyond a unit's ends, so that a sentence that crosses the cut is heard whole on both sides."""
+"""Sound decoded beyond both ends of a unit, so that both units transcribe a sentence across their boundary whole."""
 
 OVERRUN = 2
-"""A last unit may run this many times longer than the header said before the rest is called endless."""
+"""A last unit is decoded up to this many times its length in the header. The rest is reported as a failure."""
 
 
 @dataclass(frozen=True)
 class DecodePlan:
-    """The instants of one unit, exactly. `*_s` are on the presentation clock, the filters' numbers on ffmpeg's."""
+    """The exact time ranges of one unit, in seconds on the presentation clock. `seek_s` is on ffmpeg's clock."""
 
     video_start_s: Fraction
     video_end_s: Fraction
     sound_start_s: Fraction
     sound_end_s: Fraction
     seek_s: Fraction | None
-    """What `-ss` is given; None reads from the start of the file."""
+    """Value of `-ss`; None reads from the start of the file."""
 
 
 def plan_decode(unit: Unit, grid: Grid) -> DecodePlan:
-    """What to decode for a unit. A last unit is given room beyond the header's word."""
+    """Plans the decoding of a unit. A last unit may go on beyond the duration in the header."""
     seconds = Fraction(grid.window_ticks) / grid.tick_hz
     start, end = unit.first_window * seconds, unit.last_window * seconds
     context = Fraction(SOUND_CONTEXT_MS, 1000)
@@ -95,7 +95,7 @@ def plan_decode(unit: Unit, grid: Grid) -> DecodePlan:
 
 
 def tick_expression(probe: Probe, grid: Grid, pts: str) -> str:
-    """The tick that a pts falls into, as an ffmpeg expression over whole numbers: exact where a double would round.
+    """The tick of a pts, as an ffmpeg expression over integers: exact, where a quotient of doubles would be rounded.
 
     tick = floor((pts * time_base - zero) * tick_hz), with all fractions cleared.
     """
@@ -106,7 +106,7 @@ def tick_expression(probe: Probe, grid: Grid, pts: str) -> str:
 
 
 def tick_of(pts: int, probe: Probe, grid: Grid) -> int:
-    """The tick whose interval [tick, tick + 1) / tick_hz holds a pts: the oracle of `tick_expression`."""
+    """The tick whose interval [tick, tick + 1) / tick_hz contains a pts: the reference for `tick_expression` in tests."""
     return math.floor((pts * probe.time_base - probe.zero_s) * grid.tick_hz)
 
 
@@ -123,16 +123,16 @@ def decode_command(
     """The ffmpeg command of a unit. Pipes, in order: frames (rgb24), their pts, the pts of cuts or of small pictures, samples
     (f32le), small pictures (yuv420p).
 
-    Ticks are selected before scaling: frames that nobody uses are never scaled. The first frame at or after a tick's
-    instant serves it, if there is one before the next tick.
+    Frames are selected before scaling, so unused frames are never scaled. A tick gets the first frame at or after its time, if
+    that frame comes before the next tick.
     """
     probe = unit.probe
     reading: dict[str, object] = {**guarded_input(), "threads": 1}
-    if nvdec:  # frames come back to memory, and everything after the decoder is the same
+    if nvdec:  # decoded frames are copied to main memory, so everything after the decoder stays the same
         reading["hwaccel"] = "cuda"
     if plan.seek_s is not None:
         reading["ss"] = f"{float(plan.seek_s):.6f}"
-    # -copyts is an option of the whole run, but ffmpeg reads it anywhere: beside -ss it shows that both speak one clock
+    # -copyts is a global option that ffmpeg accepts anywhere; it stands beside -ss because both refer to the same clock
     media = ffmpeg.input(source, copyts=None, **reading)
     outputs = []
     if probe.video_stream is not None:
@@ -157,7 +157,7 @@ def decode_command(
         if both:
             outputs.append(shot_output(both.stream(1), shots, probe))
     if probe.audio_stream is not None:
-        # a graph of its own: where the picture's size changes, ffmpeg starts the pictures' graph anew, and only that one
+        # a separate filter graph: when the frame size changes, ffmpeg restarts only the video's graph
         sound = media[str(probe.audio_stream)]
         outputs.append(ffmpeg.output(sound, "pipe:{pipe3}", format="f32le", af=sound_filter(plan, probe)))
     arguments = ffmpeg.merge_outputs(*outputs).get_args()
@@ -165,7 +165,7 @@ def decode_command(
 
 
 def shot_context(shots: ShotSearch, unit: Unit) -> tuple[Fraction, Fraction]:
-    """Seconds of pictures before and after a unit that its shots are found with. A last unit has nothing after it."""
+    """Seconds of video before and after a unit that shot detection needs. A last unit has nothing after it."""
     if not shots.pictures:
         return Fraction(SCENE_CONTEXT_S), Fraction(0)
     around = Fraction(CONTEXT_MS, 1000)
@@ -173,8 +173,10 @@ def shot_context(shots: ShotSearch, unit: Unit) -> tuple[Fraction, Fraction]:
 
 
 def shot_output(pictures: ffmpeg.nodes.FilterableStream, shots: ShotSearch, probe: Probe) -> ffmpeg.nodes.OutputStream:
-    """What shots are found on, made of small pictures of every frame: 3% of the decode time, and noise is averaged out. In
-    colour: grey misses cuts between scenes of like brightness (20 of 73 in the sample bucket at a scene score of 0.3).
+    """The ffmpeg output for shot detection: scene scores or small pictures of every frame.
+
+    Small pictures cost 3% of the decode time and average noise out. They are in colour, because grey ones miss cuts between
+    scenes of similar brightness (20 of 73 in the sample bucket at a scene score of 0.3).
     """
     if shots.scores:
         cuts = (
@@ -206,7 +208,7 @@ def sound_filter(plan: DecodePlan, probe: Probe) -> str:
 
 
 def suits_nvdec(probe: Probe) -> bool:
-    """Whether NVIDIA's decoders read such a stream. Others, and small pictures, are as well off on a CPU.
+    """Whether NVIDIA's decoders support this stream and its frames are large enough to gain from a GPU.
 
     Source: NVIDIA Video Codec SDK, "NVDEC Video Decoder API Programming Guide", table of capabilities.
     """
@@ -217,14 +219,14 @@ def suits_nvdec(probe: Probe) -> bool:
 def to_model_size(
     frames: ffmpeg.nodes.FilterableStream, probe: Probe, wanted: Preprocessing
 ) -> ffmpeg.nodes.FilterableStream:
-    """Selected frames -> what CLIP sees, rgb24 of the model's size, upright and BT.709, resized as the model's preprocessing says.
+    """Selected frames -> the model's input: rgb24 of the model's size, upright, BT.709, resized as its preprocessing says.
 
-    Interlaced frames give one field: half the lines of 1080i are still more than a model sees, and none are combed.
-    High dynamic range is scaled first, then tone-mapped (hable, 100 nits as white): a float picture at full size is large.
+    Interlaced frames give one field: half the lines of 1080i are still more than a model needs, and there is no combing.
+    High dynamic range is scaled before it is tone-mapped (hable, white at 100 nits), because full-size float frames are large.
     """
     if probe.field_order:
         frames = frames.filter("field", type=probe.field_order).filter("setdar", f"{probe.width}/{probe.height}")
-    # said aloud: a scaler that ffmpeg puts in by itself treats the first frames after a seek into interlaced video otherwise
+    # explicit, because a scaler that ffmpeg inserts itself treats the first frames after a seek into interlaced video differently
     frames = frames.filter("scale", interl=0, flags="bicubic")
     width, height = scaled_expressions(wanted)
     flags = SCALER.replace("bicubic", wanted.scaler)
@@ -249,8 +251,9 @@ def to_model_size(
 
 
 def scaled_expressions(wanted: Preprocessing) -> tuple[str, str]:
-    """Width and height of a picture after scaling, as ffmpeg expressions over its display aspect ratio `dar`; the same
-    rounding as `preprocessing.scaled_size`.
+    """Width and height of a frame after scaling, as ffmpeg expressions of its display aspect ratio `dar`.
+
+    Rounds as `preprocessing.scaled_size` does.
 
     >>> scaled_expressions(Preprocessing((224, 224)))
     ('if(gte(dar,1),trunc(224*dar),224)', 'if(gte(dar,1),224,trunc(224/dar))')

@@ -1,9 +1,9 @@
-"""ProbeVideos, PlanUnits: from listed videos to what will be decoded.
+"""ProbeVideos, PlanUnits: probe listed videos and plan the units to decode.
 
 In:  `Video` records (see listing.py).
-Out: probed ones; groups of units (`Group`), composed the same way in every run.
-Bad: a video that the listing could not reach keeps its Failure("list"); a file that ffprobe cannot read is a
-     Failure("probe") of its video.
+Out: (Video, Probe or Failure); groups of units (`Group`), the same in every run.
+Bad: a video that the listing could not reach keeps its Failure("list"). A file that ffprobe cannot read gives a
+     Failure("probe").
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def plan_units(video: Video, probe: Probe, grid: Grid, unit_windows: int) -> lis
 
 
 def group_units(units: Iterable[Unit], group_ms: int) -> list[Group]:
-    """Packs units, in the given order, into groups of at least `group_ms` of media: full batches for the models."""
+    """Packs units, in order, into groups of at least `group_ms` of media (the last may be shorter), to fill model batches."""
     groups: list[Group] = []
     waiting: list[UnitFeatures] = []
     length = 0
@@ -78,7 +78,7 @@ class _ProbeVideos(beam.DoFn):
 
 
 def probe_video(video: Video, stage: Stage, choice: StreamChoice = BY_DEFAULT) -> Probe | Failure:
-    """The facts of one video, or why there are none."""
+    """Probes one video. Returns the failure when it cannot be read."""
     if video.failure:
         return video.failure
     try:
@@ -100,7 +100,7 @@ class ProbeVideos(beam.PTransform):
 
 
 class PlanUnits(beam.PTransform):
-    """(Video, Probe) -> groups of units. Videos are packed by a hash of their id, in order: no run differs."""
+    """(Video, Probe) -> groups of units. Videos are assigned to buckets by id and sorted, so every run makes the same groups."""
 
     def __init__(self, grid: Grid, unit_windows: int, group_ms: int, buckets: int):
         super().__init__()

@@ -1,8 +1,8 @@
-"""EmbedFrames: one CLIP embedding a frame; the pixels end here.
+"""EmbedFrames: one CLIP embedding per frame. Pixels are dropped after this stage.
 
 In:  groups of units with decoded frames uint8 [n, S, S, 3].
 Out: the same with `frame_embeddings` float32 [n, D], unit length, and no frames.
-Bad: nothing of the input's: whatever fails here is the machine's fault and is raised.
+Bad: no input fails here. Errors of the machine are raised.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from .metrics import StageMetrics
 
 
 class FrameEncoder(Protocol):
-    """What this stage needs of a CLIP model."""
+    """The CLIP model's interface that this stage uses."""
 
     def encode(self, frames: np.ndarray) -> np.ndarray: ...
 
 
 def stills(frames: np.ndarray, most_difference: float = 0.0) -> np.ndarray:
-    """int [n]: for each frame of one unit the frame whose embedding it shares, itself where the picture has changed.
+    """int [n]: for each frame of one unit, the earlier frame whose embedding it reuses, or itself.
 
-    A frame is compared with the one that was embedded, not with its neighbour, so that a slow pan does not creep on.
-    `most_difference` is a mean over all bytes, of 255; 0 means exact copies.
+    A frame is compared with the last embedded frame, not with its neighbour, so that a slow pan does not accumulate.
+    `most_difference` is the largest mean difference over all bytes, of 255; 0 reuses embeddings only for exact copies.
     """
     shared = np.arange(len(frames))
     for at in range(1, len(frames)):
@@ -46,9 +46,9 @@ def stills(frames: np.ndarray, most_difference: float = 0.0) -> np.ndarray:
 
 
 def embed_frames(group: Group, encoder: FrameEncoder, most_difference: float = 0.0) -> tuple[Group, int]:
-    """Embeds the frames of all units of a group as one run of full batches, a still picture once.
+    """Embeds the frames of all units of a group in full batches. A still picture is embedded once.
 
-    Returns the group, and how many frames share the embedding of an earlier one.
+    Returns the group, and the number of frames that reuse the embedding of an earlier one.
     """
     pictured = [features for features in group if features.decoded is not None and len(features.decoded.ticks)]
     if not pictured:

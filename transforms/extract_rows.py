@@ -1,7 +1,7 @@
-"""ExtractRows: the straight line from a planned unit to its rows, as one transform.
+"""ExtractRows: all steps from a planned unit to its rows, as one transform.
 
-Pixels and samples live only inside it. It must run as one fused stage: resource hints and reshuffles belong around it,
-never within (a test reads the stage graph).
+Pixels and samples exist only inside it. It must run as one fused stage: put resource hints and reshuffles around it, never
+inside (a test reads the stage graph).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EVERY_MODEL = frozenset({"clip", "whisper", "audio", "text"})
 
 
 class ExtractRows(beam.PTransform):
-    """Groups of planned units -> UnitRows, one a unit. Only the columns of the models named in `parts` are filled."""
+    """Groups of planned units -> one UnitRows per unit. Fills only the columns of the models in `parts`."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class ExtractRows(beam.PTransform):
             "whisper": TranscribeSpeech(models.whisper, grid, self.device),
             "audio": MeasureAudio(models.audio, grid),
         }
-        if "whisper" not in self.parts:  # the sound measures hold a share of speech
+        if "whisper" not in self.parts:  # one of the audio features is the share of speech
             stages["audio"] = "Speech" >> beam.Map(find_speech_spans) | stages["audio"]
         found = groups | DecodeUnits(grid, models.clip.pixels, self.limits, self.decoders)
         for part, stage in stages.items():
@@ -61,7 +61,7 @@ class ExtractRows(beam.PTransform):
 
 
 def outcome_of(rows: UnitRows) -> UnitOutcome:
-    """The books' view of a unit's rows."""
+    """A unit's counts and failures, for the videos and failures tables."""
     valid = rows.table["tick_valid"].to_pylist()
     words = rows.table["words"].to_pylist()
     return UnitOutcome(

@@ -1,8 +1,8 @@
-"""Runs ffmpeg and ffprobe on files that nobody has vouched for.
+"""Runs ffmpeg and ffprobe on untrusted files.
 
-Each run is a process group of its own with a deadline, a stall limit and a memory limit; it dies with us and is
-always reaped. The file is named as `file:/absolute/path`, so no name is ever read as an option, a pattern or a
-protocol, and only container formats that hold their own media are opened: playlists and references are not.
+Each run is its own process group with a deadline, a stall limit and a memory limit. It ends with this process and is always
+reaped. The file is passed as `file:/absolute/path`, so a name is never read as an option, a pattern or a protocol. Only
+container formats that contain their own media are opened; playlists and references are not.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ FORMATS = (
 """Demuxers that read one self-contained file. Left out: hls, dash, concat, image2 and all that open other files."""
 
 MEMORY_BYTES = 6 << 30
-"""Address space of one decoder: 8K with 16 reference frames fits, a decompression bomb does not."""
+"""Address space limit of one decoder: 8K with 16 reference frames fits, a decompression bomb does not."""
 
 MAX_PIXELS = 8192 * 8192
-"""Of a picture: 8K in any shape fits, a 30,000 x 30,000 one is refused before memory is asked for it."""
+"""Pixel limit of a frame: 8K in any shape fits; 30,000 x 30,000 is refused before memory is allocated."""
 
 STDERR_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a run is ended. Bytes are counted over all of its outputs together."""
+    """Limits at which a run is stopped. `output_bytes` is the sum over all outputs."""
 
     wall_s: float
     stall_s: float
@@ -47,7 +47,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Finished:
-    """What a run gave. `outputs` are in the order of the pipes asked for; `errors` are ffmpeg's own words."""
+    """The result of a run. `outputs` are in the order of the pipes; `errors` are ffmpeg's messages."""
 
     exit_code: int
     outputs: tuple[bytearray, ...]
@@ -55,12 +55,12 @@ class Finished:
 
 
 def guarded_input() -> dict[str, str]:
-    """The input options that every run on a user's file carries."""
+    """The input options of every run on a user's file."""
     return {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_pixels": str(MAX_PIXELS)}
 
 
 def file_url(path: Path) -> str:
-    """ffmpeg's name for a local file, which it cannot take for anything else.
+    """A local file's name for ffmpeg, which cannot be mistaken for an option, a pattern or a protocol.
 
     >>> file_url(Path("/data/-y 100%d.mp4"))
     'file:/data/-y 100%d.mp4'
@@ -71,11 +71,12 @@ def file_url(path: Path) -> str:
 def run(
     command: Sequence[str], pipes: int, limits: Limits, *, nice: int = 0, memory_bytes: int | None = MEMORY_BYTES
 ) -> Finished:
-    """Runs a command and collects what it writes to `pipes` pipes: its argument `{pipe0}` becomes the first one's
-    number, and so on. `memory_bytes` None lifts the limit on its address space: CUDA reserves far more than it uses.
+    """Runs a command and collects its output from `pipes` pipes.
 
-    Raises InputError("timeout" | "oversized") when a limit is passed. A missing program is an error of the machine:
-    FileNotFoundError.
+    `{pipe0}` in an argument is replaced by the first pipe's number, and so on. `memory_bytes` None removes the limit on the
+    address space: CUDA reserves far more than it uses.
+
+    Raises InputError("timeout" | "oversized") when a limit is exceeded, and FileNotFoundError when the program is missing.
     """
     readers, writers = zip(*(os.pipe() for _ in range(pipes)), strict=True) if pipes else ((), ())
     named = [re.sub(r"\{pipe(\d)\}", lambda found: str(writers[int(found[1])]), part) for part in command]
@@ -125,7 +126,7 @@ def run(
 
 
 def _collect(outputs: dict[int, bytearray], stderr: int, errors: bytearray, limits: Limits) -> None:
-    """Reads all pipes until each is closed."""
+    """Reads all pipes until they are closed. Raises InputError when a limit is exceeded."""
     started = last = time.monotonic()
     total = 0
     with selectors.DefaultSelector() as selector:
@@ -155,7 +156,7 @@ def _collect(outputs: dict[int, bytearray], stderr: int, errors: bytearray, limi
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kills what is left of the process group, and reaps it."""
+    """Kills the process group and reaps the process."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -164,7 +165,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _readable(errors: bytes) -> str:
-    """ffmpeg's words without addresses and repetition, which differ from run to run."""
+    """ffmpeg's messages without addresses and repetitions, which differ between runs."""
     lines = []
     for line in errors.decode(errors="replace").splitlines():
         line = re.sub(r" @ 0x[0-9a-f]+", "", line).strip()

@@ -1,4 +1,4 @@
-"""ffmpeg_build: which ffmpeg is used, and what of the parts that are needed it lacks. For `reelbeam doctor`.
+"""ffmpeg_build: reports which ffmpeg is used and which required components it lacks. For `reelbeam doctor`.
 
 In:  the programs that PATH finds.
 Out: `FfmpegBuild`. A missing program is an empty path, not an error.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from .ffmpeg import FORMATS
 
 LEAST_VERSION = (5, 1)
-"""The oldest that is tested: Debian 12's."""
+"""The oldest tested version: Debian 12's."""
 
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "decoders": (
@@ -29,8 +29,8 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
         *("atrim", "asetpts", "aresample", "aformat", "zscale", "tonemap"),
     ),
 }
-"""By kind, as `ffmpeg -decoders` and the like name them. Demuxers are the white list of ffmpeg.py, of which some names are
-aliases: only MAIN_DEMUXERS are reported as missing."""
+"""Required components by kind, named as in `ffmpeg -decoders`, `-demuxers` and so on. The demuxers are ffmpeg.py's list of
+allowed formats; some of its names are aliases, so only missing MAIN_DEMUXERS are reported."""
 
 MAIN_DEMUXERS = ("mov", "matroska", "mpegts", "mpeg", "avi", "flv", "asf", "mp3", "aac", "wav", "flac", "ogg", "mxf")
 
@@ -41,7 +41,7 @@ OTHER_DECODERS = {
     "mp3": ("mp3float",),
     "vvc": ("libvvdec",),
 }
-"""Decoders that do the same."""
+"""Alternative decoders for the same codec."""
 
 TIMEOUT_S = 20.0
 
@@ -51,16 +51,16 @@ class FfmpegBuild:
     """Facts of one ffmpeg."""
 
     path: str = ""
-    """Empty where there is none."""
+    """Empty when there is no ffmpeg."""
     version: str = ""
     ffprobe_path: str = ""
     configuration: str = ""
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What is needed and not there, by kind: decoders, demuxers, protocols, filters."""
+    """Missing components, by kind: decoders, demuxers, protocols, filters."""
 
     @property
     def is_old(self) -> bool:
-        """Whether the version is below LEAST_VERSION; False for one that has no number, such as a nightly build."""
+        """Whether the version is below LEAST_VERSION; False for one without a number, such as a nightly build."""
         number = version_of(self.version)
         return number is not None and number < LEAST_VERSION
 
@@ -75,8 +75,7 @@ def version_of(text: str) -> tuple[int, int] | None:
 
 
 def names_in(report: str) -> set[str]:
-    """The names of a report such as `ffmpeg -decoders`, whose lines are flags, a name and a description; of `-protocols`,
-    whose lines are names.
+    """The component names in a report of `ffmpeg -decoders` (lines of flags, name, description) or `-protocols` (names).
 
     >>> sorted(names_in("Decoders:\\n V..... = Video\\n ------\\n V....D h264  H.264 / AVC\\n D mov,mp4 QuickTime\\n"))
     ['h264', 'mov', 'mp4']
@@ -94,7 +93,7 @@ def names_in(report: str) -> set[str]:
 
 
 def missing_parts(reports: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """What is needed and not in the reports, by kind. Kinds that lack nothing are left out.
+    """Required components that are missing from the reports, by kind. Kinds with nothing missing are left out.
 
     >>> missing_parts({"protocols": "Input:\\n  file\\n"})
     {'protocols': ('pipe',)}
@@ -110,11 +109,11 @@ def missing_parts(reports: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 
 
 def ffmpeg_build() -> FfmpegBuild:
-    """The ffmpeg that PATH finds, and what it lacks."""
+    """The ffmpeg found in PATH, and the components that it lacks."""
     path, probe = shutil.which("ffmpeg") or "", shutil.which("ffprobe") or ""
     if not path:
         return FfmpegBuild(ffprobe_path=probe)
-    said = _said(path, "-version")
+    said = _output_of(path, "-version")
     version = re.search(r"^ffmpeg version (\S+)", said)
     configuration = re.search(r"^\s*configuration: (.*)$", said, re.MULTILINE)
     return FfmpegBuild(
@@ -122,10 +121,10 @@ def ffmpeg_build() -> FfmpegBuild:
         version[1] if version else "",
         probe,
         configuration[1] if configuration else "",
-        missing_parts({kind: _said(path, f"-{kind}") for kind in NEEDED}),
+        missing_parts({kind: _output_of(path, f"-{kind}") for kind in NEEDED}),
     )
 
 
-def _said(path: str, question: str) -> str:
+def _output_of(path: str, question: str) -> str:
     command = [path, "-hide_banner" if question != "-version" else "-nostdin", question]
     return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False).stdout

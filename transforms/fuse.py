@@ -1,8 +1,8 @@
-"""FuseModalities: one vector per window, made from its pictures, its words and its sound.
+"""FuseModalities: one vector per window, made from its frames, its words and its sound.
 
 In:  groups of `UnitRows` with text embeddings.
 Out: the same with `fused_embedding` float16 [F], unit length; null where a window has nothing to fuse.
-Bad: nothing of the input's. The formulas are in `fusers.py`.
+Bad: no input fails here. The formulas are in `fusers.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _FuseModalities(beam.DoFn):
 
 
 class FuseModalities(beam.PTransform):
-    """Groups of rows -> groups of rows with fused embeddings; unchanged where none is asked for."""
+    """Groups of rows -> groups of rows with fused embeddings. Unchanged when the profile has no fusion."""
 
     def __init__(self, profile: Profile, device: str = "auto"):
         super().__init__()

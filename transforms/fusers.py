@@ -1,18 +1,19 @@
-"""The formulas that fuse a window's frames, words and sound into one vector. No Beam: search fuses its queries with them too.
+"""Formulas that fuse a window's frames, words and sound into one vector. No Beam, because search fuses its queries too.
 
-With p the unit-length mean of a window's valid frame embeddings f_t, t its text embedding, a its timbre (MFCC 1 to 19, each
-averaged over the ticks with sound, scaled to unit length), and weights w, over the modalities that a window has:
+Let p be the unit-length mean of a window's valid frame embeddings f_t, t its text embedding, a its timbre (MFCC 1 to 19, each
+averaged over the ticks with sound, scaled to unit length), and w the weights of the modalities that the window has:
 
     concat     v = [sqrt(w_f) p ; sqrt(w_t) t ; sqrt(w_a) a],        F = D + E + 19, zeros where a modality is missing
     mean       v = w_f p + w_t c,                                    F = D
     attention  v = sum_t s_t f_t,  s = softmax(f_t . q / TEMPERATURE),  F = D
 
-each scaled to unit length. c is the transcript in CLIP's own space; q is c, or p where nothing is said. So two windows' concat
-vectors have the inner product sum_m w_m cos_m / sqrt(W_1 W_2), m over what both have, W the weights of what each has: a
-missing modality neither helps nor hurts. A window without frames has no attention; one with frames alone has p in all but concat.
+each scaled to unit length. c is the transcript in CLIP's text space; q is c, or p when there is no transcript. The inner product
+of two concat vectors is sum_m w_m cos_m / sqrt(W_1 W_2), with m over the modalities that both windows have, and W the sum of
+weights of each window's modalities. So a missing modality neither helps nor hurts. A window without frames has no attention
+vector. For a window with only frames, mean gives p, and attention uses q = p.
 
-A learned fusion is a TorchScript file: forward(frames [B, T, D], frame_valid bool [B, T], sound [B, T, A], text [B, E], present
-bool [B, 3] for frames, sound, text; float32) -> float32 [B, F], and an attribute `dimension`, an int: F.
+A learned fusion is a TorchScript file with forward(frames [B, T, D], frame_valid bool [B, T], sound [B, T, A], text [B, E],
+present bool [B, 3] for frames, sound, text; others float32) -> float32 [B, F], and an int attribute `dimension`, which is F.
 
 Source of the attention: Bain et al. 2022, "A CLIP-Hitchhiker's Guide to Long Video Retrieval" (query scoring).
 """
@@ -32,12 +33,12 @@ from ..models.profiles import Profile
 from ..schemas.tensors import tensor, tensor_array, with_column
 
 TEMPERATURE = 0.1
-"""The paper's best."""
+"""The best value in the paper."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """What there is to fuse, a row a window; float32, zeros where a modality is missing."""
+    """The inputs of a fusion, one row per window; float32, zeros where a modality is missing."""
 
     frames: np.ndarray
     """[B, T, D], unit length where `frame_valid`."""
@@ -50,7 +51,7 @@ class Windows:
     text: np.ndarray
     """[B, E], unit length or zeros."""
     spoken: np.ndarray
-    """[B, D]: the words in CLIP's space, unit length or zeros. Only mean and attention read it."""
+    """[B, D]: the transcript in CLIP's text space, unit length or zeros. Only mean and attention use it."""
 
     @property
     def present(self) -> np.ndarray:
@@ -59,21 +60,21 @@ class Windows:
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Each row scaled to length 1; zeros stay zeros."""
+    """Scales each row to unit length; zeros stay zeros."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     scaled: np.ndarray = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
     return scaled
 
 
 def pooled(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """[B, T, N] -> [B, N]: the mean over valid ticks; zeros where none is."""
+    """[B, T, N] -> [B, N]: the mean over valid ticks; zeros when no tick is valid."""
     counts = np.maximum(valid.sum(1), 1)[:, None]
     mean: np.ndarray = (values * valid[..., None]).sum(1) / counts
     return mean
 
 
 def fuse(windows: Windows, spec: FusionSpec) -> np.ndarray:
-    """float32 [B, F], unit length; zeros for a window that has nothing to fuse. The formulas are this module's."""
+    """Fuses windows with the formulas above: float32 [B, F], unit length; zeros for a window with nothing to fuse."""
     shown = unit(pooled(windows.frames, windows.frame_valid))
     if spec.how == CONCAT:
         heard = unit(pooled(windows.sound, windows.sound_valid)[:, TIMBRE])
@@ -90,19 +91,19 @@ def fuse(windows: Windows, spec: FusionSpec) -> np.ndarray:
 
 
 class Fuser(Protocol):
-    """A learned fusion that is loaded."""
+    """A function from windows to fused vectors float32 [B, F]."""
 
     def __call__(self, windows: Windows) -> np.ndarray: ...
 
 
 class WordEncoder(Protocol):
-    """CLIP, as this stage needs it."""
+    """CLIP's interface that this stage uses."""
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray: ...
 
 
 def windows_of(table: pa.Table, frame_dim: int, clip: WordEncoder | None) -> Windows:
-    """The windows of a table; `clip` puts their words into its space where a fusion asks for it."""
+    """The fusion inputs of a windows table. `clip` embeds the transcripts for a fusion that needs them in CLIP's text space."""
     texts = table["text"].to_pylist()
     said: np.ndarray = np.array([bool(text) for text in texts], bool)
     spoken = np.zeros((len(texts), frame_dim), np.float32)
@@ -119,7 +120,7 @@ def windows_of(table: pa.Table, frame_dim: int, clip: WordEncoder | None) -> Win
 
 
 def fuser_of(spec: FusionSpec, device: str) -> Fuser:
-    """The function of a spec: one of the formulas, or a learned module."""
+    """The fusion function of a spec: one of the formulas, or a learned module."""
     if spec.file:
         module = loaded(spec, device)
         return lambda windows: module.fuse(
@@ -129,7 +130,7 @@ def fuser_of(spec: FusionSpec, device: str) -> Fuser:
 
 
 def fused(table: pa.Table, profile: Profile, device: str) -> pa.Table:
-    """A windows table with its fused embeddings."""
+    """Adds the column `fused_embedding` to a windows table."""
     if not len(table):
         return table
     clip = loaded(profile.clip, device) if profile.fusion.needs_words_in_clip else None

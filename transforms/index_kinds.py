@@ -1,8 +1,8 @@
-"""Which kind of index for how many vectors: the one table of choices, and what each costs in bytes, hours and recall.
+"""Chooses the kind of an index by the number of vectors, and estimates its memory, disk, build time and recall.
 
-Sizes are exact (FAISS states the bytes of a code). The constants of time were measured by `python -m benchmarks.index_constants`
-on two shared cores of an AMD EPYC with FAISS 1.15.1; that of a GPU is a guess. Recalls are what a gate of 0.95 is passed with
-on made vectors: with the second look the compressed kinds lose nothing there that more lists do not find.
+Sizes are exact (FAISS reports the bytes of a code). Time constants were measured by `python -m benchmarks.index_constants` on
+two shared cores of an AMD EPYC with FAISS 1.15.1; the one for a GPU is a guess. Recalls are those measured on synthetic
+vectors with a gate of 0.95: with rescoring, the compressed kinds lose nothing there that probing more lists does not recover.
 """
 
 from __future__ import annotations
@@ -14,43 +14,43 @@ from dataclasses import dataclass
 import faiss
 
 FLAT_UP_TO = 50_000
-"""Vectors below which exact search answers in milliseconds, and nothing else is worth its loss."""
+"""Up to this many vectors, exact search takes milliseconds, so no approximate index is worth its loss of recall."""
 
 GRAPH_ABOVE = 32_768
-"""Lists above which a graph finds the nearest ones: comparing with all of them would cost more than reading them."""
+"""With more lists than this, an HNSW graph finds the nearest ones: comparing with every centre would cost more than the scan."""
 
 TRAINING_A_LIST = 64
-"""Training vectors a list: FAISS asks for at least 39 and uses at most 256."""
+"""Training vectors per list. FAISS asks for at least 39 and uses at most 256."""
 
 LEAST_TRAINING_A_LIST = 39
 
 ITERATIONS = 10
-"""Of k-means, FAISS's default for lists."""
+"""Iterations of k-means: FAISS's default for lists."""
 
 ID_BYTES = 8
 
 REFINE = re.compile(r",(?:RFlat|Refine\((?:SQfp16|Flat)\))$")
-"""A factory string's end that asks for a second look at the best candidates with the stored float16 vectors."""
+"""The end of a factory string that asks for rescoring the best candidates with the stored float16 vectors."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One row of the table of choices."""
+    """One row of the table of index kinds."""
 
     name: str
     pattern: str
     """FAISS factory string; {lists} and {eighth} (an eighth of the dimension) are filled in."""
     recall: float
-    """recall@10 to expect with a tuned nprobe. The build measures its own and has the last word."""
+    """Expected recall@10 with a tuned nprobe. Each build measures its own."""
     encode_us: float
-    """Microseconds a core to encode a vector of 512 numbers, its list known."""
+    """Microseconds per vector on one core to encode dimension 512, without finding the list."""
     when: str
     codebook_s: float = 0.0
-    """Seconds of one core to learn its rotation and codebook for 512 numbers, whatever the number of vectors: FAISS takes
-    65,536 of them at most."""
+    """Seconds on one core to train rotation and codebook for dimension 512. FAISS trains them with at most 65,536 vectors,
+    so the time does not grow with the index."""
 
     def factory(self, vectors: int, dimension: int) -> str:
-        """The factory string for so many vectors."""
+        """The FAISS factory string for this number of vectors."""
         return self.pattern.format(lists=lists_for(vectors), eighth=max(1, dimension // 8))
 
 
@@ -68,41 +68,41 @@ KINDS = (
     ),
     Kind("bits", "IVF{lists},RaBitQ,Refine(SQfp16)", 0.97, 1.6, "about a sixteenth, without a codebook to train"),
 )
-"""In the order of preference. IVF-Flat is not here: the stored vectors are float16, it would double the bytes for nothing."""
+"""In order of preference. IVF-Flat is left out: the stored vectors are float16, so float32 would double the bytes in vain."""
 
 CORE_FLOPS = 75e9
-"""float32 multiplications and additions a second and core in k-means and in finding lists."""
+"""float32 operations per second per core, in k-means and in finding lists."""
 
 GPU_FLOPS = 20e12
-"""The same on one GPU that trains."""
+"""float32 operations per second of one GPU in training."""
 
 GRAPH_US = 280.0
-"""Microseconds a core to find a vector's list through a graph of 32,768 centres; it grows with their logarithm."""
+"""Microseconds per vector on one core to find its list in a graph of 32,768 centres. Grows with their logarithm."""
 
 READ_BYTES_S = 560e6
-"""Bytes of shards read and widened to float32 a second and core."""
+"""Bytes of shards read and converted to float32 per second per core."""
 
 MERGE_BYTES_S = 350e6
-"""Bytes merged a second on one disk, read and written: of the million in `benchmarks.index`, with storing the result."""
+"""Bytes read and written per second by a merge on one disk, including storing the result; from `benchmarks.index`, 1M vectors."""
 
 SECONDS_A_DAY = 86_400
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an index is going to cost. Bytes, seconds of one machine."""
+    """The estimated cost of an index, in bytes and in seconds on one machine."""
 
     kind: str
     vectors: int
     dimension: int
     memory_bytes: int
-    """Of the index in memory when it is searched."""
+    """Memory of the index while it is searched."""
     disk_bytes: int
-    """Of all that is stored, the vectors of a second look included."""
+    """All stored files, including the raw vectors for rescoring."""
     train_s: float
     train_gpu_s: float
     fill_s: float
-    """Of all cores together, on one machine."""
+    """Wall seconds with all cores of one machine."""
     merge_s: float
     measure_s: float
     recall: float | None
@@ -114,12 +114,12 @@ class Estimate:
         return self.train_s + self.fill_s + self.merge_s
 
     def machines(self, memory_bytes: int) -> int:
-        """Search machines of so much memory that hold it together."""
+        """Number of search machines with this much memory that the index needs."""
         return max(1, math.ceil(self.memory_bytes / memory_bytes))
 
 
 def lists_for(vectors: int) -> str:
-    """Lists, a power of two near four times the root: `2048`, or `65536_HNSW32` where a graph finds them.
+    """Number of lists, a power of two near 4 * sqrt(vectors): `2048`, or with a graph that finds them `65536_HNSW32`.
 
     >>> lists_for(200_000), lists_for(1_000_000), lists_for(1_000_000_000)
     ('2048', '4096', '131072_HNSW32')
@@ -129,7 +129,7 @@ def lists_for(vectors: int) -> str:
 
 
 def split_refine(kind: str) -> tuple[str, bool]:
-    """A factory string without the end that asks for a second look, and whether it asked.
+    """A factory string without its rescoring suffix, and whether it had one.
 
     >>> split_refine("IVF64,SQ8,Refine(SQfp16)"), split_refine("Flat")
     (('IVF64,SQ8', True), ('Flat', False))
@@ -138,7 +138,7 @@ def split_refine(kind: str) -> tuple[str, bool]:
 
 
 def code_bytes(kind: str, dimension: int) -> int:
-    """Bytes a vector without its id. Raises ValueError for a factory string that FAISS does not know."""
+    """Bytes per vector, without its id. Raises ValueError for a factory string that FAISS does not know."""
     base, _ = split_refine(kind)
     try:
         index = faiss.index_factory(dimension, base, faiss.METRIC_INNER_PRODUCT)
@@ -152,12 +152,12 @@ def code_bytes(kind: str, dimension: int) -> int:
         return int(index.sa_code_size()) if base != "Flat" else 4 * dimension
     except RuntimeError as error:
         raise ValueError(
-            f"{kind} keeps a graph, out of which no vector can be taken; cure: auto, or a kind with lists, such as IVF256,SQfp16"
+            f"{kind} keeps a graph, from which vectors cannot be removed; cure: auto, or a kind with lists, such as IVF256,SQfp16"
         ) from error
 
 
 def list_count(kind: str) -> int:
-    """Lists that a factory string asks for; 0 without any.
+    """Number of lists in a factory string; 0 if it has none.
 
     >>> list_count("OPQ16,IVF4096_HNSW32,PQ16"), list_count("Flat")
     (4096, 0)
@@ -167,7 +167,7 @@ def list_count(kind: str) -> int:
 
 
 def estimate(kind: str, vectors: int, dimension: int, cores: int, queries: int = 2000) -> Estimate:
-    """What a kind costs for so many vectors. Raises ValueError for a factory string that FAISS does not know."""
+    """Estimates the cost of a kind for this number of vectors. Raises ValueError for a factory string unknown to FAISS."""
     row = next((row for row in KINDS if row.factory(vectors, dimension) == kind), None)
     one = code_bytes(kind, dimension) + ID_BYTES
     lists = list_count(kind)
@@ -196,9 +196,9 @@ def estimate(kind: str, vectors: int, dimension: int, cores: int, queries: int =
 
 
 def choose_kind(vectors: int, dimension: int = 512, memory_bytes: float = math.inf, recall: float = 0.0) -> str:
-    """The first kind of the table that fits the memory of a search machine and is expected to reach the recall.
+    """The first kind in KINDS that fits into `memory_bytes` of a search machine and whose expected recall is enough.
 
-    Where none does both, the smallest that reaches the recall: it takes several machines, or more memory.
+    If none fits, returns the smallest one with enough recall: it needs several machines, or more memory.
 
     >>> choose_kind(1000), choose_kind(200_000), choose_kind(10**7, 512, 8e9)
     ('Flat', 'IVF2048,SQfp16', 'IVF16384,SQ8,Refine(SQfp16)')

@@ -1,4 +1,4 @@
-"""Recall of an index: what share of the exact k best it finds, how sure that is, and what nprobe it takes."""
+"""Recall of an index: the share of the exact k nearest that it finds, the confidence interval, and the nprobe needed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ..schemas.index_manifest import OperatingPoint, Recall
 
 RECALL_AT = (1, 10, 100)
 RECALL_K = 10
-"""The k that nprobe is tuned for and that the gate asks for."""
+"""The k of the recall that nprobe is tuned for and that the gate checks."""
 
 TIE = 1e-5
-"""Scores closer than this are the same: near-duplicate frames of a still scene tie, and any of them is right."""
+"""Scores that differ by less are a tie: near-duplicate frames of a still scene tie, and each of them is a correct result."""
 
 TARGET_ABOVE_GATE = 0.5
-"""nprobe is tuned halfway between the gate and 1, so that the next night's rows do not fall under it at once."""
+"""nprobe is tuned to a recall halfway between the gate and 1, so that new rows do not push it below the gate at once."""
 
 CONFIDENCE_Z = 1.96
 """Standard deviations of a 95% interval."""
 
 LATENCY_QUERIES = 50
-"""Queries that are asked one by one to time them."""
+"""Number of queries that are timed one by one."""
 
 Search = Callable[[np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
 """(queries float32 [q, D], k, nprobe) -> scores float32 [q, k], ids int64 [q, k]."""
@@ -33,7 +33,7 @@ Search = Callable[[np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Truth:
-    """Queries and their exact answers. `own` is the id of the query itself, which does not count; -1 for none."""
+    """Queries and their exact answers. `own` is the id of the query itself, which is not an answer; -2 for none, as -1 marks missing answers."""
 
     name: str
     vectors: np.ndarray
@@ -47,7 +47,7 @@ class Truth:
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share seen in `count` trials.
+    """Wilson's 95% confidence interval of a share observed in `count` trials.
 
     Source: E. B. Wilson, Journal of the American Statistical Association 22 (1927), 209-212.
 
@@ -63,13 +63,13 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def recall_of(share: float, queries: int, k: int = RECALL_K) -> Recall:
-    """A recall with its interval: Wilson's, over queries, because the hits of one query depend on each other."""
+    """A recall with its Wilson interval. Trials are queries, because the hits of one query are not independent."""
     low, high = wilson(share, queries)
     return Recall(recall=share, low=low, high=high, queries=queries, k=k)
 
 
 def drop_own(scores: np.ndarray, ids: np.ndarray, k: int, without: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Takes each query's own id out of its results, keeping k."""
+    """Removes each query's own id (`without` int64 [q]) from its results and keeps the k best."""
     if without is None:
         return scores[:, :k], ids[:, :k]
     own = np.argsort(ids == without[:, None], axis=1, kind="stable")[:, :k]
@@ -77,7 +77,7 @@ def drop_own(scores: np.ndarray, ids: np.ndarray, k: int, without: np.ndarray | 
 
 
 def recall(found_scores: np.ndarray, found_ids: np.ndarray, exact_scores: np.ndarray, exact_ids: np.ndarray) -> Recall:
-    """recall@k. A found vector counts when it is among the exact k best, or ties with the last of them."""
+    """recall@k. A found vector is a hit when it is among the exact k best, or ties with the last of them."""
     hits = wanted = 0
     for scores, ids, true_scores, true_ids in zip(found_scores, found_ids, exact_scores, exact_ids, strict=True):
         real = true_ids >= 0
@@ -89,7 +89,7 @@ def recall(found_scores: np.ndarray, found_ids: np.ndarray, exact_scores: np.nda
 
 
 def recalls(truth: Truth, found_scores: np.ndarray, found_ids: np.ndarray) -> dict[int, Recall]:
-    """recall@1, 10 and 100 of the results for a truth's queries."""
+    """recall@1, @10 and @100 of search results for the queries of `truth`."""
     return {k: recall(found_scores[:, :k], found_ids[:, :k], truth.scores[:, :k], truth.ids[:, :k]) for k in RECALL_AT}
 
 
@@ -112,7 +112,7 @@ def measure(search: Search, truths: list[Truth], nprobe: int | None) -> Operatin
 
 
 def target_of(gate: float) -> float:
-    """The recall that nprobe is tuned to, so that the gate holds with room.
+    """The recall that nprobe is tuned to: the gate plus a margin.
 
     >>> target_of(0.9)
     0.95
@@ -123,7 +123,7 @@ def target_of(gate: float) -> float:
 def tune(
     measured: Callable[[int | None], OperatingPoint], lists: int, gate: float, first: int = 1
 ) -> tuple[OperatingPoint, list[OperatingPoint]]:
-    """The smallest nprobe (a power of two) whose every recall@10 clears the gate with room, and all that was measured."""
+    """The smallest nprobe (a power of two) at which every recall@10 reaches `target_of(gate)`, and all measured points."""
     if not lists:
         point = measured(None)
         return point, [point]

@@ -1,11 +1,10 @@
-"""loss_by_joining: what of a file lies behind a point at which its clock, or the file itself, starts again.
+"""loss_by_joining: measures the media lost in files that were joined byte by byte (`cat a.ts b.ts`).
 
-Files that were joined byte by byte (`cat a.ts b.ts`) hold more than a demuxer gives: the clock of the second part runs
-over the first part's again, or the second part's header is never read. What is lost is counted, so that no such file
-ends as `ok`.
+A demuxer gives only a part of such a file: the timestamps of the second part overlap those of the first, or the header of the
+second part is never read. The loss is recorded, so that no such file ends as `ok`.
 
 In:  a file on local disk, ffmpeg's name of its container, the stream that is decoded, and its presentation length in ms.
-Out: `Loss`, or None where all of the file is read.
+Out: `Loss`, or None when the whole file is read.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from pathlib import Path
 from .ffmpeg import Limits, file_url, guarded_input, run
 
 CLOCKED = ("mpegts", "mpeg", "ogg", "flac")
-"""Containers whose demuxers read on into a second part and take over its clock: their packets are looked at."""
+"""Containers whose demuxers read on into a second part with its own timestamps. Their packets are checked."""
 
 LEAST_BACK_S = 0.5
-"""A decode time that falls back by more than this is a clock that starts again. Packets of a stream come in decode order."""
+"""A decode time that goes back by more than this means that the clock restarts. Packets of a stream are in decode order."""
 
 LEAST_LOSS_MS = 500
 
 LONGEST_PACKET_S = 0.2
-"""ffprobe gives the first packet after a jump of the clock the whole jump as its duration."""
+"""Upper bound of a packet's duration: ffprobe reports a jump of the clock as the duration of the next packet."""
 
 SCAN_LIMITS = Limits(wall_s=600, stall_s=120, output_bytes=1 << 30)
 
@@ -35,7 +34,7 @@ HEADERS = {
     "matroska,webm": re.compile(rb"\x1a\x45\xdf\xa3.{1,40}\x42\x82[\x84-\x88](?:matroska|webm)", re.DOTALL),
     "flv": re.compile(rb"FLV\x01[\x00-\x05]\x00\x00\x00\x09\x00\x00\x00\x00"),
 }
-"""How a file of a kind begins. A second beginning is a second file, of which a demuxer reads nothing or a part.
+"""Signatures at the start of a file. A second signature means a second file, which a demuxer does not read, or only in part.
 Sources: RFC 8794 section 11.2 (EBML header, DocType), Adobe Flash Video File Format 10.1 annex E.2."""
 
 MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
@@ -43,14 +42,14 @@ MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 
 @dataclass(frozen=True)
 class Loss:
-    """What is in a file and is not decoded."""
+    """Media in a file that are not decoded: their length, and the reason."""
 
     ms: int
     reason: str
 
 
 def loss_by_joining(path: Path, container: str, stream: int, duration_ms: int) -> Loss | None:
-    """What is not decoded of a file that was joined of several; None for others."""
+    """The loss of a file that was joined from several; None for other files."""
     if container in CLOCKED:
         lengths = clock_runs(packet_times(path, stream))
         lost_ms = round(sum(lengths) * 1000) - duration_ms
@@ -78,7 +77,7 @@ CURE = "cure: join the parts with ffmpeg's concat demuxer, or store them one by 
 
 
 def clock_runs(packets: Iterable[tuple[float, float]]) -> list[float]:
-    """The length in seconds of each stretch of packets (decode time, duration) over which the clock runs on.
+    """Length in seconds of each run of packets (decode time, duration) without a restart of the clock.
 
     >>> clock_runs([(0, 0.1), (1, 0.1), (0, 0.1), (1, 0.1), (2, 0.1)])
     [1.1, 2.1]
@@ -89,14 +88,14 @@ def clock_runs(packets: Iterable[tuple[float, float]]) -> list[float]:
         if first is None or last is None or end is None or at < last - LEAST_BACK_S:
             if first is not None and end is not None:
                 lengths.append(end - first)
-            first = end = at if first is None else max(at, 0.0)  # what lies before 0 is not presented
+            first = end = at if first is None else max(at, 0.0)  # times before 0 are not presented
         last = at
         end = max(end, at + min(length, LONGEST_PACKET_S))
     return [*lengths, end - first] if first is not None and end is not None else lengths
 
 
 def packet_times(path: Path, stream: int) -> Iterator[tuple[float, float]]:
-    """(decode time, duration) of the packets of a stream in seconds, in the order of the file. Reads the whole file."""
+    """(decode time, duration) in seconds of the packets of a stream, in file order. Reads the whole file."""
     inputs = [part for name, value in guarded_input().items() for part in (f"-{name}", value)]
     show = ["-select_streams", str(stream), "-show_entries", "packet=pts_time,dts_time,duration_time"]
     command = ["ffprobe", "-v", "error", *inputs, *show, "-of", "compact=p=0", "-o", "pipe:{pipe0}", file_url(path)]
@@ -110,7 +109,7 @@ def packet_times(path: Path, stream: int) -> Iterator[tuple[float, float]]:
 
 
 def file_starts(path: Path, container: str) -> list[int]:
-    """The bytes at which further files begin within a file, without the first one's."""
+    """Byte offsets at which further files begin within a file, without the first file's 0."""
     with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if container == MP4:
             return mp4_starts(content)
@@ -119,7 +118,7 @@ def file_starts(path: Path, container: str) -> list[int]:
 
 
 def mp4_starts(content: bytes | mmap.mmap) -> list[int]:
-    """The places of further `ftyp` boxes that follow a whole movie. Fragments are read on by the demuxer, and don't count.
+    """Offsets of further `ftyp` boxes after a complete movie. Fragments do not count, because the demuxer reads them.
 
     Source: ISO/IEC 14496-12, section 4.2 (boxes) and 4.3 (ftyp).
 

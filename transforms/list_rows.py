@@ -1,9 +1,9 @@
-"""list_rows: the rows of a list of videos (txt, csv, parquet), one by one, each with its line number.
+"""list_rows: reads the rows of a list of videos (txt, csv, parquet), one by one, each with its line number.
 
 In:  a list on local disk.
-Out: `ListRow`: a uri with what the list says of it, or the reason why the row names no video. Memory does not grow with
-     the list.
-Bad: a list without a column of uris, or one that cannot be read at all, is a UsageError.
+Out: `ListRow`: a uri with the list's other columns, or the reason why the row names no video. Memory does not grow with the
+     list.
+Bad: a list without a column of uris, or one that cannot be read, raises UsageError.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ URI_COLUMNS = ("uri", "url", "path", "video", "file")
 SIZE_COLUMNS = ("size_bytes", "size")
 ETAG_COLUMNS = ("etag", "e_tag")
 MTIME_COLUMNS = ("mtime", "last_modified")
-"""With a size and one of etag or mtime, a remote video is taken at the list's word: no request is sent for it."""
+"""If the list gives a size and an etag or mtime, a remote video is not looked up: no request is sent for it."""
 
 ROWS_AT_ONCE = 8192
-"""Rows of a parquet list that are in memory together."""
+"""Rows of a parquet list in memory at a time."""
 
 
 @dataclass(frozen=True)
 class ListRow:
-    """One row. `failure` is None where it names a video."""
+    """One row. `failure` is None when it names a video."""
 
     line: int
-    """Counted from 1; in a csv the header is line 1. A parquet list has row numbers."""
+    """Counted from 1. In a csv the header is line 1. In a parquet list it is the row number."""
     uri: str = ""
     title: str | None = None
-    """None where the list has no such column, empty where it says nothing."""
+    """None when the list has no such column; empty when the cell is empty."""
     description: str | None = None
     size_bytes: int | None = None
     etag: str = ""
@@ -129,16 +129,16 @@ def row_of(line: int, row: Mapping[str, Any]) -> ListRow:
 
 
 def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> str:
-    """The first of some columns that says something, as text."""
+    """The first non-empty value of the named columns, as text."""
     value = next((row[name] for name in names if row.get(name) not in (None, "")), "")
     return value.isoformat() if isinstance(value, datetime) else str(value).strip()
 
 
 def _text(row: Mapping[str, Any], column: str) -> str | None:
-    """What a list says in a column; empty where it says nothing, None where it has no such column."""
+    """The text of a column: empty for an empty cell, None when the list has no such column."""
     return printable_text(str(row[column] or "")).strip() if column in row else None
 
 
 def printable_text(text: str) -> str:
-    """Text in which bytes that are not UTF-8 are replaced by the Unicode replacement character."""
+    """Replaces bytes that are not UTF-8 by the Unicode replacement character."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,8 +1,8 @@
-"""list_videos: from a location to its videos, each once, sorted by uri.
+"""list_videos: lists the videos of a location, each once, sorted by uri.
 
 In:  a folder, a glob, a bucket URL with a prefix or glob, one file or http(s) address, or a list (txt, csv, parquet).
-Out: `Video` records. One that the listing could not reach carries a Failure("list") and is recorded as failed.
-Bad: a location that does not exist, or that cannot be listed at all, is a UsageError.
+Out: `Video` records. A video that cannot be reached has a Failure("list") and is recorded as failed.
+Bad: a location that does not exist, or that cannot be listed at all, raises UsageError.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ MEDIA_SUFFIXES = frozenset(
         ".mpg .mts .mxf .oga .ogg .ogv .opus .ts .vob .wav .webm .wma .wmv"
     ).split()
 )
-"""Names that a folder or prefix listing takes for media. A glob or a list takes whatever it names."""
+"""Suffixes that count as media when a folder or prefix is listed. A glob or a list may name any file."""
 
 REQUESTS_AT_ONCE = 64
-"""Requests in flight while the rows of a list are looked up."""
+"""Concurrent requests while the rows of a list are looked up."""
 
 NOTES_SHOWN = 10
-"""Log lines about videos that a list names twice; the rest is counted."""
+"""Log lines about videos that a list names twice. Further ones are only counted."""
 
 
 def video_id_of(uri: str) -> str:
-    """The id of a video for life: 16 hex digits of its uri's hash.
+    """The permanent id of a video: 16 hex digits of the hash of its uri.
 
     >>> video_id_of("s3://bucket/a.mp4")
     'ed1ba2a19f481f0e'
@@ -52,9 +52,9 @@ def video_id_of(uri: str) -> str:
 
 
 def list_videos(location: str) -> list[Video]:
-    """All videos at a location, sorted by uri, each once; of two rows of a list that name one video the first counts.
+    """All videos at a location, each once, sorted by uri. If a list names a video twice, its first row counts.
 
-    Raises UsageError where there is nothing at all to list.
+    Raises UsageError when the location cannot be listed.
     """
     if is_list(location):
         videos = _listed_in_file(location)
@@ -69,7 +69,7 @@ def list_videos(location: str) -> list[Video]:
 
 
 def is_list(location: str) -> bool:
-    """Whether a location is a file that names videos."""
+    """Whether a location is a list of videos."""
     named = PurePosixPath(location.partition("?")[0] if is_web(location) else location).suffix.lower() in LIST_SUFFIXES
     return named and (is_remote(location) or Path(location.removeprefix("file://")).expanduser().is_file())
 
@@ -91,7 +91,7 @@ def _video(uri: str, stored: Stored, title: str | None = None, description: str 
 
 
 def local_video(root: str, found: Found) -> Video:
-    """A name that a walk has found, as a video: failed where the walk says so."""
+    """A file found by walk_folder, as a video. It carries the failure of the walk, if there is one."""
     uri = f"{root.rstrip('/')}/{found.path}"
     if found.failure:
         return failed_video(video_id_of, uri, found.failure)
@@ -121,7 +121,7 @@ def _below(location: str) -> Iterator[Video]:
 
 
 def _below_prefix(location: str) -> Iterator[Video]:
-    """Media under a bucket's prefix; or the one object that the location names."""
+    """Media objects under a bucket's prefix, or the one object that the location names."""
     if is_web(location) or _is_media(location):
         storage, path = Storage.of_object(location)
         try:
@@ -186,8 +186,11 @@ def glob_pattern(glob: str) -> str:
 
 
 def _listed_in_file(location: str) -> Iterator[Video]:
-    """Videos that a list names. Relative names are relative to the list. A row that names no video is a failed video of
-    its own, called `LIST:LINE`. One that cannot be found is still a video: its probe will fail and say so."""
+    """The videos of a list. Relative names are relative to the list's folder.
+
+    A row without a valid name becomes a failed video with the uri `LIST:LINE`. A video that does not exist is listed too: its
+    probe will fail with the reason.
+    """
     if not is_remote(location):
         path = Path(location.removeprefix("file://")).expanduser().absolute()
         yield from look_up(list_rows(path, location), str(path))
@@ -204,7 +207,7 @@ def _listed_in_file(location: str) -> Iterator[Video]:
 
 
 def look_up(rows: Iterable[ListRow], location: str) -> Iterator[Video]:
-    """The videos of a list's rows in their order; remote ones are looked up many at a time, with one client a bucket."""
+    """The videos of a list's rows, in order. Remote videos are looked up concurrently, with one client per bucket."""
     parent = location.rpartition("/")[0]
     clients: dict[str, Storage] = {}
     seen: dict[str, int] = {}
@@ -225,7 +228,7 @@ def look_up(rows: Iterable[ListRow], location: str) -> Iterator[Video]:
 
 
 def full_uri(uri: str, parent: str) -> str:
-    """The uri of a row: as it stands, or relative to the list's folder.
+    """The full uri of a row. A relative name is resolved against the list's folder.
 
     >>> full_uri("a.mp4", "/data"), full_uri("a.mp4", "s3://b/lists"), full_uri("/x/a.mp4", "/data")
     ('/data/a.mp4', 's3://b/lists/a.mp4', '/x/a.mp4')
@@ -238,7 +241,7 @@ def full_uri(uri: str, parent: str) -> str:
 
 
 def row_video(row: ListRow, uri: str, location: str, clients: dict[str, Storage]) -> Video:
-    """The video of one row: looked up, or taken at the list's word where it gives size and version of a remote one."""
+    """The video of one row. A remote video is looked up, unless the list gives its size and etag or mtime."""
     if row.failure:
         return failed_video(video_id_of, f"{location}:{row.line}", row.failure)
     try:

@@ -1,8 +1,8 @@
-"""MeasureAudio: how each tick sounds.
+"""MeasureAudio: audio features of each tick.
 
 In:  groups of units with decoded samples and speech spans.
-Out: the same with `audio_features` float32 [ticks, A], a row a tick of the unit's windows.
-Bad: nothing of the input's: ticks without sound are marked when rows are made.
+Out: the same with `audio_features` float32 [ticks, A], one row per tick of the unit's windows.
+Bad: no input fails here. AlignToWindows marks ticks without sound.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .metrics import StageMetrics
 
 
 def measure_audio(features: UnitFeatures, meter: object, grid: Grid) -> UnitFeatures:
-    """Measures one unit; one without sound passes unchanged."""
+    """Measures one unit. A unit without sound is returned unchanged."""
     decoded = features.decoded
     if decoded is None or decoded.sound_end_ms <= decoded.sound_start_ms:
         return features
@@ -51,7 +51,7 @@ class _MeasureAudio(beam.DoFn):
 
 
 class MeasureAudio(beam.PTransform):
-    """Groups with samples -> groups with sound measures."""
+    """Groups with samples -> groups with audio features."""
 
     def __init__(self, spec: AudioSpec, grid: Grid, device: str = "cpu"):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Counters of each stage: Beam's own metrics for every runner, and a local sum for the progress line of this process."""
+"""Counters of each stage: Beam metrics for every runner, and local sums for the progress line of this process."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
 
 
 def totals() -> dict[str, dict[str, int]]:
-    """What the stages in this process have counted since it started: stage -> counter -> value."""
+    """Counters of the stages in this process since its start: stage -> counter -> value."""
     with _lock:
         return {stage: dict(counters) for stage, counters in _totals.items()}
 
 
 class StageMetrics:
-    """Counts of one stage. `busy_ms` is work done (threads add up), `wait_ms` time that the line stood still for it.
+    """Counters of one stage. `busy_ms` is working time, summed over threads; `wait_ms` is time that others waited for it.
 
-    Beam's counters belong to the thread that runs a bundle; those that helper threads add reach Beam with the next
-    `flush` on that thread.
+    Beam accepts counters only on the thread that runs a bundle. Counts from helper threads reach Beam with the next `flush`
+    on that thread.
     """
 
     def __init__(self, stage: str):
@@ -38,7 +38,7 @@ class StageMetrics:
                 self._pending[name] += count
 
     def flush(self) -> None:
-        """Hands what was counted to Beam. Call it on the thread that runs the bundle."""
+        """Passes the pending counts to Beam. Call it on the thread that runs the bundle."""
         with _lock:
             pending, self._pending = dict(self._pending), defaultdict(int)
         for name, count in pending.items():

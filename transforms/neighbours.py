@@ -1,4 +1,4 @@
-"""What nearest neighbours tell: repeated spans, frames unlike the rest, and the few frames that stand for many. Arithmetic alone.
+"""Analyses nearest neighbours: finds repeated spans, outlier frames and representative frames. Pure functions.
 
 Scores are cosines of unit vectors.
 """
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 JOIN_TICKS = 2
-"""Matches at most this far apart are one span."""
+"""Matches at most this many ticks apart belong to one span."""
 
 JITTER_TICKS = 1
-"""Two copies of a span may be sampled so far apart: the offset between them may change by it from tick to tick."""
+"""The offset between two copies of a span may change by this much from match to match, because they are sampled separately."""
 
 BINS = 256
 SAME_DISTANCE = 0.01
-"""Distances (1 - cosine) well below this are all the same: compression and float16 make them."""
+"""Distances (1 - cosine) well below this do not differ meaningfully: they come from compression and float16."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Match:
 
 @dataclass(frozen=True)
 class SpanPair:
-    """Two stretches [first, last] of ticks that show the same, tick by tick."""
+    """Two spans [first, last] of ticks with the same content, tick by tick."""
 
     video: int
     first: int
@@ -48,10 +48,10 @@ class SpanPair:
 
 
 def split_scores(scores: np.ndarray) -> tuple[float, float]:
-    """The cosine that parts copies from mere likeness, and how well it does, 0 to 1 (above about 0.7: two clear groups).
+    """The cosine threshold between copies and merely similar frames, and how clear it is, 0 to 1 (above 0.7: two groups).
 
-    Otsu's threshold over the logarithm of 1 - cosine: copies lie at hundredths, likeness at tenths. Where copies are rare
-    (one of twenty frames or fewer), it is not clear.
+    Otsu's threshold over log(1 - cosine): copies have distances of hundredths, similar frames of tenths. The threshold is
+    unclear when copies are rare (one in twenty frames or fewer).
     Source: N. Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9 (1979), 62-66.
 
     >>> cosine, _ = split_scores(np.array([0.99, 0.995, 0.98, 0.5, 0.6, 0.7, 0.55]))
@@ -67,14 +67,14 @@ def split_scores(scores: np.ndarray) -> tuple[float, float]:
     right = len(values) - left
     sums = np.cumsum(counts * middles)
     between = left * right * (sums[:-1] / np.maximum(left, 1) - (sums[-1] - sums[:-1]) / np.maximum(right, 1)) ** 2
-    best = np.flatnonzero(between >= between.max() * (1 - 1e-12))  # an empty stretch between the groups is one plateau
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-12))  # empty bins between the groups form one plateau
     cut = edges[1 + best[len(best) // 2]]
     spread = values.var() * len(values) ** 2
     return float(1 + SAME_DISTANCE - np.exp(cut)), float(min(1.0, between.max() / spread))
 
 
 def span_pairs(matches: list[Match], least: int = 2) -> Iterator[SpanPair]:
-    """Runs of matches that go on together in both videos, longest first within a pair of videos; each pair once."""
+    """Spans of matches that advance together in both videos. Each pair of videos comes once, its longest span first."""
     once: dict[tuple[int, int, int, int], float] = {}
     for match in matches:
         one, other = (match.video, match.tick), (match.other_video, match.other_tick)
@@ -100,9 +100,11 @@ def span_pairs(matches: list[Match], least: int = 2) -> Iterator[SpanPair]:
 
 
 def cover(vectors: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
-    """The frames that stand for all others best: (places int64 [k], the place among them that stands for each int64 [n]).
+    """The `wanted` most representative of vectors float32 [n, D]: (their positions int64 [k], the representative of each
+    vector as an index into them, int64 [n]).
 
-    Greedy facility location: each step takes the frame that raises the sum of best cosines most. Within 1 - 1/e of the best.
+    Greedy facility location: each step picks the frame that raises the sum of best cosines most. The sum is at least 1 - 1/e of
+    the optimum.
     Source: G. Nemhauser, L. Wolsey, M. Fisher, Mathematical Programming 14 (1978), 265-294.
     """
     likeness = vectors @ vectors.T
@@ -118,7 +120,7 @@ def cover(vectors: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def percentile_of(values: np.ndarray, sorted_all: np.ndarray) -> np.ndarray:
-    """Share of all values that are lower, for each value.
+    """For each value, the share of `sorted_all` that is lower.
 
     >>> percentile_of(np.array([1.0, 3.0]), np.array([0.0, 1.0, 2.0, 3.0])).tolist()
     [0.25, 0.75]

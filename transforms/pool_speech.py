@@ -1,13 +1,13 @@
-"""What Whisper's encoder heard of each window, from the pass that the words come from: `audio_embedding`.
+"""`audio_embedding`: Whisper's encoder states pooled over each window, from the same pass that gives the words.
 
-With h_cp the state of the encoder (after its last norm) for the 20 ms [320 p, 320 p + 320) samples of chunk c, and n_cp(w) how many of
-these samples were cut out of window w,
+Let h_cp be the encoder state (after its last norm) for the 20 ms [320 p, 320 p + 320) samples of chunk c, and n_cp(w) the number
+of these samples that come from window w. Then
 
     audio_embedding(w) = v / |v|,   v = sum over c and p of n_cp(w) h_cp
 
-A chunk is cut out of speech, pauses left out, so a state counts for the windows that its samples come from, and states of the
-padding after a chunk count for none. A window without voice activity has no state, and no embedding. A unit's windows are
-pooled from the unit's own chunks; what it hears beyond its edges counts for no window of it.
+A chunk is speech with the pauses cut out, so each state counts for the windows that its samples come from. States of the
+padding after a chunk count for none. A window without voice activity has no embedding. A unit's windows are pooled only from the
+unit's own chunks, and sound beyond the unit's edges is ignored.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .decode import covered_windows
 
 
 def window_edges(unit: Unit, decoded: Decoded, grid: Grid) -> np.ndarray:
-    """int64 [windows + 1]: where a unit's windows begin and the last one ends, in samples of its decoded sound."""
+    """int64 [windows + 1]: starts of a unit's windows and the end of the last one, in samples of its decoded sound."""
     windows = covered_windows(unit, decoded, grid)
     edges_ms = [grid.tick_ms(at * grid.window_ticks) for at in range(windows.start, windows.stop + 1)]
     return (np.array(edges_ms, np.int64) - decoded.samples_start_ms) * (SAMPLE_RATE_HZ // 1000)
 
 
 def pool_weights(chunk: Chunk, edges: np.ndarray) -> np.ndarray:
-    """float32 [windows, states]: n_cp(w), the samples that each 20 ms of a chunk has of each window.
+    """float32 [windows, states]: n_cp(w), the number of samples of each 20 ms of a chunk that come from each window.
 
     >>> pool_weights(Chunk(((0, 400), (1000, 1500))), np.array([0, 300, 1200, 1400])).astype(int).tolist()
     [[300, 0, 0], [20, 280, 0], [0, 40, 160]]

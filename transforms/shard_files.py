@@ -1,4 +1,4 @@
-"""Writes the Parquet files of a dataset: to local disk first, then read back, hashed and put whole. No Beam is needed."""
+"""Writes the Parquet files of a dataset: to local disk first, then reads back, hashes and stores the whole file. No Beam."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..schemas.snapshot import ShardInfo, TableInfo
 from ..schemas.storage import Storage, file_sha256
 
 ROW_GROUP_BYTES = 8 << 20
-"""Row groups of 1,000-4,000 rows read fastest, and are what a shuffling reader holds in memory at once."""
+"""Target size of a row group. Row groups of 1,000-4,000 rows read fastest. A shuffling reader holds one in memory."""
 
 
 def write_windows(table: pa.Table, file: Path) -> None:
-    """One shard: tensors plain and uncompressed (one copy from disk to array), the rest dictionary-coded zstd."""
+    """Writes one shard. Tensors are plain and uncompressed (one copy from disk to array), other columns zstd-compressed."""
     plain = [column.name for column in table.schema if pa.types.is_fixed_size_binary(column.type)]
     others = [column.name for column in table.schema if column.name not in plain and column.name != "words"]
     leaves = others + [f"words.list.element.{leaf}" for leaf in ("word", "start_ms", "end_ms", "probability")]
@@ -28,7 +28,8 @@ def write_windows(table: pa.Table, file: Path) -> None:
         table,
         file,
         row_group_size=max(1, ROW_GROUP_BYTES // row_bytes),
-        data_page_size=2 * ROW_GROUP_BYTES,  # a tensor column is one page a row group: `pipeline/pages.py` maps it
+        data_page_size=2
+        * ROW_GROUP_BYTES,  # one page per row group in a tensor column, so that readers can memory-map it
         use_dictionary=["video_id", "uri", "language"],
         compression={**dict.fromkeys(plain, "NONE"), **dict.fromkeys(leaves, "ZSTD")},
         write_statistics=["video_id", "window", "start_ms", "end_ms"],
@@ -37,19 +38,21 @@ def write_windows(table: pa.Table, file: Path) -> None:
 
 
 def put_table(storage: Storage, path: str, table: pa.Table, write: Any = pq.write_table) -> TableInfo:
-    """Writes a table to local disk, reads it back, and puts the file whole."""
+    """Writes a table to local disk, reads it back, and stores the whole file. Raises CorruptOutput when rows are missing."""
     with tempfile.TemporaryDirectory(prefix="reelbeam-write-") as folder:
         file = Path(folder, "table.parquet")
         write(table, file)
         found = pq.ParquetFile(file).metadata.num_rows
         if found != len(table):
-            raise CorruptOutput(f"{path}: wrote {len(table)} rows, {found} came back; is the disk full or failing?")
+            raise CorruptOutput(
+                f"{path}: wrote {len(table)} rows, read back {found}; cure: check the local disk, then run again"
+            )
         storage.put_file(path, file)
         return TableInfo(path, len(table), file.stat().st_size, file_sha256(file))
 
 
 def put_windows(storage: Storage, path: str, table: pa.Table) -> ShardInfo:
-    """Writes sorted rows as one shard, which has no row numbers yet."""
+    """Writes sorted rows as one shard. Row numbers are assigned at the commit."""
     info = put_table(storage, path, table.combine_chunks(), write_windows)
     keys = [(table["video_id"][at].as_py(), table["window"][at].as_py()) for at in (0, len(table) - 1)]
     return ShardInfo(path, info.rows, info.bytes, info.sha256, keys[0], keys[1])
@@ -60,7 +63,7 @@ def receipt_path(run: str) -> str:
 
 
 def read_receipt(storage: Storage, run: str) -> tuple[list[ShardInfo], TableInfo, TableInfo | None]:
-    """What a run wrote. Its presence means that the run is complete."""
+    """The files that a run wrote: (shards, videos table, failures table). A receipt exists only for a complete run."""
     receipt = json.loads(storage.get(receipt_path(run)))
     shards = [
         ShardInfo(

@@ -1,13 +1,13 @@
-"""Hard cuts on small pictures: what changes at once, and lastingly, against how much the picture changes by itself.
+"""Detects hard cuts on small pictures: sudden and lasting changes, compared with the usual change between frames.
 
-All detectors keep one contract, `Detector`: pictures of one stretch of video and their times in, places of the first
-frames of new shots out. What a detector says of an instant depends only on frames at most CONTEXT_MS away, so units that
-are decoded with so much around them agree.
+All detectors follow one contract, `Detector`: they take the pictures of one span of video with their times, and return the
+positions of the first frames of new shots. A result depends only on frames at most CONTEXT_MS away, so neighbouring units,
+decoded with that much context, agree.
 
 Source: PySceneDetect's AdaptiveDetector compares a frame's change with that of its neighbours
-(https://www.scenedetect.com/docs/latest/api/detectors.html). Ours compares pictures from both sides of a candidate over a
-third of a second, each pair after the shift that fits best: a flash comes back to what was before, a shake and a pan are
-shifts, noise is as strong without a cut.
+(https://www.scenedetect.com/docs/latest/api/detectors.html). This detector compares pictures on both sides of a candidate
+over a third of a second, each pair after the best shift. So it ignores flashes (the old picture comes back), shakes and pans
+(they are shifts) and noise (it is as strong without a cut).
 """
 
 from __future__ import annotations
@@ -25,33 +25,34 @@ Detector = Callable[[np.ndarray, np.ndarray], np.ndarray]
 first frame of each new shot. The first picture starts no new shot."""
 
 OFFSETS_MS = (0, 100, 200, 320)
-"""Pictures compared on each side lie so far from the cut: further than a flash lasts."""
+"""Distances from the cut of the pictures compared on each side. The largest is longer than a flash."""
 
 PEAK_MS = 100
-"""A cut is the largest change so far on both sides."""
+"""A cut is the largest change within this time before and after it."""
 
 AROUND_MS = 250
 AROUND_RATIO = 1.25
-"""A candidate's change is at least so many times the median of the changes around it: a sieve before the costly test."""
+"""A candidate's change is at least AROUND_RATIO times the median change within AROUND_MS: a cheap filter before the full test."""
 
 LEAST_CHANGE = 0.5
-"""Of 255: a smaller change is no candidate."""
+"""Least change of a candidate, of 255."""
 
 CUT_DISTANCE, CUT_RATIO = 6.0, 2.6
-"""A cut's least distance between both sides (of 255), and how many times it is that within the sides."""
+"""Least distance between both sides of a cut (of 255), and least ratio of it to the distance within the sides."""
 
 LASTING = 0.4
-"""Least share of a cut's change that stays: the rest may have been a flash."""
+"""Least share of a cut's change that must last. The rest may be a flash."""
 
 CHANGED, BLOCK_CHANGE = 0.5, 5.0
-"""Least share of blocks of 4 x 4 pixels that change by at least so much of 255: less is something that moves in the picture."""
+"""Least share CHANGED of 4 x 4 blocks that change by at least BLOCK_CHANGE of 255. A smaller share is an object that moves."""
 
 PAGE_DISTANCE, PAGE_RATIO = 1.3, 1.4
 PAGE_SHARE, PAGE_STILL = 0.35, 1.0
-"""The same for a still page (a slide, a screen): at least this share of its pixels has one luma, and nothing much moves."""
+"""The limits for a still page, such as a slide: at least PAGE_SHARE of its pixels have about one luma, and the distance within
+the sides is at most PAGE_STILL."""
 
 CONTEXT_MS = 6_000
-"""What a detector may look at around an instant."""
+"""Context before and after an instant that a detector may use."""
 
 assert SLOW_MS + max(OFFSETS_MS) <= CONTEXT_MS
 
@@ -70,7 +71,7 @@ def hard_cuts(pictures: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
 
 
 def candidates(pictures: np.ndarray, times_ms: np.ndarray) -> list[int]:
-    """Frames that differ from the one before more than their neighbours do."""
+    """Frames whose change from the previous frame is larger than the changes around it."""
     change = np.zeros(len(pictures), np.float32)
     change[1:] = changes(pictures[:-1], pictures[1:])
     found = []
@@ -87,7 +88,7 @@ def candidates(pictures: np.ndarray, times_ms: np.ndarray) -> list[int]:
 
 
 def sides(times_ms: np.ndarray, at: int) -> tuple[list[int], list[int]]:
-    """Frames before and from `at` on, nearest first: as far off as OFFSETS_MS, and each at least one frame further.
+    """Frames before `at`, and frames from `at` on, nearest first: at OFFSETS_MS, but each at least one frame further.
 
     >>> sides(np.arange(0, 1000, 40), 12)
     ([11, 9, 6, 3], [12, 14, 17, 20])
@@ -102,7 +103,7 @@ def sides(times_ms: np.ndarray, at: int) -> tuple[list[int], list[int]]:
 
 
 def is_cut(pictures: np.ndarray, times_ms: np.ndarray, at: int) -> bool:
-    """Whether the picture changes for good at a frame, by more than it changes by itself on either side."""
+    """Whether the picture changes at frame `at`, lastingly and by more than it changes within either side."""
     before, after = sides(times_ms, at)
     made = {place: Picture.of(pictures[place]) for place in {*before, *after}}
     nearest = distance(made[before[0]], made[after[0]])
@@ -138,9 +139,9 @@ def transnet(device: str) -> Detector:
 
 
 DETECTORS: dict[str, Callable[[str], Detector]] = {"adaptive": lambda device: adaptive, "transnet": transnet}
-"""Detectors that look at small pictures, by name: given a device."""
+"""Detectors on small pictures: name -> (device -> Detector)."""
 
 
 def detector(name: str, device: str = "cpu") -> Detector:
-    """The detector of a name. Raises KeyError for a name that DETECTORS lacks."""
+    """The detector with this name. Raises KeyError for a name that is not in DETECTORS."""
     return DETECTORS[name](device)

@@ -1,8 +1,8 @@
-"""Shots by TransNetV2, from the same small pictures as every other detector.
+"""Detects shots with TransNetV2, on the same small pictures as the other detectors.
 
 Source: Soucek and Lokoc, "TransNet V2: An effective deep network architecture for fast shot transition detection",
-https://arxiv.org/abs/2008.04838. It is slow on a CPU, and sees a hundred frames at once: two units that share a boundary may
-differ where it is undecided.
+https://arxiv.org/abs/2008.04838. It is slow on a CPU. It processes 100 frames at a time, so two units that share a boundary may
+disagree about a change that it is unsure of.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from ..models.transnet import INPUT_HEIGHT, INPUT_WIDTH, shared_transnet
 from .small_pictures import CHUNK, HEIGHT, LUMA_BYTES, WIDTH
 
 THRESHOLD = 0.5
-"""Probability above which a frame belongs to a transition: the paper's."""
+"""Probability above which a frame belongs to a transition, as in the paper."""
 
 
 def transnet_cuts(pictures: np.ndarray, times_ms: np.ndarray, device: str) -> np.ndarray:
-    """First frames of new shots: the one after the surest frame of each stretch of frames above THRESHOLD. int64 [c]."""
+    """First frames of new shots, int64 [c]: the frame after the most probable one of each run above THRESHOLD."""
     if len(pictures) < 2:
         return np.zeros(0, np.int64)
     frames = [input_frames(pictures[at : at + CHUNK]) for at in range(0, len(pictures), CHUNK)]
@@ -25,7 +25,7 @@ def transnet_cuts(pictures: np.ndarray, times_ms: np.ndarray, device: str) -> np
 
 
 def new_shots(sure: np.ndarray) -> np.ndarray:
-    """From probabilities float32 [n] that a shot ends with a frame. One new shot for each stretch above THRESHOLD.
+    """First frames of new shots, from probabilities float32 [n] that a shot ends with a frame. One per run above THRESHOLD.
 
     >>> new_shots(np.array([0, 0.9, 0, 0, 0.6, 0.8, 0.7, 0]))
     array([2, 6])
@@ -50,12 +50,12 @@ def input_frames(pictures: np.ndarray) -> np.ndarray:
 
 
 def resized(planes: np.ndarray) -> np.ndarray:
-    """Planes float32 [n, 36, 64] -> [n, 27, 48]: each pixel is the mean of the area that it covers."""
+    """Planes float32 [n, 36, 64] -> [n, 27, 48]: each new pixel is the mean of the area that it covers."""
     return area_weights(HEIGHT, INPUT_HEIGHT) @ planes @ area_weights(WIDTH, INPUT_WIDTH).T
 
 
 def area_weights(size: int, wanted: int) -> np.ndarray:
-    """float32 [wanted, size]: how much of each pixel counts for each of fewer ones.
+    """float32 [wanted, size]: weights that average `size` pixels into `wanted` larger ones.
 
     >>> area_weights(4, 2).tolist()
     [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]

@@ -1,4 +1,4 @@
-"""Small pictures of every frame, which shots are found on: their layout, and how far apart two of them are.
+"""Small pictures, the input of shot detection: their layout, and the distance between two of them.
 
 A small picture is one row of uint8 [PICTURE_BYTES], yuv420p: luma [36, 64], then the two chroma planes [18, 32] each.
 """
@@ -15,7 +15,7 @@ LUMA_BYTES = WIDTH * HEIGHT
 PICTURE_BYTES = LUMA_BYTES * 3 // 2
 
 CHUNK = 512
-"""Pictures compared at once: bounds memory."""
+"""Pictures compared at a time, to bound memory."""
 
 COARSE_X, COARSE_Y = 3, 2
 """Largest shift at half size: 6 and 4 pixels at full size, a tenth of the picture."""
@@ -30,7 +30,7 @@ class Picture:
 
     @classmethod
     def of(cls, row: np.ndarray) -> Picture:
-        """From uint8 or float [PICTURE_BYTES]."""
+        """Makes a picture from uint8 or float [PICTURE_BYTES]."""
         luma = row[:LUMA_BYTES].reshape(HEIGHT, WIDTH).astype(np.int16)
         halved = luma.reshape(HEIGHT // 2, 2, WIDTH // 2, 2).sum((1, 3)) // 4
         chroma = row[LUMA_BYTES:].reshape(2, HEIGHT // 2, WIDTH // 2).astype(np.int16)
@@ -48,10 +48,10 @@ def changes(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 
 
 def distance(one: Picture, two: Picture) -> float:
-    """Mean absolute difference of two pictures after the shift that makes it smallest, 0..255: a pan or a shaking hand
-    of up to a tenth of the picture counts for little.
+    """Mean absolute difference of two pictures after the best shift, 0..255.
 
-    The shift is searched in luma, at half size and then to one pixel. Luma counts 2/3, chroma 1/3.
+    So a pan or camera shake of up to a tenth of the picture adds little. The shift is searched in luma, at half size and then
+    to one pixel. Luma has weight 2/3, chroma 1/3.
     """
     h, w = HEIGHT // 2 - 2 * COARSE_Y, WIDTH // 2 - 2 * COARSE_X
     core = two.half[:, COARSE_Y : COARSE_Y + h, COARSE_X : COARSE_X + w]

@@ -1,13 +1,13 @@
-"""Evidence that nobody said a word: what the sound under it, the words around it and the model's own doubt say together.
+"""Finds words that Whisper invented, from the sound under them, the words around them and the model's probabilities.
 
-In:  a chunk's transcript, voice probabilities float32 [f] and sound levels float32 [f] of its unit, one each 32 ms.
-Out: for each word the doubts about it, names of `DOUBTS`, and whether it is to be dropped.
+In:  a chunk's transcript; voice probabilities float32 [f] and sound levels float32 [f] of its unit, one per 32 ms.
+Out: for each word its doubts (names in `DOUBTS`), and whether to drop it.
 
-Words are judged by utterance: those between two pauses of a second. A single odd word in a clear sentence is a misheard
-word, not an invented one. Pure functions.
+Words are judged by utterance, the words between two pauses of a second. A single odd word in a clear sentence was misheard,
+not invented. Pure functions.
 
-Source: thresholds were chosen on made sounds and real recordings, see benchmarks/invented_words.py, which reports on
-others. Koenecke et al., "Careless Whisper" (2024), describe the kind of fault: invented text where the voice pauses.
+Source: the thresholds were chosen on synthetic sounds and real recordings; benchmarks/invented_words.py reports results on
+other ones. Koenecke et al., "Careless Whisper" (2024), describe the fault: invented text where the voice pauses.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from ..schemas.elements import SAMPLE_RATE_HZ
 from .stock_phrases import is_stock
 
 MIN_LEVEL_DB = 3.0
-"""The loudest twentieth of an utterance stands out of the background by more, where somebody speaks."""
+"""The loudest 5% of a spoken utterance are at least this far above the background."""
 MIN_SURENESS = -0.8
-"""Mean log probability of an utterance's words; heard words of eight real recordings and the sample bucket reach -0.7."""
+"""Least mean log probability of a spoken utterance's words. In eight real recordings and the sample bucket it is -0.7 or more."""
 MIN_SURENESS_ALONE = -1.2
-"""The same for one word alone, whose probability varies more."""
+"""The same for an utterance of one word, whose probability varies more."""
 WELL_SURE = -0.45
-"""Above this, the words stand on their own, whatever else is odd."""
+"""Utterances with a higher mean log probability are trusted, whatever the other evidence."""
 MAX_NO_SPEECH_STOCK = 0.4
 """A stock phrase with a higher no-speech probability is doubted."""
 SPARSE_VOICE_S = 8.0
 """Seconds of voice from which the number of words is judged."""
 MIN_WORDS_PER_S = 0.5
-"""Fewer words per second of voice are no transcript of it: slow speech has 1.5."""
+"""Fewer words per second of voice cannot be a full transcript: slow speech has 1.5."""
 MAX_ECHO_WORDS = 8
-"""Words of the longest utterance whose repetition across a pause is looked for."""
+"""Longest utterance, in words, that counts as an echo when it is repeated after a pause."""
 LANGUAGE_VOICE_S = 2.0
-"""Seconds of clear voice from which a failed transcript tells of another language."""
+"""Seconds of clear voice from which a failed transcript suggests another language."""
 
 DOUBTS = {
     "unsure": f"words of an utterance whose mean log probability is under {MIN_SURENESS}",
@@ -54,34 +54,34 @@ DOUBTS = {
     "sparse": f"under {MIN_WORDS_PER_S:g} words per second of voice",
     "unlikely_language": "clear voice, but a loop or doubted words: perhaps not the language that the model was told",
 }
-"""What each doubt says. They are flags of a window, see transforms/quality.py."""
+"""Meaning of each doubt. Doubts become flags of a window, see transforms/quality.py."""
 
 
 @dataclass(frozen=True)
 class Sound:
-    """What a unit sounds like, frame by frame of 512 samples."""
+    """Voice and sound level of a unit, per frame of 512 samples."""
 
     voice: np.ndarray
     """float32 [f]: voice probabilities."""
     level_db: np.ndarray
     """float32 [f]: mean square in dBFS."""
     floor_db: float
-    """Level of the background: the median where there is no voice."""
+    """Level of the background in dBFS: the median of frames without voice."""
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """Neighbouring words of a chunk, and the evidence of their sound."""
+    """Consecutive words of a chunk without a long pause, and the evidence from their sound."""
 
     words: tuple[int, ...]
-    """Their places in the transcript."""
+    """Positions of the words in the transcript."""
     text: str
     sureness: float
     """Mean log probability of the words, in nats."""
     voice: float
-    """Mean voice probability from the first word's start to the last one's end."""
+    """Mean voice probability from the start of the first word to the end of the last one."""
     level_db: float
-    """95th percentile of the level there, over the background's."""
+    """95th percentile of the sound level in that time, in dB above the background."""
 
     @property
     def is_unsure(self) -> bool:
@@ -89,23 +89,23 @@ class Utterance:
 
     @property
     def is_nothing(self) -> bool:
-        """No voice, no sound, no trust: nobody said this."""
+        """Whether nobody said this: no voice, no sound above the background, and low probability."""
         return self.voice < VOICE_OFF and self.level_db < MIN_LEVEL_DB and self.is_unsure
 
 
 class Doubts(NamedTuple):
-    """What is known against the words of one chunk."""
+    """Doubts about the words of one chunk."""
 
     names: list[tuple[str, ...]]
-    """Of each word, in the order of DOUBTS."""
+    """Doubts of each word, in the order of DOUBTS."""
     dropped: list[bool]
-    """Whether nobody said it, for certain."""
+    """For each word, whether it was certainly not said."""
     last_text: str
-    """Of the last utterance, for what comes after a pause."""
+    """Text of the last utterance, to compare the next chunk's first utterance with."""
 
 
 def measure(samples: np.ndarray, voice: np.ndarray) -> Sound:
-    """The sound of float32 [m] with its voice probabilities float32 [ceil(m / 512)].
+    """Measures samples float32 [m] with voice probabilities float32 [ceil(m / 512)].
 
     >>> loud, quiet = np.full(512 * 20, 0.1, np.float32), np.full(512 * 20, 0.001, np.float32)
     >>> sound = measure(np.concatenate([loud, quiet]), np.repeat([0.9, 0.0], 20))
@@ -122,7 +122,7 @@ def measure(samples: np.ndarray, voice: np.ndarray) -> Sound:
 
 
 def talks(chunk: Chunk) -> list[int]:
-    """For each span of a chunk the number of the talk that it belongs to: spans less than a second of pause apart.
+    """The talk number of each span of a chunk. Spans with less than a second of pause between them form one talk.
 
     >>> talks(Chunk(((0, 16_000), (16_000, 32_000), (48_000, 64_000))))
     [0, 0, 1]
@@ -132,7 +132,7 @@ def talks(chunk: Chunk) -> list[int]:
 
 
 def utterances(words: Sequence[TimedWord], chunk: Chunk, sound: Sound) -> list[Utterance]:
-    """The words of a chunk by talk, each with the evidence of its sound."""
+    """Groups the words of a chunk by talk, each group with the evidence from its sound."""
     number = talks(chunk)
     together: dict[int, list[int]] = {}
     times = [chunk.source_s(word.start_s, word.end_s) for word in words]
@@ -161,13 +161,13 @@ def _utterance(
 
 
 def voiced_s(chunk: Chunk, sound: Sound) -> float:
-    """Seconds of a chunk with voice."""
+    """Seconds of voice in a chunk."""
     frames = sum(int((sound.voice[a // FRAME : -(-b // FRAME)] >= VOICE_ON).sum()) for a, b in chunk.spans)
     return frames * FRAME / SAMPLE_RATE_HZ
 
 
 def is_same(text: str, other: str) -> bool:
-    """Whether two utterances are the same words.
+    """Whether two utterances have the same words, ignoring case and punctuation.
 
     >>> is_same("Thank you.", "thank you"), is_same("", "")
     (True, False)
@@ -179,7 +179,7 @@ def is_same(text: str, other: str) -> bool:
 def chunk_doubts(transcript: Transcript, chunk: Chunk, sound: Sound, knows_language: bool, before: str = "") -> Doubts:
     """The doubts about each word of a transcript.
 
-    `knows_language` says that the model has found out the language itself; `before` is the text of the utterance before.
+    `knows_language` is True when the model detected the language itself. `before` is the text of the previous utterance.
     """
     said = utterances(transcript.words, chunk, sound)
     spoken_s = voiced_s(chunk, sound)
@@ -196,7 +196,7 @@ def chunk_doubts(transcript: Transcript, chunk: Chunk, sound: Sound, knows_langu
 
 
 def chunk_evidence(transcript: Transcript, spoken_s: float, knows_language: bool) -> set[str]:
-    """Doubts about all words of a chunk with so many seconds of voice."""
+    """Doubts about all words of a chunk that has `spoken_s` seconds of voice."""
     words = len(transcript.words)
     found = set()
     if spoken_s >= SPARSE_VOICE_S and words < MIN_WORDS_PER_S * spoken_s:
@@ -208,7 +208,7 @@ def chunk_evidence(transcript: Transcript, spoken_s: float, knows_language: bool
 
 
 def utterance_evidence(utterance: Utterance, transcript: Transcript, before: str) -> set[str]:
-    """Doubts about the words of one utterance, said after another with the text `before`."""
+    """Doubts about the words of one utterance. `before` is the text of the previous one."""
     doubted = utterance.sureness < WELL_SURE
     found = set()
     if utterance.is_unsure:

@@ -1,12 +1,12 @@
-"""TranscribeSpeech: who says what, when.
+"""TranscribeSpeech: the words of each unit, with their times.
 
 In:  groups of units with decoded samples float32 [m] at 16 kHz, with context on both sides of the unit.
 Out: the same with `passages` (words on the presentation clock), `speech_spans_ms`, and `speech_states` where they are stored.
-Bad: nothing of the input's: silence, music and noise give no words. Words that nobody said carry their doubts, or are dropped,
-     counted (`dropped_words`) and logged where there is neither voice nor sound.
+Bad: no input fails here. Silence, music and noise give no words. Words that were probably not said carry doubts. Words where
+     there is neither voice nor sound are dropped, counted (`dropped_words`) and logged.
 
-A sentence that crosses a cut is heard whole by both units; each keeps the words whose midpoint it holds, so that
-every word belongs to exactly one.
+A sentence that crosses a unit boundary is transcribed whole by both units. Each unit keeps the words whose midpoint lies in
+it, so every word belongs to exactly one unit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = logging.getLogger("reelbeam")
 
 
 class Recogniser(Protocol):
-    """What this stage needs of a speech model."""
+    """The speech model's interface that this stage uses."""
 
     def transcribe(
         self,
@@ -49,18 +49,18 @@ class Recogniser(Protocol):
 
 
 LISTENED = 3
-"""Chunks of a video in a group, the longest ones, that its language is judged by."""
+"""Number of chunks, the longest ones of a video in a group, that its language is detected from."""
 
 
 class UnitSpeech(NamedTuple):
-    """Where a unit's speech is."""
+    """The speech found in a unit."""
 
     spans: list[tuple[int, int]]
-    """Utterances that touch the unit, in samples of its decoded sound."""
+    """Utterances that overlap the unit, as [start, end) in samples of its decoded sound."""
     chunks: list[Chunk]
-    """What they are heard in."""
+    """Chunks that the utterances are packed into for the model."""
     voice: np.ndarray
-    """float32 [f]: voice probabilities of its samples; empty where nothing is audible."""
+    """float32 [f]: voice probabilities of the unit's samples; empty when nothing is audible."""
 
 
 def unit_speech(features: UnitFeatures) -> UnitSpeech:
@@ -77,7 +77,7 @@ def unit_speech(features: UnitFeatures) -> UnitSpeech:
 
 
 def transcribe_group(group: Group, recogniser: Recogniser, grid: Grid | None = None) -> Group:
-    """Transcribes all chunks of all units of a group together; with a grid, what was heard of each window is kept too."""
+    """Transcribes all chunks of all units of a group in one call. With a grid, also pools encoder states for each window."""
     found = [unit_speech(features) for features in group]
     chunks = [(features, chunk) for features, speech in zip(group, found, strict=True) for chunk in speech.chunks]
     cuts = [chunk.cut(features.decoded.samples) for features, chunk in chunks if features.decoded]
@@ -116,7 +116,7 @@ def judge(
     voices: Mapping[int, np.ndarray],
     knows_language: bool,
 ) -> list[Doubts]:
-    """The doubts about each chunk's words. Chunks of a unit come in order; `voices` are voice probabilities by the id of its unit."""
+    """The doubts about each chunk's words. Chunks of a unit are in order. `voices` maps id(unit features) to voice probabilities."""
     judged: list[Doubts] = []
     for unit, same in groupby(zip(chunks, heard, strict=True), key=lambda pair: id(pair[0][0])):
         heard_there = list(same)
@@ -131,13 +131,13 @@ def judge(
 
 
 def weights_of(features: UnitFeatures, chunk: Chunk, grid: Grid) -> np.ndarray:
-    """How much each state of a chunk counts for each window of its unit."""
+    """Weights float32 [windows, states] of a chunk's encoder states for the windows of its unit."""
     assert features.decoded is not None
     return pool_weights(chunk, window_edges(features.unit, features.decoded, grid))
 
 
 def video_languages(video_ids: Sequence[str], chunks: Sequence[np.ndarray], recogniser: Recogniser) -> list[str]:
-    """The language of each chunk's video: the one with most probability, summed over the video's LISTENED longest chunks."""
+    """The language of each chunk's video: the one with the highest probability, summed over its LISTENED longest chunks."""
     order = sorted(range(len(chunks)), key=lambda at: (video_ids[at], -len(chunks[at]), at))
     judged = [at for _, same in groupby(order, key=lambda at: video_ids[at]) for at in list(same)[:LISTENED]]
     sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
@@ -149,7 +149,7 @@ def video_languages(video_ids: Sequence[str], chunks: Sequence[np.ndarray], reco
 
 
 def with_spans(features: UnitFeatures, spans: list[tuple[int, int]]) -> UnitFeatures:
-    """A unit with its speech spans, given in samples, on the presentation clock."""
+    """Sets a unit's speech spans, converting them from samples to ms on the presentation clock."""
     if features.decoded is None:
         return features
     start_ms = features.decoded.samples_start_ms
@@ -159,12 +159,12 @@ def with_spans(features: UnitFeatures, spans: list[tuple[int, int]]) -> UnitFeat
 
 
 def find_speech_spans(group: Group) -> Group:
-    """Only where speech is, not what is said."""
+    """Finds the speech spans of each unit, without transcribing them."""
     return tuple(with_spans(features, unit_speech(features)[0]) for features in group)
 
 
 def passage_of(transcript: Transcript, chunk: Chunk, unit: Unit, samples_start_ms: int, doubts: Doubts) -> Passage:
-    """A transcript on the presentation clock, cut down to the words whose midpoint the unit holds and that somebody said."""
+    """Converts a transcript to the presentation clock. Keeps the words whose midpoint lies in the unit, and drops invented ones."""
     words: list[Word] = []
     dropped: list[Word] = []
     for said, names, is_nothing in zip(transcript.words, doubts.names, doubts.dropped, strict=True):
@@ -193,7 +193,7 @@ def passage_of(transcript: Transcript, chunk: Chunk, unit: Unit, samples_start_m
 
 
 def log_dropped(group: Group) -> None:
-    """Says which words were dropped, one line a passage."""
+    """Logs the dropped words, one line per passage."""
     for features in group:
         for passage in features.passages or ():
             if passage.dropped:

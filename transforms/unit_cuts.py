@@ -1,4 +1,4 @@
-"""Where new shots start in one unit, from what its decoder wrote: scene scores of ffmpeg, or small pictures. Pure."""
+"""Finds where new shots start in one unit, from the decoder's output: ffmpeg's scene scores, or small pictures. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .shots import CONTEXT_MS, detector
 from .small_pictures import PICTURE_BYTES
 
 REPORT_BYTES = 64
-"""Of a printed pts, at most about so much."""
+"""Approximate largest number of bytes that the metadata filter prints per frame."""
 
 
 def printed_pts(report: bytes) -> list[int]:
@@ -30,7 +30,7 @@ def presentation_ms(pts: int, probe: Probe) -> int:
 
 
 def small_bytes(shots: ShotSearch, plan: DecodePlan) -> int:
-    """Most bytes that the small pictures of a unit take."""
+    """Largest number of bytes of a unit's small pictures and their printed pts."""
     seconds = plan.video_end_s - plan.video_start_s + 2 * CONTEXT_MS // 1000
     return int(seconds * SHOT_HZ) * (PICTURE_BYTES + REPORT_BYTES) if shots.pictures else 0
 
@@ -47,7 +47,7 @@ def unit_cuts(shots: ShotSearch, small: bytes | bytearray, report: bytes, unit: 
 
 
 def cut_times(shots: ShotSearch, pictures: np.ndarray, times_ms: np.ndarray) -> np.ndarray:
-    """Times of new shots. Where a clock goes back (files joined byte by byte), frames count from where it is new again."""
+    """Times of new shots, in ms. If the clock goes back (files joined byte by byte), skips frames until it has caught up."""
     if not len(times_ms):
         return times_ms
     latest = np.maximum.accumulate(times_ms)

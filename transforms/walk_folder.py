@@ -1,9 +1,8 @@
-"""walk_folder: the files of a local folder, with a Failure for each name, link or folder that cannot be read.
+"""walk_folder: lists the files of a local folder, with a Failure for each name, link or folder that cannot be read.
 
 In:  an absolute folder on local disk.
-Out: `Found`: a relative path with size and mtime, or a relative path with the reason why it is not read. Sorted by path.
-Bad: nothing is raised for what lies below the folder. Links to folders are followed, except those that lead to a folder
-     that the link itself lies in.
+Out: `Found`: a relative path with size and mtime, or a relative path with the reason why it cannot be read. Sorted by path.
+Bad: nothing below the folder raises. Links to folders are followed, except a link to a folder that contains the link.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ STAGE = "list"
 
 @dataclass(frozen=True)
 class Found:
-    """One name below a folder. `failure` is None for a regular file."""
+    """One name below a folder. `failure` is None for a readable regular file."""
 
     path: str
-    """Relative, with forward slashes; bytes that are not UTF-8 as Python's surrogates."""
+    """Relative, with forward slashes. Bytes that are not UTF-8 appear as Python surrogates."""
     size_bytes: int = 0
     mtime_ns: int = 0
     failure: Failure | None = None
@@ -36,7 +35,7 @@ class Found:
 
 
 def printable(name: str) -> str:
-    r"""A name in characters that every table can store: bytes that are not UTF-8 and control characters are escaped.
+    r"""A name that every table can store: control characters and bytes that are not UTF-8 are escaped.
 
     >>> printable("b\udcff.mp4"), printable("a\nb.mp4"), printable("ünï.mp4")
     ('b\\xff.mp4', 'a\\nb.mp4', 'ünï.mp4')
@@ -46,12 +45,12 @@ def printable(name: str) -> str:
 
 
 def is_control(char: str) -> bool:
-    """Whether a character is an ASCII control character, which no object store takes in a name."""
+    """Whether a character is an ASCII control character, which object stores do not allow in names."""
     return ord(char) < 32 or ord(char) == 127
 
 
 def name_failure(name: str) -> Failure | None:
-    r"""Why a name cannot be stored; None for a good one.
+    r"""The reason why a name cannot be stored; None for a valid name.
 
     >>> name_failure("a.mp4") is None, name_failure("a\nb.mp4").kind
     (True, 'bad_name')
@@ -71,7 +70,7 @@ def failure(kind: str, message: str, *, retryable: bool = False) -> Failure:
 
 
 def os_failure(error: OSError) -> Failure:
-    """What the operating system said of a file or folder, as a failure."""
+    """An error of the operating system about a file or folder, as a failure of the listing."""
     if isinstance(error, FileNotFoundError):
         return failure("vanished", "it was listed, and was gone a moment later", retryable=True)
     if isinstance(error, PermissionError):
@@ -80,13 +79,13 @@ def os_failure(error: OSError) -> Failure:
 
 
 def failed_video(video_id_of: Callable[[str], str], uri: str, why: Failure) -> Video:
-    """A video that a listing could not reach: it has a name and a reason, and no bytes."""
+    """A video that the listing could not reach: size 0, no etag, and the reason."""
     name = printable(uri)
     return Video(video_id_of(name), name, 0, "", failure=why)
 
 
 def walk_folder(root: Path, descend: Callable[[str], bool] = lambda _: True) -> Iterator[Found]:
-    """Every file below `root`, sorted by path within each folder. `descend` says which relative folders are entered."""
+    """Every file below `root`, sorted by path within each folder. Enters only relative folders for which `descend` is True."""
     held = os.stat(root)
     yield from _walk(str(root), "", ((held.st_dev, held.st_ino),), descend)
 
@@ -124,7 +123,7 @@ def _walk(
 
 
 def _link_failure(path: str, error: OSError) -> Failure:
-    """Why a name without facts has none: a link that leads nowhere or in circles, or a file that has gone."""
+    """The failure for a name that `os.stat` cannot read: a dangling or circular link, or a file that has vanished."""
     if not os.path.islink(path):
         return os_failure(error)
     if isinstance(error, FileNotFoundError):

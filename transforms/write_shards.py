@@ -1,9 +1,10 @@
-"""WriteShards, WriteBooks: rows become Parquet shards, outcomes become the videos and failures tables, with the embeddings of
-titles and descriptions, and a receipt lists them all. Nothing is visible to readers until a snapshot names it.
+"""WriteShards writes rows as Parquet shards. WriteBooks writes the videos and failures tables, and a receipt of all files.
+
+The videos table includes embeddings of titles and descriptions. Readers see the files only when a snapshot names them.
 
 In:  (shard number, UnitRows); (Video, Probe or Failure) and UnitOutcome by video.
 Out: ShardInfo; one receipt, `runs/<run>.json`.
-Bad: a file that does not read back as it was written raises CorruptOutput.
+Bad: a file that reads back differently from what was written raises CorruptOutput.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from .shard_files import put_table, put_windows, receipt_path
 
 
 def shard_table(units: Iterable[UnitRows]) -> pa.Table:
-    """The rows of a shard, sorted by video and window, with shots numbered through each video."""
+    """The rows of a shard, sorted by video and window, with shots numbered from 0 within each video."""
     ordered = sorted(units, key=lambda rows: (rows.unit.video.video_id, rows.unit.number))
     tables, video_id, shots = [], "", 0
     for rows in ordered:
@@ -53,7 +54,7 @@ def shard_table(units: Iterable[UnitRows]) -> pa.Table:
 
 
 def write_shard(storage: Storage, path: str, units: Iterable[UnitRows], shape: RowShape) -> ShardInfo | None:
-    """Writes one shard; None when its units have no rows at all."""
+    """Writes one shard. Returns None when its units have no rows."""
     table = shard_table(units)
     if not len(table):
         return None
@@ -121,7 +122,7 @@ def write_books(
     shards: Iterable[ShardInfo],
     titles: Titles,
 ) -> str:
-    """The videos and failures tables of a run, and then the receipt that names all its files. Returns its path."""
+    """Writes the videos and failures tables of a run, then the receipt that names all its files. Returns the receipt's path."""
     ordered = sorted(entries, key=lambda entry: entry[0]["video_id"])
     failures = [
         {"video_id": row["video_id"], "uri": row["uri"], **asdict(failure), "run": run}
@@ -163,7 +164,7 @@ class _WriteShard(beam.DoFn):
 
 
 class WriteShards(beam.PTransform):
-    """UnitRows -> ShardInfo. All windows of a video go to one shard, chosen by its id."""
+    """UnitRows -> ShardInfo. All windows of a video go to one shard, chosen by the video's id."""
 
     def __init__(self, output: str, run: str, parts: int, shape: RowShape):
         super().__init__()
@@ -181,7 +182,7 @@ class WriteShards(beam.PTransform):
 
 
 class WriteBooks(beam.PTransform):
-    """(probed videos, outcomes, shards) -> the path of the receipt, written last."""
+    """(probed videos, outcomes, shards) -> the path of the receipt. The receipt is written last."""
 
     def __init__(self, output: str, run: str, titles: Titles):
         super().__init__()

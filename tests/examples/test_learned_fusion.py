@@ -96,11 +96,11 @@ def test_search_says_which_module_is_missing_or_another(made: Path, capsys: pyte
     fusion.rename(away)
     try:
         assert main(search) == 2
-        assert "which is not here; cure: bring that file back" in capsys.readouterr().err
+        assert "which does not exist here; cure: bring that file back" in capsys.readouterr().err
         fusion.write_bytes(away.read_bytes() + b" ")
         sha256_of.cache_clear()  # a process hashes a file once; this stands for another process
         assert main(search) == 2
-        assert "fusion.pt that is here; cure: bring that file back" in capsys.readouterr().err
+        assert "fusion.pt found here; cure: bring that file back" in capsys.readouterr().err
     finally:
         away.replace(fusion)
         sha256_of.cache_clear()
