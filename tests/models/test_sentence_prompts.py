@@ -15,6 +15,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules as parts
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from reelbeam.models.sentence_query import sentence_queries
 from reelbeam.models.text import TextSpec
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.dataset.read import Dataset
@@ -166,3 +167,12 @@ def test_a_dataset_stores_documents_and_is_searched_with_queries(
     assert main(["search", str(tmp_path / "out"), TEXTS[1], "--in", "titles", "--json"]) == 0
     [moment] = json.loads(capsys.readouterr().out)["moments"]
     assert moment["score"] == pytest.approx(float(stored @ by_hand(folder).encode_query(TEXTS[1])), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_queries_without_torch_are_the_librarys_own_or_left_to_it(kind: str, base: Path, tmp_path: Path) -> None:
+    folder = saved(base, tmp_path / "model", **KINDS[kind])
+    light = sentence_queries(TextSpec(weights=str(folder)))
+    if light is not None:
+        asked = by_hand(folder).encode_query(TEXTS, normalize_embeddings=True)
+        np.testing.assert_allclose(light.encode_query(TEXTS), asked, atol=1e-5)
