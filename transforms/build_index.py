@@ -1,6 +1,6 @@
 """Trains an index, fills it, and searches exactly. Pure functions over streams of vectors.
 
-A vector's id is `row * T + tick`, where row is the window's global number: 64 bits, for life, no side table.
+A vector's id is `row * T + tick`, where row is the window's global number: 64 bits, permanent, without a lookup table.
 Vectors have unit length and the metric is the inner product, so a score is a cosine.
 """
 
@@ -22,16 +22,16 @@ Vectors = Iterator[tuple[np.ndarray, np.ndarray]]
 """Pieces of (ids int64 [n], vectors float32 [n, D])."""
 
 LEAST_TRAINING = 10_000
-"""Training vectors at least, where there are so many: codebooks need them even when lists do not."""
+"""Least number of training vectors, if there are as many: codebooks need them even when lists do not."""
 
 GPU_SCORES = 1 << 28
-"""Scores that a GPU holds at once: 1 GiB."""
+"""Scores in GPU memory at a time: 1 GiB."""
 
 
 def training_size(kind: str, total: int, dimension: int, memory_bytes: int) -> int:
-    """Vectors to train with: enough for the lists, and no more than the memory holds.
+    """Number of vectors to train with: enough for the lists, and no more than fit into memory.
 
-    Raises ValueError when the lists need more than the memory holds.
+    Raises ValueError when the lists need more vectors than fit into memory.
     """
     lists = list_count(kind)
     wanted = min(total, max(LEAST_TRAINING, TRAINING_A_LIST * lists))
@@ -45,9 +45,9 @@ def training_size(kind: str, total: int, dimension: int, memory_bytes: int) -> i
 
 
 def new_index(kind: str, dimension: int, training: np.ndarray, device: str = "cpu") -> faiss.Index:
-    """An empty, trained index that keeps our ids. Lists are found on a GPU when `device` is one.
+    """An empty, trained index that stores given ids. Trains the lists on a GPU when `device` is one.
 
-    Raises ValueError for a factory string that FAISS does not know, or too few vectors to train with.
+    Raises ValueError for a factory string that FAISS does not know, or for too few training vectors.
     """
     base, _ = split_refine(kind)
     try:
@@ -72,7 +72,7 @@ def new_index(kind: str, dimension: int, training: np.ndarray, device: str = "cp
 
 
 def _lists_on_gpu(index: Any, lists: faiss.IndexIVF, training: np.ndarray, device: str) -> None:
-    """Finds the centres of the lists by k-means on a GPU; what is left to train (codebooks) stays on the CPU."""
+    """Trains the centres of the lists with k-means on a GPU. Everything else (codebooks) is trained on the CPU."""
     steps = index.chain.size() if type(index) is faiss.IndexPreTransform else 0  # type: ignore[attr-defined]
     for at in range(steps):
         step = faiss.downcast_VectorTransform(index.chain.at(at))
@@ -82,8 +82,10 @@ def _lists_on_gpu(index: Any, lists: faiss.IndexIVF, training: np.ndarray, devic
 
 
 def kmeans_on_gpu(values: np.ndarray, centres: int, iterations: int, device: str) -> np.ndarray:
-    """Spherical k-means by torch: float32 [n, D] -> float32 [centres, D], unit length. A centre that lost all its
-    vectors starts again from a random one."""
+    """Spherical k-means with torch: float32 [n, D] -> float32 [centres, D], unit length.
+
+    A centre without vectors is replaced by a random vector.
+    """
     import torch
 
     draw = torch.Generator().manual_seed(1)
@@ -104,7 +106,7 @@ def kmeans_on_gpu(values: np.ndarray, centres: int, iterations: int, device: str
 
 
 def lists_of(index: faiss.Index) -> faiss.IndexIVF | None:
-    """The inverted lists inside an index, if it has any."""
+    """The IVF index inside an index; None if it has no inverted lists."""
     try:
         return faiss.extract_index_ivf(index)
     except RuntimeError:
@@ -112,7 +114,7 @@ def lists_of(index: faiss.Index) -> faiss.IndexIVF | None:
 
 
 def read_index(file: Path, name: str, mapped: bool = False) -> faiss.Index:
-    """A stored index; `mapped` leaves its lists on disk. Raises CorruptOutput for a file that is none."""
+    """Reads an index file. `mapped` memory-maps its lists. Raises CorruptOutput when the file is not a FAISS index."""
     try:
         return faiss.read_index(str(file), faiss.IO_FLAG_MMAP if mapped else 0)
     except (RuntimeError, MemoryError) as error:
@@ -121,19 +123,19 @@ def read_index(file: Path, name: str, mapped: bool = False) -> faiss.Index:
 
 
 def fill(index: faiss.Index, vectors: Vectors) -> None:
-    """Adds all vectors under their ids."""
+    """Adds all vectors with their ids."""
     for ids, values in vectors:
         index.add_with_ids(values, ids)
 
 
 def sample(vectors: Vectors, total: int, wanted: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """`wanted` vectors drawn evenly at random out of `total`, in stream order: (ids, values)."""
+    """Draws `wanted` of `total` vectors uniformly at random, in stream order: (ids, values)."""
     picked = np.sort(np.random.default_rng(seed).choice(total, min(wanted, total), replace=False))
     return take(vectors, [picked])[0]
 
 
 def take(vectors: Vectors, places: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The vectors at several rising lists of places of a stream, read once: (ids, values) of each."""
+    """Picks vectors from a stream in one pass: (ids, values) for each sorted array of stream positions in `places`."""
     kept = [(np.zeros(len(picked), np.int64), np.zeros((len(picked), 0), np.float32)) for picked in places]
     start = 0
     for ids, values in vectors:
@@ -148,13 +150,13 @@ def take(vectors: Vectors, places: list[np.ndarray]) -> list[tuple[np.ndarray, n
 
 
 class ExactSearch:
-    """The k best of all vectors seen so far for each query, by brute force in pieces."""
+    """Exact search over a stream: the k nearest of all vectors added so far, by brute force in blocks."""
 
     def __init__(self, queries: np.ndarray, k: int):
         """`queries` are float32 [q, D]."""
         self.queries, self.k = queries, k
         self.seconds = 0.0
-        """Spent comparing."""
+        """Time spent on comparisons."""
         self._best = faiss.ResultHeap(len(queries), k, keep_max=True)
 
     def add(self, ids: np.ndarray, values: np.ndarray) -> None:
@@ -166,7 +168,7 @@ class ExactSearch:
         self.seconds += time.perf_counter() - started
 
     def seeing(self, vectors: Vectors) -> Vectors:
-        """The same vectors, each piece compared as it passes: one reading serves two purposes."""
+        """Passes the vectors through and compares each block, so that one pass over the data also answers the queries."""
         for ids, values in vectors:
             self.add(ids, values)
             yield ids, values
@@ -180,9 +182,9 @@ class ExactSearch:
 def exact_search(
     queries: np.ndarray, vectors: Vectors, k: int, without: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k best of all vectors for each query: scores float32 [q, k], ids int64 [q, k].
+    """The k nearest of all vectors for each query: scores float32 [q, k], ids int64 [q, k].
 
-    `without` int64 [q] is an id a query that does not count: the query's own. Missing results have id -1.
+    `without` int64 [q] is the query's own id, which is left out of its results. Missing results have id -1.
     """
     search = ExactSearch(queries, k + (0 if without is None else 1))
     for ids, values in vectors:
@@ -191,7 +193,7 @@ def exact_search(
 
 
 def merge_results(parts: list[tuple[np.ndarray, np.ndarray]], queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k best of several results for the same queries. Missing ones have id -1 and come last."""
+    """Merges results for the same queries and keeps the k best of each. Missing results have id -1 and come last."""
     scores = np.concatenate([np.full((queries, 0), -np.inf, np.float32), *(some for some, _ in parts)], axis=1)
     ids = np.concatenate([np.full((queries, 0), -1, np.int64), *(some for _, some in parts)], axis=1)
     scores = np.where(ids >= 0, scores, -np.inf)
@@ -205,6 +207,6 @@ def merge_results(parts: list[tuple[np.ndarray, np.ndarray]], queries: int, k: i
 def index_search(
     index: faiss.Index, queries: np.ndarray, k: int, without: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same as `exact_search` from an index."""
+    """Searches an index, with the same arguments and results as `exact_search`."""
     scores, ids = index.search(queries, k + (0 if without is None else 1))
     return drop_own(scores, ids, k, without)

@@ -1,9 +1,9 @@
-"""DecodeUnits: one decoder process a unit gives the frames of its ticks and its sound, on the presentation clock.
+"""DecodeUnits: one decoder process per unit decodes the frames of its ticks and its sound, on the presentation clock.
 
-In:  groups of `UnitFeatures` that hold only their plan (Unit).
+In:  groups of `UnitFeatures` that have only their plan (Unit).
 Out: the same groups with `decoded` set: frames uint8 [n, H, W, 3], ticks and pts int32 [n], samples float32 [m].
-Bad: what ffmpeg cannot decode leaves `decoded` None and a Failure("decode"); what it decodes in part keeps the part
-     and adds a Failure ("truncated" or "damaged") with ffmpeg's own words. Disk and memory errors are raised.
+Bad: a unit that ffmpeg cannot decode has `decoded` None and a Failure("decode"). A partly decoded unit keeps the part and gets
+     a Failure of kind "truncated" or "damaged" with ffmpeg's message. Disk and memory errors are raised.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ UNINDEXED = ("mpegts", "mpeg")
 """Containers in which a seek lands in the middle of a group of pictures."""
 
 OVERRUN_MARGIN_MS = 50
-"""Media that end nearer to the end of what a last unit may decode than this go on beyond it."""
+"""If media end within this time of the decoding limit of a last unit, they are taken to go on beyond it."""
 
 FROM_THE_MIDDLE = (
     "Missing reference picture",
@@ -49,14 +49,13 @@ FROM_THE_MIDDLE = (
     "ac-tex damaged",
     "slice mismatch",
 )
-"""What decoders say of pictures and sound before the first that they can start from. Nobody sees those: the unit before
-decodes them from further back."""
+"""Messages about frames before the first keyframe after a seek. Safe to ignore: the previous unit decodes those frames."""
 
 
 def assemble(
     finished: Finished, unit: Unit, plan: DecodePlan, grid: Grid, wanted: Preprocessing, shots: ShotSearch
 ) -> Decoded:
-    """Arrays from what the decoder wrote. A frame cut off in the middle of its bytes is dropped."""
+    """Converts the decoder's output to arrays. An incomplete last frame is dropped."""
     pixels, tick_report, shot_report, sound, small = finished.outputs
     probe = unit.probe
     pts = printed_pts(bytes(tick_report))
@@ -67,7 +66,7 @@ def assemble(
     samples = np.frombuffer(sound, np.float32, len(sound) // 4)
     ticks = np.array([tick_of(at, probe, grid) for at in pts[:count]], np.int32)
     at_ms = np.array([presentation_ms(at, probe) for at in pts[:count]], np.int32)
-    # where the picture's size changes, ffmpeg starts its filters anew, and a tick may be served a second time
+    # when the frame size changes, ffmpeg restarts its filters, and a tick may get a second frame
     first = np.flatnonzero(np.diff(ticks, prepend=np.iinfo(np.int32).min) > 0)
     if len(first) < count:
         frames, ticks, at_ms = frames[first], ticks[first], at_ms[first]
@@ -93,7 +92,7 @@ def _span_with_sound(unit: Unit, plan: DecodePlan, samples: int, sound_start_ms:
 
 
 def covered_windows(unit: Unit, decoded: Decoded, grid: Grid) -> range:
-    """The windows that a decoded unit answers for: its planned ones, and for a last unit all that media reached."""
+    """The windows that a decoded unit covers: the planned ones; for a last unit, up to the end of the media."""
     last = unit.last_window
     if unit.is_last:
         by_frames = int(decoded.ticks[-1]) // grid.window_ticks + 1 if len(decoded.ticks) else 0
@@ -102,7 +101,7 @@ def covered_windows(unit: Unit, decoded: Decoded, grid: Grid) -> range:
 
 
 def unit_samples(decoded: Decoded, start_s: Fraction) -> np.ndarray:
-    """The samples from an instant of the presentation on."""
+    """The samples from `start_s` on the presentation clock on."""
     offset = round((start_s - Fraction(decoded.samples_start_ms, 1000)) * SAMPLE_RATE_HZ)
     return decoded.samples[max(0, offset) :]
 
@@ -110,7 +109,7 @@ def unit_samples(decoded: Decoded, start_s: Fraction) -> np.ndarray:
 def decode_unit(
     unit: Unit, source: str, grid: Grid, wanted: Preprocessing, options: DecodeLimits
 ) -> tuple[Decoded | None, tuple[Failure, ...]]:
-    """Frames and samples of one unit, and what went wrong: never both empty."""
+    """Decodes one unit: its frames and samples, and its failures. Without frames and samples there is always a failure."""
     plan = plan_decode(unit, grid)
     seconds = plan.sound_end_s - plan.sound_start_s
     expected = int(seconds * grid.tick_hz + 2) * math.prod(wanted.size) * 3 + int(seconds + 2) * SAMPLE_RATE_HZ * 4
@@ -123,7 +122,7 @@ def decode_unit(
 
     try:
         finished = attempt(nvdec=True) if options.nvdec and suits_nvdec(unit.probe) else None
-        if finished is None or finished.exit_code or not finished.outputs[0]:  # what a GPU cannot decode, a CPU may
+        if finished is None or finished.exit_code or not finished.outputs[0]:  # the CPU may decode what the GPU cannot
             finished = attempt(nvdec=False)
     except InputError as error:
         return None, (Failure.of("decode", error, unit.start_ms, unit.end_ms),)
@@ -138,7 +137,7 @@ def decode_unit(
 
 
 def is_whole(decoded: Decoded, unit: Unit, grid: Grid) -> bool:
-    """Whether every tick of a unit that is not the last has its frame, or there are no pictures at all."""
+    """Whether every tick of a unit has its frame. True for a last unit and for a video without frames."""
     first, last = (window * grid.window_ticks for window in (unit.first_window, unit.last_window))
     reached = int(decoded.ticks[-1]) + 1 if len(decoded.ticks) and unit.is_last else last
     return unit.probe.video_stream is None or len(decoded.ticks) == reached - first
@@ -153,7 +152,7 @@ def without_seek_complaints(errors: str) -> str:
 
 
 def judge(decoded: Decoded, finished: Finished, unit: Unit) -> tuple[Decoded | None, tuple[Failure, ...]]:
-    """Whether a decoder that ended gave the whole unit. Complaints without a loss are recorded as damage."""
+    """Checks whether the decoder gave the whole unit, and records failures. Messages without a loss are recorded as damage."""
     empty = not len(decoded.ticks) and decoded.sound_end_ms <= decoded.sound_start_ms
     code = finished.exit_code
     ended = f"the decoder crashed (signal {-code})" if code < 0 else f"ffmpeg ended with {code}"
@@ -175,7 +174,7 @@ def judge(decoded: Decoded, finished: Finished, unit: Unit) -> tuple[Decoded | N
 
 
 def overrun(decoded: Decoded, plan: DecodePlan, unit: Unit) -> tuple[Failure, ...]:
-    """A failure where media of the last unit go on beyond all that the header promised, so that the rest was not read."""
+    """A failure when the media of a last unit go on beyond the decoding limit, so that the rest was not read."""
     if not unit.is_last:
         return ()
     reached_ms = max([decoded.sound_end_ms, *decoded.pts_ms[-1:]])
@@ -190,23 +189,23 @@ def overrun(decoded: Decoded, plan: DecodePlan, unit: Unit) -> tuple[Failure, ..
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """How decoders run."""
+    """Settings of the decoder processes."""
 
     shots: ShotSearch = ShotSearch()
     stall_s: float = 120.0
     timeout_s: float = 0.0
     """Wall limit of one unit; 0 allows 60 s and 20 times the unit's length."""
     nvdec: bool = False
-    """Decode on the GPU what it can decode; the rest, and what fails there, on the CPU."""
+    """Decode supported streams on the GPU. Other streams, and those that fail there, are decoded on the CPU."""
     nice: int = 5
-    """Decoders yield to the models, so that a busy core goes to whoever is next in the line."""
+    """Niceness of decoder processes: on a busy core, the models go first."""
 
     def wall_s(self, seconds: Fraction) -> float:
         return self.timeout_s or 60 + 20 * float(seconds)
 
 
 class _DecodeUnits(beam.DoFn):
-    """Decodes ahead: while a group is being embedded downstream, the decoders already work on the next ones."""
+    """Decodes ahead: while later stages embed a group, the decoders already work on the next ones."""
 
     def __init__(self, grid: Grid, wanted: Preprocessing, limits: DecodeLimits, decoders: int, ahead: int):
         self.grid, self.wanted, self.limits = grid, wanted, limits

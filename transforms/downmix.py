@@ -1,8 +1,8 @@
-"""Sound that is lost in the mono mix: where channels cancel each other, one of them is heard instead.
+"""Replaces a mono mix in which the channels cancel each other by the first channel.
 
 In:  a unit's mono samples float32 [m], mixed by ffmpeg.
-Out: the same, or the samples of the first channel where the mix is silent and that channel is not.
-Bad: a second decode that fails leaves the mix as it is: the first one has already recorded what is wrong with the file.
+Out: the same, or the samples of the first channel if the mix is silent and that channel is not.
+Bad: if the second decode fails, the mix is kept: the first decode has already recorded what is wrong with the file.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from .decode_command import DecodePlan, sound_filter
 from .ffmpeg import MEMORY_BYTES, Limits, guarded_input, run
 
 SILENT_DBFS = -60.0
-"""A mix below this may be what is left of channels that cancel; lossy codecs leave some -70 to -80 dBFS."""
+"""A mix below this level may be the rest of channels that cancel each other; lossy codecs leave about -70 to -80 dBFS."""
 
 LOUDER_DB = 20.0
-"""By so much one channel has to be louder than the mix. Mixing two unlike channels costs at most 6 dB."""
+"""Least level of the channel above the mix. Mixing two different channels costs at most 6 dB."""
 
 
 def level_dbfs(samples: np.ndarray) -> float:
@@ -36,17 +36,17 @@ def level_dbfs(samples: np.ndarray) -> float:
 
 
 def may_have_cancelled(mix: np.ndarray, unit: Unit) -> bool:
-    """Whether a mix is so quiet that its channels may cancel each other."""
+    """Whether a mix is so quiet that its channels may have cancelled each other."""
     return unit.probe.audio_channels > 1 and len(mix) > 0 and level_dbfs(mix) < SILENT_DBFS
 
 
 def louder(mix: np.ndarray, channel: np.ndarray) -> np.ndarray:
-    """The channel where it is clearly louder than the mix, else the mix."""
+    """The channel if it is at least LOUDER_DB louder than the mix, otherwise the mix."""
     return channel if level_dbfs(channel) > max(level_dbfs(mix), -120.0) + LOUDER_DB else mix
 
 
 def channel_command(source: str, unit: Unit, plan: DecodePlan) -> list[str]:
-    """The ffmpeg command for the first channel's samples alone: f32le on the one pipe, on the same clock as the mix."""
+    """The ffmpeg command for the samples of only the first channel: f32le on one pipe, on the same clock as the mix."""
     reading: dict[str, object] = {**guarded_input(), "threads": 1}
     if plan.seek_s is not None:
         reading["ss"] = f"{float(plan.seek_s):.6f}"
@@ -59,7 +59,7 @@ def channel_command(source: str, unit: Unit, plan: DecodePlan) -> list[str]:
 def heard_samples(
     mix: np.ndarray, source: str, unit: Unit, plan: DecodePlan, wall_s: float, stall_s: float
 ) -> np.ndarray:
-    """The samples of a unit: the mix, or one channel where the channels cancel in it."""
+    """The samples of a unit: the mix, or the first channel if the channels cancel each other in the mix."""
     if not may_have_cancelled(mix, unit):
         return mix
     seconds: Fraction = plan.sound_end_s - plan.sound_start_s

@@ -1,8 +1,8 @@
-"""EmbedText: one sentence embedding a window that has words.
+"""EmbedText: one sentence embedding per window with words.
 
 In:  groups of `UnitRows`.
-Out: the same with `text_embedding` set where there is text, null where there is none.
-Bad: nothing of the input's.
+Out: the same with `text_embedding` for windows with text, and null for the others.
+Bad: no input fails here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .metrics import StageMetrics
 
 
 class SentenceEncoder(Protocol):
-    """What this stage needs of a sentence model."""
+    """The sentence model's interface that this stage uses."""
 
     def encode(self, texts: Sequence[str]) -> np.ndarray: ...
 
@@ -30,7 +30,10 @@ class SentenceEncoder(Protocol):
 def text_vectors(
     texts: Sequence[str], encode: Callable[[list[str]], np.ndarray], dimension: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors float16 [n, E] of texts, and where there is one, bool [n]; `encode` sees no empty text, and is not called for none."""
+    """Vectors float16 [n, E] of texts, and whether each text has one, bool [n]. Empty texts are not passed to `encode`.
+
+    `encode` is not called when all texts are empty.
+    """
     spoken = np.array([bool(text) for text in texts], bool)
     values = np.zeros((len(texts), dimension), np.float16)
     if spoken.any():

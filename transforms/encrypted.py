@@ -1,7 +1,7 @@
-"""encryption_of: whether a file's media are encrypted, so that "a key is needed" is said in place of a decoder's confusion.
+"""encryption_of: detects encrypted media, so that the error says "a key is needed" instead of a decoder's messages.
 
 In:  a file on local disk.
-Out: a sentence about the encryption, or "" for a file that is not encrypted, or whose container is not known here.
+Out: a description of the encryption, or "" for a file that is not encrypted or whose container is not supported here.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ MATROSKA = re.compile(rb"\x6d\x80.{1,40}\x50\x35", re.DOTALL)
 
 TS_PACKET, TS_SYNC = 188, 0x47
 MOST_CLEAR = 0.5
-"""Share of transport packets that may be scrambled in a file that is not: single private streams are."""
+"""Largest share of scrambled transport packets in a file that counts as clear: single private streams may be scrambled."""
 
 
 def encryption_of(path: Path) -> str:
-    """What the container says of encryption; "" where it says nothing."""
+    """A description of the encryption that the container declares; "" if it declares none."""
     with open(path, "rb") as stream:
         head = stream.read(HEAD_BYTES)
         if head[4:8] in (b"ftyp", b"moov", b"styp", b"free", b"wide", b"mdat", b"skip"):
@@ -42,7 +42,7 @@ def encryption_of(path: Path) -> str:
 
 
 def mp4_encryption(content: bytes | mmap.mmap) -> str:
-    """The encrypted sample entry of a movie's header, if it has one.
+    """A description of the encrypted sample entry in a movie's header; "" if there is none.
 
     >>> entry = (12).to_bytes(4, "big") + b"encv" + bytes(4)
     >>> mp4_encryption((8 + len(entry)).to_bytes(4, "big") + b"moov" + entry)[:23]
@@ -63,7 +63,7 @@ def mp4_encryption(content: bytes | mmap.mmap) -> str:
 
 
 def ts_encryption(head: bytes) -> str:
-    """Whether most packets of a transport stream are scrambled.
+    """A description of how many packets of a transport stream are scrambled; "" unless most are.
 
     Source: ISO/IEC 13818-1 section 2.4.3.2, transport_scrambling_control.
 

@@ -1,9 +1,9 @@
-"""FillParts, SearchExactly: a dataset's vectors become part indexes, and the truth that recall is measured against.
+"""FillParts fills part indexes with a dataset's vectors. SearchExactly finds the ground truth for measuring recall.
 
 In:  Task: some shards whose vectors are read once, in order.
-Out: FillParts: PartInfo, one per file; with queries also one Found, from the same reading.
-     SearchExactly: one Found, the k best of all vectors for each query.
-Bad: a part that is there with the right hash is not built again; storage and memory errors go up to the runner.
+Out: FillParts: PartInfo, one per file; with queries also one Found, from the same pass over the vectors.
+     SearchExactly: one Found, the k nearest of all vectors for each query.
+Bad: a stored part with the right hash is not built again. Storage and memory errors are raised for the runner to retry.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from .index_parts import fill_parts
 from .metrics import StageMetrics
 
 ReadVectors = Callable[[Storage, ShardInfo], Vectors]
-"""The vectors of one shard that count, in order."""
+"""Reads the vectors of one shard, in order, without removed rows."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Shards that one worker reads, one after the other. `key` names its work: equal keys, equal parts."""
+    """Shards that one worker reads, in order. `key` identifies the result: tasks with equal keys make equal parts."""
 
     key: str
     number: int
@@ -43,7 +43,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Found:
-    """The best of some vectors for each query."""
+    """The nearest vectors of each query, among those searched."""
 
     scores: np.ndarray
     ids: np.ndarray
@@ -66,7 +66,7 @@ def task_vectors(task: Task, read: ReadVectors, storage: Storage) -> Vectors:
 
 
 def finished_parts(storage: Storage, work: str, task: Task) -> list[PartInfo] | None:
-    """The parts that an earlier run has finished, if all are there with the hashes of its receipt."""
+    """The task's parts from an earlier run, if all are stored with the hashes in their receipt; otherwise None."""
     try:
         receipt = json.loads(storage.get(f"{work}/{task.key}.json"))
         parts = [PartInfo(**part) for part in receipt]
@@ -87,7 +87,7 @@ def fill_task(
     part_bytes: int,
     search: ExactSearch | None = None,
 ) -> list[PartInfo]:
-    """Fills a task's parts and stores them, the answers of `search` where it is given, and then the receipt of the parts."""
+    """Fills and stores a task's parts, then the answers of `search` if given, and last the receipt of the parts."""
     parts = []
     with tempfile.TemporaryDirectory(prefix="reelbeam-index-") as folder:
         vectors = task_vectors(task, read, storage)
@@ -106,18 +106,18 @@ def fill_task(
 
 
 def answers_path(work: str, task: Task) -> str:
-    """Where the answers lie that were found while a task's parts were filled."""
+    """Path of the answers found while a task's parts were filled."""
     return f"{work}/{task.key}.answers.npz"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Queries that are answered exactly while parts are filled."""
+    """Queries to search exactly, and where to store the answers."""
 
     queries: str
-    """A stored .npy of float32 [q, D]."""
+    """Path of a stored .npy with float32 [q, D]."""
     found: str
-    """Where the one Found of all tasks is stored."""
+    """Path at which the Found of all tasks is stored."""
     k: int
 
 
@@ -162,11 +162,11 @@ class _FillPart(beam.DoFn):
 
 
 PARTS, FOUND = "parts", "found"
-"""Outputs of a fill."""
+"""Names of the outputs of a fill."""
 
 
 class FillParts(beam.PTransform):
-    """Tasks -> one sorted list of PartInfo, stored as `<work>/parts.json` when all are there; with `asked` also one Found."""
+    """Tasks -> one sorted list of PartInfo, stored as `<work>/parts.json` once all parts exist. With `asked` also one Found."""
 
     def __init__(
         self, output: str, work: str, read: ReadVectors, part_bytes: int, threads: int = 0, asked: Asked | None = None
@@ -211,7 +211,7 @@ class _SearchTask(beam.DoFn):
 
 
 class _Best(beam.CombineFn):
-    """Keeps the k best a query: what crosses the shuffle does not grow with the vectors."""
+    """Keeps the k best per query, so that shuffled data do not grow with the number of vectors."""
 
     def __init__(self, k: int):
         self.k = k
@@ -251,7 +251,7 @@ class _StoreBest(beam.PTransform):
 
 
 class SearchExactly(beam.PTransform):
-    """Tasks -> one Found over all of them, stored as `asked` says."""
+    """Tasks -> one Found over all of them, stored at `asked.found`."""
 
     def __init__(self, output: str, asked: Asked, read: ReadVectors, threads: int = 0):
         super().__init__()

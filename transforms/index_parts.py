@@ -1,11 +1,11 @@
-"""Part indexes on disk: filled in bounded memory, merged in bounded memory, and the result is one plain FAISS file.
+"""Fills part indexes on disk and merges them, both in bounded memory. The result is one plain FAISS file.
 
-A FAISS file of inverted lists ends with the lists, one after the other: first the codes of a list, then its ids. Merging
-copies, for each list, what the parts hold of it: nothing is decoded, and the answers are those of one index filled at once.
+A FAISS file of inverted lists ends with the lists, one after the other: the codes of a list, then its ids. Merging copies, for
+each list, the entries of all parts, without decoding them. Results are the same as those of one index filled at once.
 
 In:  a trained, empty index; streams of (ids int64 [n], vectors float32 [n, D]); files of parts.
-Out: files that a bare `faiss.read_index` opens.
-Bad: an index whose lists FAISS stores in another form raises ValueError; a part of another index, CorruptOutput.
+Out: files that plain `faiss.read_index` opens.
+Bad: an index whose lists FAISS stores in another form raises ValueError. A part of another index raises CorruptOutput.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from .index_kinds import ID_BYTES
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the lists of a stored index lie. A list's codes begin at its offset, its ids follow them."""
+    """Positions of the lists in an index file. A list's codes begin at its offset; its ids follow them."""
 
     file: Path
     code_size: int
     sizes: np.ndarray
-    """int64 [lists]: vectors in each."""
+    """int64 [lists]: number of vectors in each list."""
     offsets: np.ndarray
     """int64 [lists], bytes from the start of the file."""
 
     @property
-    def bytes_a_vector(self) -> int:
+    def bytes_per_vector(self) -> int:
         return self.code_size + ID_BYTES
 
     def read(self, stream: BinaryIO, first: int, last: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(codes uint8 [n, code_size], ids int64 [n]) of the lists [first, last), read at once."""
+        """(codes uint8 [n, code_size], ids int64 [n]) of each list in [first, last), from a single read."""
         count = int(self.sizes[first:last].sum())
         stream.seek(int(self.offsets[first]))
-        block = stream.read(count * self.bytes_a_vector)
-        if len(block) != count * self.bytes_a_vector:
+        block = stream.read(count * self.bytes_per_vector)
+        if len(block) != count * self.bytes_per_vector:
             raise CorruptOutput(f"{self.file}: ends within its lists; cure: reelbeam index --full")
         at = 0
         for size in self.sizes[first:last].tolist():
@@ -56,18 +56,18 @@ class Layout:
 
 
 def can_merge(trained: faiss.Index) -> bool:
-    """Whether parts of this index can be merged on disk: it has lists, in the plain form."""
+    """Whether parts of this index can be merged on disk: it has lists in FAISS's plain format."""
     lists = lists_of(trained)
     return lists is not None and _with_lists(trained, 0).endswith(_tail(lists))
 
 
 def _tail(lists: faiss.IndexIVF) -> bytes:
-    """How FAISS ends the file of an index whose lists are all empty."""
+    """The bytes at the end of the FAISS file of an index whose lists are all empty."""
     return b"ilar" + np.array([lists.nlist, lists.code_size], np.uint64).tobytes() + b"sprs" + bytes(8)
 
 
 def _with_lists(trained: faiss.Index, vectors: int) -> bytes:
-    """A trained index's bytes, as if it held so many vectors, with its empty lists."""
+    """The bytes of a trained index whose header claims `vectors` vectors, with empty lists."""
     empty = faiss.deserialize_index(faiss.serialize_index(trained))
     lists = lists_of(empty)
     assert lists is not None
@@ -77,7 +77,7 @@ def _with_lists(trained: faiss.Index, vectors: int) -> bytes:
 
 
 def header(trained: faiss.Index, sizes: np.ndarray) -> bytes:
-    """All that stands before the lists in a FAISS file whose lists have these sizes.
+    """All bytes before the lists in a FAISS file whose lists have these sizes.
 
     Raises ValueError for an index that FAISS does not store like this.
     """
@@ -90,7 +90,7 @@ def header(trained: faiss.Index, sizes: np.ndarray) -> bytes:
 
 
 def layout(file: Path, trained: faiss.Index) -> Layout:
-    """Where a part's lists lie. Raises CorruptOutput when it is no part of this trained index."""
+    """The layout of a part file. Raises CorruptOutput when it is not a part of this trained index."""
     index = read_index(file, file.name, mapped=True)
     lists, wanted = lists_of(index), lists_of(trained)
     if lists is None or wanted is None or (lists.nlist, lists.code_size, index.d) != (
@@ -110,7 +110,7 @@ def layout(file: Path, trained: faiss.Index) -> Layout:
 
 
 def fill_parts(trained: faiss.Index, vectors: Vectors, folder: Path, part_bytes: int) -> Iterator[tuple[Path, int]]:
-    """Fills files of at most about `part_bytes` each, one after the other: (file, vectors). Leaves `trained` empty."""
+    """Fills part files of about `part_bytes` at most, one by one, and yields (file, vectors). Leaves `trained` empty."""
     lists = lists_of(trained)
     one = (lists.code_size if lists else 4 * trained.d) + ID_BYTES
     most = max(1, part_bytes // one)
@@ -140,9 +140,9 @@ def fill_parts(trained: faiss.Index, vectors: Vectors, folder: Path, part_bytes:
 def merge_parts(
     trained: faiss.Index, parts: Sequence[Path], out: Path, block_bytes: int, removed: np.ndarray | None = None
 ) -> int:
-    """Merges parts into one FAISS file, less the ids in `removed` (int64, sorted). Returns the vectors in it.
+    """Merges parts into one FAISS file, without the ids in `removed` (int64, sorted). Returns the number of vectors in it.
 
-    Holds `block_bytes` at a time, or the largest single list. The order within a list is that of the parts.
+    Uses `block_bytes` of memory, or the size of the largest list if that is more. Within a list, entries keep the parts' order.
     """
     layouts = [layout(part, trained) for part in parts]
     lists = lists_of(trained)
@@ -176,7 +176,7 @@ def _without(codes: np.ndarray, ids: np.ndarray, removed: np.ndarray | None) -> 
 
 
 def blocks(sizes: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
-    """Runs of neighbours whose sizes sum to at most `most`, or of one that is larger.
+    """Ranges of consecutive lists whose sizes sum to at most `most`; a larger list is its own range.
 
     >>> list(blocks(np.array([3, 3, 9, 1, 1]), 6))
     [(0, 2), (2, 3), (3, 5)]

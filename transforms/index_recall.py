@@ -33,8 +33,7 @@ Search = Callable[[np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Truth:
-    """Queries and their exact answers. `own` is the id of the query itself, which is not an answer; -2 for none, because -1
-    marks missing answers."""
+    """Queries and their exact answers. `own` is the id of the query itself, which is not an answer; -2 for none."""
 
     name: str
     vectors: np.ndarray

@@ -1,4 +1,4 @@
-"""How far a window's transcript is to be trusted: measures, and the flags that they raise. Pure functions."""
+"""Quality of a window's transcript: measures, and the flags that they raise. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from ..models.whisper import MAX_COMPRESSION_RATIO, MAX_NO_SPEECH, MIN_LOGPROB
 from .speech_evidence import DOUBTS
 
 LONGEST_PHRASE = 8
-"""Words of the longest phrase whose repetition is looked for: Whisper's loops are shorter."""
+"""Longest phrase, in words, that is checked for repetition. Whisper's loops are shorter."""
 LEAST_REPEATS = 3
 """A phrase said twice in a row is speech; three times is a loop, or a chorus."""
 MOST_REPETITION = 0.5
-"""Share of the words that may lie in such repeats."""
+"""Largest share of words in repeated phrases that raises no flag."""
 MOST_CHARS_A_SECOND = 30.0
 """Twice the 15 characters a second of fast narration (BBC subtitle guidelines: 160 to 180 words a minute)."""
 MUCH_VOICE = 0.5
-"""Share of a window with voice above which no words at all are suspicious."""
+"""Share of a window with voice above which a transcript without words is suspicious."""
 
 FLAGS = {
     "repeats": f"the text loops: compression_ratio over {MAX_COMPRESSION_RATIO}, or repetition over {MOST_REPETITION}",
@@ -27,7 +27,7 @@ FLAGS = {
     "no_words": f"voice in more than {MUCH_VOICE:g} of the window, but no words",
     **DOUBTS,
 }
-"""What a flag says. Thresholds of Whisper's measures are Whisper's own."""
+"""Meaning of each flag. The thresholds of Whisper's measures are Whisper's own."""
 
 
 def repetition(words: Sequence[str]) -> float:
@@ -53,7 +53,7 @@ def repetition(words: Sequence[str]) -> float:
 
 
 def chars_a_second(words: Sequence[tuple[str, int, int]]) -> float:
-    """Characters of (word, start_ms, end_ms) over the time from the first word's start to the last one's end.
+    """Characters per second of words (word, start_ms, end_ms), from the start of the first to the end of the last.
 
     >>> chars_a_second([("hello", 0, 300), ("there", 400, 1000)])
     10.0
@@ -74,8 +74,7 @@ def flags(
     compression_ratio: float | None,
     doubts: Collection[str] = (),
 ) -> list[str]:
-    """The flags that a window's measures and the doubts about its words raise, in the order of FLAGS; None is a measure that
-    was not taken.
+    """The flags raised by a window's measures and by doubts about its words, in the order of FLAGS. None: not measured.
 
     >>> flags(4, 0.0, 0.0, 12.0, -1.5, 0.1, 1.2, {"unsure"})
     ['unlikely', 'no_voice', 'unsure']

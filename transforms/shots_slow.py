@@ -1,8 +1,8 @@
-"""Slow changes on small pictures: dissolves, fades through black or white, and wipes, of 0.5 to 2 s.
+"""Detects slow transitions on small pictures: dissolves, fades through black or white, and wipes, of 0.5 to 2 s.
 
-On means of eighths of a second, a change centred at c with half length h is one where the pictures before c - h and after c + h
-differ, where both sides stay what they are, and where the way between is a transition's: each pixel lies between what it was and
-what it becomes (a dissolve, a wipe), or the picture is empty (a fade). A pan and a person who walks by do neither.
+Pictures are averaged over eighths of a second. A transition centred at c with half length h has three properties: the pictures
+before c - h and after c + h differ; each side is stable; and in between, each pixel lies between its old and its new value (a
+dissolve or wipe), or the picture is empty (a fade). A pan or a person who walks by does not do this.
 """
 
 from __future__ import annotations
@@ -15,57 +15,58 @@ import numpy as np
 from .small_pictures import HEIGHT, LUMA_BYTES, PICTURE_BYTES, WIDTH, Picture, changed_share, changes, distance
 
 BIN_MS = 125
-"""Pictures are averaged over this: one bin is [k, k + 1) * BIN_MS on the video's clock, whatever the unit."""
+"""Length of a bin, over which pictures are averaged: bin k is [k, k + 1) * BIN_MS on the video's clock, in every unit."""
 
 HALVES = (2, 3, 4, 6, 8)
-"""Half lengths that are tried, in bins: transitions of 0.5 to 2 s."""
+"""Half lengths to try, in bins: transitions of 0.5 to 2 s."""
 
 SIDE = (0, 2, 4)
 """Bins compared on each side, counted outwards from c - h and c + h."""
 
 PEAK = 3
 NEAR = 7
-"""Bins: a change is the largest so far around it for its length, and the surest so far around it among all."""
+"""Bins before and after a change in which it must be the largest of its length, and the most certain of all lengths."""
 
 LEAST_CHANGE = 10.0
-"""Of 255: least distance between the sides, and within it."""
+"""Least distance between the two sides, of 255."""
 
 RATIO, LAG_RATIO = 2.0, 1.5
-"""Distance between the sides over that within them: at a lag of two bins, and at the transition's own length (at most LAG)."""
+"""Least ratio of the distance between the sides to that within them: at a lag of two bins, and at the transition's own length
+(at most LAG)."""
 
 LAG = 8
 """Largest lag, in bins."""
 
 OUTSIDE = 0.05
-"""Most that pixels on the way lie outside what they were and become, as a share of the whole change."""
+"""Largest deviation of pixels beyond their old and new values during the transition, as a share of the whole change."""
 
 DETOUR = 1.3
-"""Most that the steps of a way may add up to, as a share of the whole change: what moves goes back and forth."""
+"""Largest sum of the steps of a transition, as a multiple of the whole change. Moving objects go back and forth."""
 
 EMPTY = 0.12
-"""A picture is empty whose contrast is at most this share of that of both sides."""
+"""A picture is empty when its contrast is at most this share of the contrast of both sides."""
 
 HALF_A_FADE = 0.45
-"""A way between pictures whose contrast differs more is the half of a fade: see `settle`."""
+"""If the contrast of the two sides differs more than this, the change is one half of a fade: see `settle`."""
 
 WHOLE, OUT, IN = "whole", "out", "in"
 HALF_FROM_WHOLE, IN_AFTER_OUT = 10, 12
-"""Bins."""
+"""Distances in bins that `settle` uses."""
 
 SUDDEN = 0.55
-"""Most of the whole change that one bin may bring: more is a hard cut or a flash."""
+"""Largest share of the whole change within one bin. More is a hard cut or a flash."""
 
 CHANGED = 0.6
-"""Least share of blocks of 4 x 4 pixels that change by at least BLOCK_CHANGE: less is something that moves in the picture."""
+"""Least share of 4 x 4 blocks that change by at least BLOCK_CHANGE. A smaller share is an object that moves."""
 BLOCK_CHANGE = 6.0
 
 SLOW_MS = BIN_MS * (2 * HALVES[-1] + LAG + NEAR + max(HALF_FROM_WHOLE, IN_AFTER_OUT) + 2)
-"""What the decision about an instant depends on: this much around it."""
+"""Context before and after an instant that a decision about it depends on."""
 
 
 @dataclass
 class _Bins:
-    """Means of a stretch: float32 [n, PICTURE_BYTES], the first one's number, and distances that were already computed."""
+    """Bin means of a span float32 [n, PICTURE_BYTES], the number of the first bin, and a cache of distances."""
 
     means: np.ndarray
     first: int
@@ -86,7 +87,7 @@ class _Bins:
 
 
 def slow_changes(pictures: np.ndarray, times_ms: np.ndarray, cuts_ms: np.ndarray) -> np.ndarray:
-    """First frames of the turning point of each slow change: int64 [c]. None lies where a hard cut was found."""
+    """First frames after the turning point of each slow transition, int64 [c]. None of them lies at a hard cut."""
     if not len(pictures):
         return np.zeros(0, np.int64)
     bins = binned(pictures, times_ms)
@@ -106,7 +107,7 @@ def slow_changes(pictures: np.ndarray, times_ms: np.ndarray, cuts_ms: np.ndarray
 
 
 def binned(pictures: np.ndarray, times_ms: np.ndarray) -> _Bins:
-    """Means over bins. A bin without a frame shows what was shown before."""
+    """Averages pictures over bins. A bin without frames repeats the previous picture."""
     numbers = np.asarray(times_ms, np.int64) // BIN_MS
     first, count = int(numbers[0]), int(numbers[-1] - numbers[0]) + 1
     edges = np.searchsorted(numbers - first, np.arange(count + 1))
@@ -118,8 +119,10 @@ def binned(pictures: np.ndarray, times_ms: np.ndarray) -> _Bins:
 
 
 def peaks(bins: _Bins, half: int) -> list[int]:
-    """Centres at which the change over 2 * half bins is large, and the largest nearby to 2%. Of neighbours that all
-    are, every second one stands for them."""
+    """Centres at which the change over 2 * half bins is large, and within 2% of the largest nearby.
+
+    Of consecutive such centres, every second one is kept.
+    """
     count = len(bins.means)
     if count <= 2 * half:
         return []
@@ -134,7 +137,7 @@ def peaks(bins: _Bins, half: int) -> list[int]:
 
 
 def transition(bins: _Bins, centre: int, half: int) -> float:
-    """How sure it is that a transition is centred here: distance between its sides over that within them, 0 where it is none."""
+    """Certainty of a transition at `centre`: the distance between its sides over that within them; 0 if it is not one."""
     start, end = bins.inside(centre - half), bins.inside(centre + half)
     if not is_way(bins.means[start : end + 1]):
         return 0.0
@@ -161,7 +164,7 @@ def transition(bins: _Bins, centre: int, half: int) -> float:
 
 
 def fade_half(one: np.ndarray, two: np.ndarray) -> str:
-    """Whether the sides of a change make it the first or the second half of a fade, or a whole change."""
+    """Classifies a change by its two sides: the first half of a fade, the second half, or a whole change."""
     contrasts = [float(side[:LUMA_BYTES].std()) for side in (one, two)]
     if min(contrasts) > HALF_A_FADE * max(contrasts):
         return WHOLE
@@ -169,8 +172,11 @@ def fade_half(one: np.ndarray, two: np.ndarray) -> str:
 
 
 def settle(found: dict[str, np.ndarray]) -> list[int]:
-    """Bins that are kept of the sureness of each kind, float64 [n]: the surest of its kind nearby; the half of a fade only
-    where no whole change is near, and its second half only where no first one was found shortly before."""
+    """Chooses bins from the certainty of each kind, float64 [n]: the most certain one of its kind nearby.
+
+    Half of a fade is kept only when no whole change is near, and a second half only when no first half was found shortly
+    before.
+    """
     whole, out, back = found[WHOLE], found[OUT], found[IN]
     near_whole = around(whole, HALF_FROM_WHOLE, HALF_FROM_WHOLE) > 0
     out = np.where(near_whole, 0, out)
@@ -186,19 +192,19 @@ def around(values: np.ndarray, before: int, after: int) -> np.ndarray:
 
 
 def surest(values: np.ndarray) -> list[int]:
-    """Places of the largest value so far around them; the first of equals."""
+    """Positions whose value is the largest within NEAR bins; the first of equal ones."""
     best = (values > 0) & (values >= around(values, NEAR, NEAR))
     return [int(at) for at in np.flatnonzero(best) if values[max(0, at - NEAR) : at].max(initial=0) < values[at]]
 
 
 def turning_point(way: np.ndarray) -> int:
-    """The first place of a way that is nearer to its end than to its start."""
+    """The first position of a transition whose picture is nearer to the last than to the first."""
     to_start, to_end = (np.abs(way - side).mean(1) for side in (way[0], way[-1]))
     return int(np.argmax(to_end <= to_start))
 
 
 def is_way(way: np.ndarray) -> bool:
-    """Whether the means float32 [2 * half + 1, PICTURE_BYTES] go from the first to the last as a transition goes."""
+    """Whether the means float32 [2 * half + 1, PICTURE_BYTES] change from first to last like a transition."""
     one, two = way[0], way[-1]
     whole = np.abs(one - two)
     size = float(whole.mean())

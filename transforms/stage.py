@@ -1,7 +1,7 @@
-"""Brings a video to local disk, once: local files are used where they lie, remote ones are fetched whole.
+"""Brings a video to local disk, once. Local files are used in place; remote ones are downloaded whole.
 
-A fetched file appears under its name only when it is complete and has the size that the listing saw, so a
-half-downloaded one is never decoded. Disk is bounded: what nobody uses goes first, oldest first.
+A downloaded file gets its final name only when it is complete and has the listed size, so a partial file is never decoded.
+Disk use is bounded: unused copies are deleted, oldest first.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Stage:
 
     @contextmanager
     def local(self, video: Video) -> Iterator[Path]:
-        """A path to the whole video, good while the context is open.
+        """A path to the whole video, valid while the context is open.
 
-        Raises InputError("vanished" | "changed") when the object is not what was listed.
+        Raises InputError("vanished" | "changed") when the object differs from the listing.
         """
         if not is_remote(video.uri):
             yield _checked(video)
@@ -82,14 +82,14 @@ class Stage:
 
 @functools.cache
 def shared_stage() -> Stage:
-    """The one stage of this process: a video that was probed is not fetched again to be decoded."""
+    """The stage shared by this process, so that a video is downloaded once for probing and decoding."""
     stage = Stage(min(CACHE_BYTES, shutil.disk_usage(tempfile.gettempdir()).free // 2))
     atexit.register(stage.close)
     return stage
 
 
 class _Copy:
-    """One remote video's place on disk."""
+    """The local copy of one remote video."""
 
     def __init__(self, path: Path, size_bytes: int):
         self.path, self.size_bytes = path, size_bytes
@@ -98,7 +98,7 @@ class _Copy:
 
 
 def _checked(video: Video) -> Path:
-    """A local file, if it still is the one that was listed."""
+    """The path of a local file. Raises InputError when it differs from the listing."""
     path = Path(video.uri)
     try:
         found = path.stat()

@@ -1,6 +1,6 @@
-"""Phrases that Whisper writes where nobody speaks: the ends of the videos that it learned from.
+"""Phrases that Whisper invents when nobody speaks: typical endings of the videos that it was trained on.
 
-Source: those seen while making benchmarks/invented_words.py, and those that users of Whisper report most.
+Source: phrases seen while writing benchmarks/invented_words.py, and phrases that users of Whisper report most often.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STOCK_PHRASES = frozenset({
 
 
 def is_stock(text: str) -> bool:
-    """Whether a text is nothing but stock phrases, one after the other.
+    """Whether a text consists only of stock phrases.
 
     >>> is_stock("Thank you. Thanks for watching!"), is_stock("Thank you for the bread."), is_stock("[Music]")
     (True, False, True)

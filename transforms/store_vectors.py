@@ -1,8 +1,8 @@
-"""StoreVectors: the vectors that an index scores its best candidates with again.
+"""StoreVectors: stores the raw vectors that an index uses to rescore its best candidates.
 
 In:  ShardInfo.
 Out: one raw float16 file per shard, and one stored list of them.
-Bad: storage errors go up to the runner.
+Bad: storage errors are raised for the runner to retry.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from .metrics import StageMetrics
 
 
 def store_raw(storage: Storage, folder: str, shard: ShardInfo, vectors: Vectors, ticks: int) -> dict[str, str | int]:
-    """A shard's vectors as one raw float16 file [row numbers * ticks, D]: an id is a place. Zeros, which take no disk, where
-    there is no frame, or a row of another shard.
+    """Stores a shard's vectors as one raw float16 file [row numbers * ticks, D], in which the id gives the position.
 
-    It depends on the shard's bytes alone and is never written twice; a removed row may stay in it.
+    Positions without a frame, or of another shard's rows, are zeros (holes of a sparse file). The content depends only on the
+    shard's bytes, so the file is never written twice. Removed rows may stay in it.
     """
     path, first_id, ids = (
         f"{folder}/{raw_name(shard)}",
