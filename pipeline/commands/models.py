@@ -7,9 +7,6 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from .base import none_left
 
 HELP = "list the profiles of models: what each holds, costs and is good at, and which weights are on this machine"
@@ -30,6 +27,9 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     if args.json:
         print(json.dumps(found, indent=1))
         return 0
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("profile", "model", "weights", "MB", "where", show_lines=False)
     for one in found:
         for part, held in one["models"].items():
