@@ -1,4 +1,4 @@
-"""One file a command: what it is asked, what it prints, its exit code. The work itself is in the modules beside this folder."""
+"""One file per command: its arguments, its output, its exit code. The work itself is done in the other rooms."""
 
 from __future__ import annotations
 

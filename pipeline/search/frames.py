@@ -1,4 +1,4 @@
-"""search: words or a picture in, moments out. A moment is a stretch of one shot that the best frames lie in."""
+"""search: finds moments for words or a picture. A moment is the span of one shot that holds the best frames."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ GAP_TICKS = 2
 """Hits in one shot that are at most this far apart belong to one moment."""
 
 SAME_MOMENT = 0.8
-"""Share of the best frame's score that a frame of the same moment has at least."""
+"""A frame joins a moment if its score is at least this share of the best frame's score."""
 
 HITS_A_MOMENT = 10
-"""Frames looked at for each moment wanted; more when many of them fall together."""
+"""Frames requested per moment; more are requested when many fall into one moment."""
 
 COLUMNS = ["video_id", "uri", "tick_pts_ms", "shot", "window", "words"]
 
@@ -47,7 +47,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Hit:
-    """One frame that an index found, and the row that it lies in."""
+    """One frame that an index found, with its row."""
 
     score: float
     tick: int
@@ -62,7 +62,7 @@ class Hit:
 
 
 class FrameIndex:
-    """An index and the dataset that its ids point into."""
+    """An index over frames, and the dataset that its ids refer to."""
 
     def __init__(self, dataset: Dataset, name: str = "frames"):
         built = dataset.snapshot.indexes.get(name)
@@ -86,12 +86,12 @@ class FrameIndex:
         return max(0, self.dataset.snapshot.counts.get("frames", 0) - self.faiss.ntotal)
 
     def encoder(self, models: str, device: str) -> ClipEncoder:
-        """The model that speaks this index's language. Raises ModelMismatch when another one is asked for."""
+        """The CLIP model that made this index's vectors. Raises ModelMismatch when another one is asked for."""
         encoder: ClipEncoder = loaded(self._clip(models), device)
         return encoder
 
     def words(self, models: str, device: str) -> WordEncoder:
-        """The same for words alone: where its weights can do so, and no GPU is asked for, without importing torch."""
+        """The same model for words alone. It does without torch when its weights allow that and no GPU is asked for."""
         return word_encoder(self._clip(models), device)
 
     def _clip(self, models: str) -> ClipSpec:

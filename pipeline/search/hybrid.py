@@ -34,7 +34,7 @@ RANK_OFFSET = 0
 sample bucket's mixed queries, 0 is best (README)."""
 
 DEPTH = 10
-"""Moments of each list that are joined, for each one wanted."""
+"""Moments taken from each list per moment wanted."""
 
 
 def fused_ranks(
@@ -70,7 +70,7 @@ def fused_ranks(
 
 
 def plain(text: str) -> list[str]:
-    """The words of a text as a phrase is compared: no case, no punctuation.
+    """The words of a text without case and punctuation: how phrases are compared.
 
     >>> plain("Don't stop, now!")
     ["don't", 'stop', 'now']
@@ -116,7 +116,7 @@ def phrase_moments(dataset: Dataset, phrase: str, k: int) -> list[Moment]:
 
 
 class Searches:
-    """The ways to search one dataset by words, each opened when it is first asked."""
+    """All ways to search one dataset by words. Each is opened at its first use."""
 
     def __init__(self, dataset: Dataset, name: str = "frames", models: str = "", device: str = "auto"):
         self.dataset, self.name, self.models, self.device = dataset, name, models, device

@@ -1,4 +1,4 @@
-"""Search by title or description: whole videos out, as moments. Exact: the videos table has one row per video."""
+"""Searches titles and descriptions, and returns whole videos as moments. Exact: the videos table has one row per video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The windows nearest to a vector: by an index where there is one, and by reading what no index knows."""
+"""Finds the windows nearest to a vector: with an index where there is one, and by reading the rows that no index covers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Scored = tuple[float, int, dict[str, Any]]
 
 
 class WindowVectors:
-    """One kind of vector a window, open for questions. Rows that came after its index was built are read and compared."""
+    """Searches one kind of window vector. Rows that came after the index was built are read and compared."""
 
     def __init__(self, dataset: Dataset, kind: VectorSource):
-        """Raises ModelMismatch for an index whose vectors other models made than the rows'."""
+        """Raises ModelMismatch when other models made the index's vectors than the rows'."""
         self.dataset, self.kind = dataset, kind
         self.searcher: Searcher | None = None
         self.unindexed: tuple[ShardInfo, ...] = dataset.snapshot.shards
@@ -76,7 +76,7 @@ def nearest_rows(
 
 
 def moment_of(row: dict[str, Any], score: float) -> Moment:
-    """A whole window as an answer."""
+    """A window as a moment."""
     return Moment(
         row["uri"], row["video_id"], row["start_ms"], row["end_ms"], row["start_ms"], round(score, 4), row["text"]
     )
