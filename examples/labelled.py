@@ -1,10 +1,10 @@
 """Reads windows with the labels of `make_sample_bucket.py --tasks`, split by video as its truth says.
 
 In:   a dataset made by `reelbeam extract`, and truth.json.
-Out:  `Labels`, and batches or whole splits of windows in which something is said.
-Bad:  a truth without labels, or without a video of the dataset, is a ValueError that says how to make one.
+Out:  `Labels`, and batches or whole splits of windows with speech.
+Bad:  a truth without labels, or without a video of the dataset, raises a ValueError that says how to make one.
 
-Train on "train", choose settings on "validation", look at "test" once, for the figures.
+Train on "train", choose settings on "validation", and measure on "test" once, at the end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of each video, by video_id, as truth.json has them."""
+    """The labels of each video in truth.json, by video_id."""
 
     of: dict[str, dict[str, Any]]
 
@@ -56,13 +56,13 @@ def labels_of(dataset: Dataset, truth: Path) -> Labels:
 def windows(
     dataset: Dataset, labels: Labels, split: str, columns: list[str] | None = None, **options: Any
 ) -> WindowDataset:
-    """The windows of a split in which something is said."""
+    """The windows of a split that contain speech."""
     where = [("video_id", "in", labels.videos(split)), ("text_status", "==", "ok")]
     return WindowDataset(dataset, columns or COLUMNS, where=where, **options)
 
 
 def inputs_of(batch: dict[str, Any]) -> dict[str, Tensor]:
-    """A batch as the fusion modules take it (`fusion_models.py`)."""
+    """Converts a batch to the inputs of the fusion modules (`fusion_models.py`)."""
     valid = batch["tick_valid"].bool()
     present = torch.stack([valid.any(1), batch["tick_sound"].bool().any(1), batch["text_embedding_present"]], 1)
     return {
@@ -75,7 +75,7 @@ def inputs_of(batch: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def narrowed(present: Tensor, only: str) -> Tensor:
-    """Leaves the modalities named, such as `frame` or `frame+text`; all of them for no name."""
+    """Keeps only the named modalities, such as `frame` or `frame+text`; an empty name keeps all."""
     if not only:
         return present
     return present & torch.tensor([name in only.split("+") for name in MODALITIES])
@@ -83,7 +83,7 @@ def narrowed(present: Tensor, only: str) -> Tensor:
 
 @dataclass(frozen=True)
 class Split:
-    """All windows of a split in memory: `x` as the fusion modules take it, and beside it what is known of each row."""
+    """All windows of a split in memory: `x` are the inputs of the fusion modules; the other fields describe each row."""
 
     x: dict[str, Tensor]
     video: list[str]
@@ -100,7 +100,7 @@ class Split:
         return {name: values[rows] for name, values in self.x.items()}
 
     def label(self, name: str) -> list[Any]:
-        """A label of each window: its video's, or its clip's."""
+        """One label per window: that of its video or of its clip."""
         found = []
         for video, window in zip(self.video, self.window, strict=True):
             of = self.labels.of[video]
@@ -108,12 +108,12 @@ class Split:
         return found
 
     def targets(self, name: str) -> Tensor:
-        """The same as class numbers, int64 [n]."""
+        """The labels as class numbers, int64 [n]."""
         return torch.tensor([self.labels.classes(name).index(value) for value in self.label(name)])
 
 
 def whole(dataset: Dataset, labels: Labels, split: str) -> Split:
-    """A split that fits into memory, in the stored order."""
+    """Reads a whole split into memory, in stored order."""
     batches = list(windows(dataset, labels, split, [*COLUMNS, "text"], batch_size=256, rank=0, ranks=1))
     parts = [inputs_of(batch) for batch in batches]
     x = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

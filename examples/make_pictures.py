@@ -16,13 +16,13 @@ from reelbeam.pipeline.cli import main as reelbeam
 
 VIDEO = "kitchen.mp4"
 WIDTH, HEIGHT = 1200, 680
-"""Of the screenshot, in pixels."""
+"""Size of the screenshot, in pixels."""
 PICTURES = {"timeline.png", "map.png", "search.png"}
-"""What is made. The charts of benchmarks come from `python -m benchmarks.page`."""
+"""Files to write. The charts of benchmarks are made by `python -m benchmarks.page`."""
 
 
 def photograph(page: Path, picture: Path) -> None:
-    """Takes a screenshot of a page with headless chromium. Raises FileNotFoundError where it is not installed."""
+    """Takes a screenshot of a page with headless chromium. Raises FileNotFoundError when chromium is not installed."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         raise FileNotFoundError("chromium is not installed; cure: apt-get install chromium")

@@ -1,4 +1,4 @@
-"""Makes the sample bucket: small videos of many formats with the truth of what they show and say.
+"""Makes the sample bucket: small videos in many formats, with the ground truth of what they show and say.
 
     python examples/make_sample_bucket.py  # examples/sample_bucket, 20 files
     python examples/make_sample_bucket.py --out /tmp/more --videos 240 --seed 7  # random ones
@@ -30,13 +30,13 @@ Svgs = dict[str, dict[str, str]]
 
 
 def usable_drawings(folder: Path) -> Svgs:
-    """Maps name -> set -> SVG text: what all sets of `DRAWN_BY` draw."""
+    """Maps name -> set -> SVG text, for the names that all sets in `DRAWN_BY` draw."""
     drawings = load_drawings(fetch_drawings(folder))
     return {name: {s: sets[s] for s in DRAWN_BY} for name, sets in drawings.items() if set(DRAWN_BY) <= set(sets)}
 
 
 def cut_scenes(video: Video, times_s: Sequence[float], svgs: Svgs, seed: str) -> list[Scene]:
-    """Starts each scene at the first frame at or after its planned time, and chooses who drew it.
+    """Starts each scene at the first frame at or after its planned time, and chooses the set of its drawing.
 
     Raises:
       ValueError: no frame starts within a millisecond of a planned cut.
@@ -87,7 +87,7 @@ def make_bucket(plan: Sequence[Video], svgs: Svgs, out: Path, seed: int, workers
 
 
 def main() -> None:
-    """Makes the bucket that the command line asks for."""
+    """Makes the bucket described by the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     here = Path(__file__).parent
     parser.add_argument("--out", type=Path, default=here / "sample_bucket", help="folder to write into")

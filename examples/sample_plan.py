@@ -1,6 +1,6 @@
-"""Plans the checked-in sample bucket: what each video shows, what is said in it, what is odd about its file.
+"""Plans the checked-in sample bucket: what each video shows, what is said in it, and what is unusual about its file.
 
-What is said is mostly not what is shown, so that sight and speech are separate truths.
+The speech is mostly about other things than the pictures, so that frames and speech have separate ground truths.
 """
 
 from sample_video import Video, told

@@ -1,8 +1,8 @@
-"""Plays sounds under a voice: music, places and a slide whistle, all made up from waves and noise.
+"""Adds background sounds to a voice: music, places and a slide whistle, all synthesised from waves and noise.
 
-In:   int16 [n] and `Sound`s of it; the seed decides notes, keys and noise, which tell nothing.
+In:   int16 [n] and its `Sound`s. The seed chooses notes, keys and noise, which are not labels.
 Out:  int16 [n], the sum.
-Bad:  a kind that is not in `KINDS` is a KeyError.
+Bad:  a kind that is not in `KINDS` raises KeyError.
 """
 
 import random
@@ -15,7 +15,7 @@ FADE_S = 0.05
 
 
 def with_sounds(track: np.ndarray, rate_hz: int, sounds: Sequence[Sound], seed: str) -> np.ndarray:
-    """Adds each sound to its stretch of the track; what would be too loud is cut."""
+    """Adds each sound to its part of the track. Samples that would be too loud are clipped."""
     mixed = track.astype(np.float64)
     for number, sound in enumerate(sounds):
         first, stop = (round(s * rate_hz) for s in (sound.start_s, sound.start_s + sound.seconds))
@@ -36,7 +36,7 @@ def _notes(t: np.ndarray, noise: np.random.Generator, note_s: float, decay_s: fl
 
 
 def _strikes(t: np.ndarray, noise: np.random.Generator, step_s: float, decay_s: float) -> np.ndarray:
-    """How loud short sounds are that come every `step_s` or so."""
+    """Loudness envelope of short sounds, about one per `step_s`."""
     starts = np.arange(0, t[-1], step_s) + noise.uniform(0, step_s / 3, len(np.arange(0, t[-1], step_s)))
     last = np.searchsorted(starts, t, "right") - 1
     since = np.where(last >= 0, t - starts[last], np.inf)
@@ -44,7 +44,7 @@ def _strikes(t: np.ndarray, noise: np.random.Generator, step_s: float, decay_s: 
 
 
 def _smooth(values: np.ndarray, samples: int) -> np.ndarray:
-    """A running mean, which takes the high frequencies away, scaled back to a deviation of 1/3."""
+    """A running mean, which removes high frequencies, scaled to a standard deviation of 1/3."""
     summed = np.cumsum(np.concatenate([np.zeros(samples), values]))
     mean = summed[samples:] - summed[:-samples]
     return mean / (3 * mean.std())
@@ -83,7 +83,7 @@ def _organ(t: np.ndarray, noise: np.random.Generator) -> np.ndarray:
 
 
 def _glide(t: np.ndarray, noise: np.random.Generator, up: bool) -> np.ndarray:
-    """A slide whistle over two octaves: its frequency is low * 4 ** (share of the time)."""
+    """A slide whistle over two octaves, with the frequency low * 4 ** (share of the time)."""
     low, share = noise.uniform(380, 520), t / t[-1]
     turns = low * t[-1] / np.log(4) * 4**share
     return np.sin(2 * np.pi * (turns if up else -turns[::-1]))

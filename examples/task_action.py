@@ -1,5 +1,5 @@
-"""Action recognition: what happens in a window? Frames show it only over their ticks: each action has one that is the same
-pictures backwards, so that a classifier that forgets the order of ticks can do no better than guess which.
+"""Action recognition: what happens in a window? For each action, another one shows the same pictures backwards. So a classifier
+that ignores the order of ticks can only guess which of the two it is.
 
     python examples/task_action.py features --truth tasks/truth.json
 """
@@ -17,7 +17,7 @@ KIND = "memory"
 
 
 def out_of_order(split: Split, seed: int) -> Split:
-    """The same windows, the frames of each at ticks drawn at random."""
+    """The same windows, with the frames of each in random order."""
     drawn = torch.Generator().manual_seed(seed)
     frame, valid = split.x["frame"], split.x["frame_valid"]
     ticks = torch.rand(valid.shape, generator=drawn).argsort(1)

@@ -1,8 +1,8 @@
-"""Caption retrieval: a window in, the sentence that describes it out, among the captions of all windows of the test videos.
+"""Caption retrieval: given a window, finds the sentence that describes it, among the captions of all test windows.
 
     python examples/task_captions.py features --truth tasks/truth.json
 
-The joint space of `task_moments.py`, asked the other way round.
+Uses the joint space of `task_moments.py` in the other direction.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What the task examples share: a classifier over a fusion, trained with its best epoch chosen on validation, and a table.
+"""Code shared by the task examples: a classifier on a fusion, training with the best epoch chosen on validation, a table.
 
     python examples/task_topic.py features --truth tasks/truth.json
 
 and likewise task_action, task_mood, task_moments, task_captions, task_questions. Each trains on the train videos,
 chooses epochs on the validation videos, and measures each single modality and their fusion on the test videos, with three
-seeds. `--split validation` measures there instead: settings are chosen so.
+seeds. `--split validation` measures on the validation videos instead; use it to choose settings.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from reelbeam.pipeline.training.augment import modality_dropout, noise, tick_dro
 
 BATCH = 64
 SHARPNESS = 8.0
-"""Fused vectors have unit length: this makes room for confident answers."""
+"""Scale of the classifier's input: fused vectors have unit length, which would bound its confidence."""
 SINGLE_AND_ALL = (*MODALITIES, "")
 NAMED = {
     "frame": "frames alone",
@@ -42,7 +42,7 @@ NAMED = {
 
 
 class Classifier(nn.Module):
-    """A fusion and a linear answer to it, from the modalities named in `only`."""
+    """A fusion with a linear classifier, on the modalities named in `only`."""
 
     def __init__(self, kind: str, like: dict[str, Tensor], classes: int, only: str):
         super().__init__()
@@ -76,7 +76,7 @@ def trained(
     seed: int,
     rate: float = 2e-3,
 ) -> nn.Module:
-    """The model after the epoch whose loss is the lowest on the validation data. `loss_of(model, data, rows)`."""
+    """Trains the model and returns it as of the epoch with the lowest validation loss. `loss_of(model, data, rows)`."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.05)
     drawn = torch.Generator().manual_seed(seed)
     lowest, best = math.inf, copy.deepcopy(model.state_dict())
@@ -99,7 +99,7 @@ def trained(
 def train_classifier(
     train: Split, validation: Split, label: str, *, kind: str, only: str, seed: int, epochs: int = 40
 ) -> nn.Module:
-    """Learns a label of each window from the modalities named in `only`, or from all."""
+    """Trains a classifier of a window label on the modalities named in `only` (empty: all)."""
     torch.manual_seed(seed)
     drawn = torch.Generator().manual_seed(seed)
     targets = {id(split): split.targets(label) for split in (train, validation)}
@@ -124,7 +124,7 @@ def log_probabilities(model: nn.Module, split: Split) -> Tensor:
 
 
 def window_scores(model: nn.Module, test: Split, label: str) -> dict[str, float]:
-    """Share of windows whose label is found, and the mean F1 over the classes."""
+    """Accuracy over windows, and the macro F1 over classes."""
     answer, truth = log_probabilities(model, test).argmax(1).numpy(), test.targets(label).numpy()
     found = confusion(truth, answer, len(test.labels.classes(label)))
     return {"windows": float((answer == truth).mean()), "macro F1": macro_f1(found)}
@@ -138,12 +138,12 @@ def parsed(about: str | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--split", default="test", choices=("test", "validation"), help="videos to measure on")
     parser.add_argument("--kind", choices=KINDS, help="another fusion than the one chosen on validation")
-    torch.set_num_threads(1)  # the networks are small: more threads only wait for each other
+    torch.set_num_threads(1)  # the networks are small: more threads would only wait for each other
     return parser.parse_args()
 
 
 def opened(args: argparse.Namespace) -> tuple[Dataset, Split, Split, Split]:
-    """The dataset, and its splits to train on, to choose on and to measure on."""
+    """The dataset and three splits: for training, for choosing settings, and for measuring."""
     dataset = Dataset.open(args.output)
     labels: Labels = labels_of(dataset, args.truth)
     train, validation, test = (whole(dataset, labels, split) for split in ("train", "validation", args.split))
@@ -151,7 +151,7 @@ def opened(args: argparse.Namespace) -> tuple[Dataset, Split, Split, Split]:
 
 
 def print_table(title: str, rows: dict[str, Sequence[dict[str, float]]]) -> None:
-    """A line for each name of `rows`: mean ± standard deviation over runs, of each measure."""
+    """Prints one line per name in `rows`: mean ± standard deviation over runs, for each measure."""
     measures = list(next(iter(rows.values()))[0])
     print(f"{title}\n| | {' | '.join(measures)} |\n|---|{'---|' * len(measures)}")
     for name, runs in rows.items():
@@ -166,9 +166,9 @@ def print_table(title: str, rows: dict[str, Sequence[dict[str, float]]]) -> None
 def print_recall(
     title: str, pairs: Callable[[str, int, int], tuple[Tensor, Tensor]], count: int, seeds: int, epochs: int = 40
 ) -> None:
-    """Recall of each query's own item, for each modality and their fusion, before training and after.
+    """Prints the recall of each query's own item, for each modality and their fusion, before and after training.
 
-    `pairs(only, seed, epochs)` gives the vectors [n, F] of the queries and of the items.
+    `pairs(only, seed, epochs)` returns the vectors [n, F] of the queries and of the items.
     """
     rows = {}
     for name, only, length, runs in [

@@ -1,9 +1,9 @@
-"""Moment retrieval: a sentence in, the window that it describes out, among all windows of the test videos.
+"""Moment retrieval: given a sentence, finds the window that it describes, among all windows of the test videos.
 
     python examples/task_moments.py features --truth tasks/truth.json
 
-A sentence is such as "a tiger comes closer while someone calmly speaks of a tiger". The space is trained on captions of
-other videos (`joint_space.py`); "pretrained" is the same space before training.
+An example of a sentence: "a tiger comes closer while someone calmly speaks of a tiger". The joint space is trained on captions
+of other videos (`joint_space.py`); "pretrained" is the same space before training.
 """
 
 from __future__ import annotations

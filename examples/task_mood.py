@@ -1,7 +1,7 @@
-"""Emotion-like tagging: joy, calm, anger or sadness, from what is said and from how it sounds.
+"""Mood classification: joy, calm, anger or sadness, from the words and from the sound.
 
-Words tell glad from sorry, in most windows; the manner of the voice, and music in half of the videos, tells lively
-from quiet. So each alone can at best halve the four.
+In most windows, the words separate glad (joy, calm) from sorry (anger, sadness). The manner of the voice, and music in half of
+the videos, separates lively from quiet. So each modality alone can at best narrow four moods down to two.
 
     python examples/task_mood.py features --truth tasks/truth.json
 """

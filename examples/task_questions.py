@@ -1,10 +1,10 @@
-"""Question answering by retrieval: a question in, the moment that answers it out, and the words that are said there.
+"""Question answering by retrieval: given a question, finds the moment that answers it, and the sentence said there.
 
     python examples/task_questions.py features --truth tasks/truth.json
 
-Half of the questions name what is said around the answer ("What is it that my sister found last summer?"), half what is seen
-meanwhile ("What do they speak of while an owl goes away?"). The answer is the sentence of the best moment that is nearest
-to the question; it is right when it holds the thing asked for, as Whisper heard it.
+Half of the questions quote the speech around the answer ("What is it that my sister found last summer?"), the other half
+describe the picture ("What do they speak of while an owl goes away?"). The answer is the sentence of the best moment that is
+nearest to the question. It is correct when it contains the requested thing, as Whisper transcribed it.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ def sentences_in(text: str) -> list[str]:
 
 
 class Answers:
-    """The sentences of all windows, embedded once, and which of them is nearest to each question."""
+    """The sentences of all windows, embedded once, and the nearest one of each window to each question."""
 
     def __init__(self, split: Split, words: Tensor, encode: Sentences):
-        """`words` are the questions' embeddings by the sentence model, float32 [n, E]."""
+        """`words` are the sentence model's embeddings of the questions, float32 [n, E]."""
         self.told = [sentences_in(text) or [text] for text in split.text]
         flat = torch.from_numpy(encode.words.encode([each for of_window in self.told for each in of_window]))
         scores = (words @ flat.T).split([len(of_window) for of_window in self.told], 1)
         self.nearest = torch.stack([of_window.argmax(1) for of_window in scores], 1)
 
     def holds(self, question: int, window: int, answer: str) -> bool:
-        """Whether the sentence of a window that is nearest to a question holds an answer."""
+        """Whether the sentence of a window that is nearest to a question contains an answer."""
         return answer in self.told[window][int(self.nearest[question, window])].lower()
 
 
 def measured(found: Tensor, own: Tensor, questions: list[dict[str, str]], answers: Answers) -> dict[str, float]:
-    """Of questions, with the window found for each and its own, int64 [n]: share whose window is right, and whose answer is."""
+    """Shares of questions with the right window and with the right answer. `found` and `own` int64 [n]: window per question."""
     right = (found == own).tolist()
     held = [
         answers.holds(at, window, question["answer"])
@@ -58,7 +58,7 @@ def measured(found: Tensor, own: Tensor, questions: list[dict[str, str]], answer
 
 
 def by_chance(own: Tensor, questions: list[dict[str, str]], answers: Answers, windows: int) -> dict[str, float]:
-    """The mean over all windows, as if one was drawn for each question."""
+    """The expected shares when a random window is drawn for each question."""
     every = [measured(torch.full_like(own, window), own, questions, answers) for window in range(windows)]
     return {name: sum(each[name] for each in every) / windows for name in every[0]}
 

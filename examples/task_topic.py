@@ -1,4 +1,4 @@
-"""Video classification: what is a video about? Windows vote: the topic with the highest sum of log probabilities wins.
+"""Video classification: what is a video about? The topic with the highest sum of log probabilities over its windows wins.
 
 python examples/task_topic.py features --truth tasks/truth.json
 """
@@ -16,7 +16,7 @@ KIND = "attention"
 
 
 def votes(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
-    """For each video: its topic's number, and the sums of its windows' log probabilities, float32 [videos, classes]."""
+    """For each video: the number of its topic, and the sums of its windows' log probabilities, float32 [videos, classes]."""
     videos = sorted(set(split.video))
     place = torch.tensor([videos.index(video) for video in split.video])
     scores = log_probabilities(model, split)

@@ -1,4 +1,4 @@
-"""Trains a fusion of frames, sound and text on the shards, measures it on videos it has not seen, and exports it.
+"""Trains a fusion of frames, sound and text on the shards, measures it on unseen videos, and exports it.
 
     python examples/make_sample_bucket.py --out tasks --videos 240 --tasks      # videos with labels, minutes
     reelbeam extract tasks features --models offline                            # minutes
@@ -7,10 +7,10 @@
     torchrun --nproc-per-node 2 examples/train_fusion.py features --truth tasks/truth.json --out trained
     reelbeam extract tasks fused --models offline --fuse trained/fusion.pt
 
-Three objectives at once: the topic of the video (classification), InfoNCE between what is seen, heard and said, and
-masked modelling (guess a hidden frame's embedding from all the rest). Of all epochs, the one that classifies the
-validation videos best counts; test videos are looked at once, for the table. A checkpoint holds weights, optimiser, random
-state and the reader's state: the same command goes on where it was stopped, and ends with the same weights.
+There are three objectives: the topic of the video (classification), InfoNCE between frames, sound and text, and masked
+modelling (predict a hidden frame's embedding from the rest). The epoch with the best topic accuracy on validation videos is
+kept. Test videos are used once, for the table. A checkpoint has weights, optimiser, random state and the reader's state: the same
+command resumes where it was stopped, and ends with the same weights.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from reelbeam.pipeline.training.window_dataset import WindowDataset
 
 BATCH = 64
 RATE = 2e-3
-"""Learning rate at first; it falls to 0 along a half wave of the cosine."""
+"""Initial learning rate. It falls to 0 along half a cosine."""
 DECAY = 0.05
 MASKED = 0.2
-"""Share of the ticks whose frame is hidden and guessed."""
+"""Share of the ticks whose frame is hidden and predicted."""
 SHARPNESS = 8.0
-"""Fused vectors have unit length: this makes room for confident answers."""
+"""Scale of the classifier's input: fused vectors have unit length, which would bound its confidence."""
 SOFT = 0.2
-"""Temperature of InfoNCE: half of the pairs do not belong together, so none should be insisted on."""
+"""Temperature of InfoNCE. It is high, because half of the pairs do not really belong together."""
 ALONE = 0.3
-"""Weight of finding the topic from one modality alone."""
+"""Weight of classifying the topic from a single modality."""
 
 
 class Learner(nn.Module):
@@ -62,7 +62,7 @@ class Learner(nn.Module):
         self.guess = nn.Sequential(nn.Linear(sizes.fused, 128), nn.GELU(), nn.Linear(128, sizes.frame))
 
     def embed(self, x: dict[str, Tensor]) -> list[Tensor]:
-        """One unit vector [B, F] a modality, in the space they share."""
+        """One unit vector [B, F] per modality, in a shared space."""
         valid = x["frame_valid"].unsqueeze(-1).float()
         frame = F.normalize((x["frame"] * valid).sum(1), dim=-1)
         encoders = self.fusion.encoders
@@ -72,9 +72,9 @@ class Learner(nn.Module):
         return [F.normalize(head(each), dim=-1) for head, each in zip(self.joint, dropped, strict=True)]
 
     def forward(self, x: dict[str, Tensor], topic: Tensor, hidden: Tensor) -> Tensor:
-        """The sum of the three objectives. `hidden` bool [B, T]: ticks whose frame is to be guessed.
+        """The sum of the three objectives. `hidden` bool [B, T]: ticks whose frame is to be predicted.
 
-        The topic must also be found from each modality alone, so that none hides behind the best one.
+        The topic is also classified from each modality alone, so that weak modalities are trained too.
         """
         seen, valid = x["frame"] * ~hidden[..., None], x["frame_valid"] & ~hidden
         fused = self.fusion(seen, valid, x["audio"], x["text"], x["present"])
@@ -101,7 +101,7 @@ def topics_of(batch: dict[str, Any], labels: Labels) -> Tensor:
 
 
 def audio_statistics(data: WindowDataset) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each sound measure over all training ticks with sound, float32 [A]."""
+    """Mean and standard deviation of each audio feature over all training ticks with sound, float32 [A]."""
     heard = torch.cat([batch["audio_feature"].float()[batch["tick_sound"].bool()] for batch in data])
     return heard.mean(0), heard.std(0, correction=0).clamp(min=1e-3)
 
@@ -117,8 +117,9 @@ def train(
     checkpoint: Path | None = None,
     stop_after: int | None = None,
 ) -> Learner:
-    """Trains one fusion. `only` names the modalities that it gets, such as `frame+text`. Goes on from `checkpoint` where
-    there is one; `stop_after` ends it after so many batches, as a crash would.
+    """Trains one fusion. `only` names its input modalities, such as `frame+text`. Resumes from `checkpoint` if it exists.
+
+    `stop_after` ends the training after this many batches, as a crash would.
     """
     torch.manual_seed(seed)
     data = windows(dataset, labels, "train", batch_size=BATCH // _ranks(), shuffle=seed, drop_last=_ranks() > 1)
@@ -162,7 +163,7 @@ def train(
             if steps == stop_after:
                 _save(checkpoint, learner, optimiser, drawn, reader, best)
                 return learner
-        # Every rank finds the same: all hold the same weights and look at all validation windows.
+        # Every rank gets the same result: all have the same weights and use all validation windows.
         found = evaluate(learner, dataset, labels, "validation")["loss"]
         if found < best["loss"]:
             best = {"loss": found, "learner": copy.deepcopy(learner.state_dict())}
@@ -180,7 +181,7 @@ def _save(
     reader: Any,
     best: dict[str, Any],
 ) -> None:
-    """Whole or not at all, by the first rank."""
+    """Saves the file atomically, on the first rank only."""
     if file is None or _rank():
         return
     part = file.with_suffix(".part")
@@ -191,7 +192,7 @@ def _save(
 
 @torch.no_grad()
 def evaluate(learner: Learner, dataset: Dataset, labels: Labels, split: str) -> dict[str, Any]:
-    """What the learner reaches on the windows of a split, with the modalities that it was trained on."""
+    """Measures the learner on the windows of a split, with the modalities that it was trained on."""
     learner.eval()
     answers, topics, joint, losses = [], [], [], []
     for batch in windows(dataset, labels, split, batch_size=256, rank=0, ranks=1):
@@ -238,7 +239,7 @@ def main() -> None:
     args = parser.parse_args()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         torch.distributed.init_process_group("gloo")
-    torch.set_num_threads(1)  # the networks are small: more threads only wait for each other
+    torch.set_num_threads(1)  # the networks are small: more threads would only wait for each other
     args.out.mkdir(parents=True, exist_ok=True)
     dataset = Dataset.open(args.output)
     labels = labels_of(dataset, args.truth)

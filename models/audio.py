@@ -1,11 +1,11 @@
-"""How each tick sounds: level, loudness, spectral shape, MFCC, chroma and speech, from one short-time spectrum.
+"""Audio features of each tick: level, loudness, spectral shape, MFCC, chroma and speech, from one short-time spectrum.
 
-    In    float32 [m] at 16 kHz, sample 0 at the start of tick 0; a grid of ticks; where speech was found
+    In    float32 [m] at 16 kHz, sample 0 at the start of tick 0; a grid of ticks; spans of speech
     Out   float32 [ticks, 41], in the order of `FEATURES`; every value is finite and fits float16
 
-A tick stands for the half-open span from its instant to the next one's. Spectral values are means over the frames whose
-middle lies in it (where ticks are shorter than a frame's step: the next frame's); sound that ends early counts as
-silence. Frames are 1,024 samples (64 ms, Hann), one each 512 (32 ms), zero-padded at both ends.
+A tick covers the half-open span from its time to that of the next tick. Spectral values are means over the frames whose
+middle lies in the tick (or the next frame's values, when ticks are shorter than the hop). Missing sound at the end counts as
+silence. Frames have 1,024 samples (64 ms, Hann) and a hop of 512 (32 ms), zero-padded at both ends.
 
 Spectral definitions are librosa's (https://librosa.org/doc/0.11.0/feature.html; McFee et al., 2015), at these settings:
 n_fft 1024, hop_length 512, power_to_db with top_db=None (its default ties each value to the file's loudest moment) and
@@ -35,11 +35,11 @@ N_CHROMA = 12
 ROLL_OFF = 0.85
 """librosa's roll_percent."""
 MIN_POWER = 1e-10
-"""Floor under every logarithm: -100 dB. Digital silence reads -100 dBFS and -100 LUFS."""
+"""Lower bound in every logarithm: -100 dB. Digital silence gives -100 dBFS and -100 LUFS."""
 BLOCK_FRAMES = 512
-"""Frames worked on at once: a block of 1 MB stays in a core's cache, which makes it twice as fast."""
+"""Frames per block: a block of 1 MB stays in a core's cache, which doubles the speed."""
 LOUDNESS_STEP = SAMPLE_RATE_HZ // 10
-"""Momentary loudness is taken over 400 ms, each 100 ms (EBU Tech 3341: at least 10 times a second)."""
+"""Momentary loudness is measured over 400 ms, every 100 ms (EBU Tech 3341: at least 10 times per second)."""
 
 FEATURES: tuple[tuple[str, str, str], ...] = (
     ("level", "dBFS", "root mean square of the tick's samples; a full-scale square wave is 0, silence -100"),
@@ -65,10 +65,10 @@ FEATURES: tuple[tuple[str, str, str], ...] = (
 
 @dataclass(frozen=True)
 class AudioSpec:
-    """The sound measures have no options: their settings are the constants above."""
+    """Spec of the audio features. It has no options: all settings are constants above."""
 
     def identity(self) -> dict[str, Any]:
-        """All that decides the values; change it whenever a definition changes."""
+        """Everything that determines the values. Change it whenever a definition changes."""
         return {
             "model": "audio",
             "features": [name for name, _, _ in FEATURES],
@@ -81,12 +81,12 @@ class AudioSpec:
         }
 
     def load(self, device: str) -> AudioMeter:
-        """The filters on "cpu" or "cuda"."""
+        """The meter with its filters on "cpu" or "cuda"."""
         return AudioMeter(device)
 
 
 class AudioMeter:
-    """Measures stretches of sound."""
+    """Measures the audio features of samples."""
 
     def __init__(self, device: str):
         import torch
@@ -100,7 +100,7 @@ class AudioMeter:
     def measure(
         self, samples: np.ndarray, tick_hz: Fraction, ticks: int, speech_spans: Sequence[tuple[int, int]]
     ) -> np.ndarray:
-        """float32 [ticks, 41]. `speech_spans` are half-open, rising, in samples, and may leave the ticks' range."""
+        """float32 [ticks, 41]. `speech_spans` are half-open, sorted, in samples, and may extend beyond the ticks."""
         bounds = tick_bounds(tick_hz, ticks)
         heard = np.zeros(max(int(bounds[-1]), 1), np.float32)
         heard[: len(samples)] = samples[: len(heard)]
@@ -116,7 +116,7 @@ class AudioMeter:
         ).astype(np.float32)
 
     def frame_features(self, samples: np.ndarray) -> np.ndarray:
-        """float32 [1 + m // 512, 37]: the spectral columns, centroid to the last chroma, of each frame of float32 [m]."""
+        """float32 [1 + m // 512, 37]: the spectral columns (centroid to the last chroma) of each frame of samples float32 [m]."""
         import torch
         from torch.nn.functional import pad
 
@@ -124,7 +124,7 @@ class AudioMeter:
             padded = pad(torch.from_numpy(samples).to(self._device), (N_FFT // 2, N_FFT))
             frames = padded.unfold(0, N_FFT, HOP)[: 1 + len(samples) // HOP]
             parts = []
-            before = None  # mel bands of the frame before
+            before = None  # mel bands of the previous frame
             for block in frames.split(BLOCK_FRAMES):
                 columns, decibels = self._columns(block, before)
                 before = decibels[-1:]
@@ -165,7 +165,7 @@ def tick_bounds(tick_hz: Fraction, ticks: int) -> np.ndarray:
 
 
 def mean_between(values: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """float64 [n, C]: means of the rows first:last of [rows, C]; of the row `first`, or the last one, where none is.
+    """float64 [n, C]: means of the rows first:last of [rows, C]. An empty range gives row `first`, or the last row.
 
     >>> mean_between(np.array([[1.], [3.], [8.]]), np.array([0, 2, 3]), np.array([2, 2, 3])).tolist()
     [[2.0], [8.0], [8.0]]
@@ -177,13 +177,13 @@ def mean_between(values: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.
 
 
 def level(samples: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """float64 [ticks]: RMS in dB below full scale."""
+    """float64 [ticks]: RMS level in dBFS."""
     power = [np.dot(samples[start:end], samples[start:end]) / max(end - start, 1) for start, end in pairwise(bounds)]
     return _decibels(np.array(power))
 
 
 def loudness(samples: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """float64 [ticks]: loudest momentary loudness in LUFS. A full-scale sine of 997 Hz reads -3.01."""
+    """float64 [ticks]: largest momentary loudness in LUFS. A full-scale sine of 997 Hz gives -3.01."""
     from scipy.signal import sosfilt
 
     step = LOUDNESS_STEP
@@ -198,7 +198,7 @@ def loudness(samples: np.ndarray, bounds: np.ndarray) -> np.ndarray:
 
 
 def zero_crossing_rate(samples: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """float64 [ticks]: changes of sign a sample; what is within 1e-10 of zero counts as positive, as in librosa."""
+    """float64 [ticks]: sign changes per sample. Values within 1e-10 of zero count as positive, as in librosa."""
     negative = samples < -1e-10
     crossing = np.append(False, negative[1:] != negative[:-1])
     return np.array([np.count_nonzero(crossing[start:end]) / max(end - start, 1) for start, end in pairwise(bounds)])
@@ -282,8 +282,10 @@ def chroma_filters() -> np.ndarray:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """torch on one thread, as it was afterwards: beside decoders that fill all cores, short operations wait longer for
-    a second thread than they take (measured: up to ten times)."""
+    """Runs torch on one thread and restores the setting afterwards.
+
+    When decoders fill all cores, short operations wait longer for a second thread than they run (measured: up to ten times).
+    """
     import torch
 
     threads = torch.get_num_threads()

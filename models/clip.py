@@ -1,4 +1,4 @@
-"""CLIP: frames and words into one space, with open_clip's own models, tokenizers and preprocessing constants."""
+"""CLIP: embeds frames and texts in one space, with open_clip's models, tokenizers and preprocessing constants."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ if TYPE_CHECKING:
     import torch
 
 WORTH_BF16 = 20_000_000
-"""Visual parameters above which bfloat16 pays on a CPU that has it; a small network is bound by memory, not by GEMM."""
+"""Number of visual parameters above which bfloat16 is faster on a CPU that supports it. Smaller networks are memory-bound."""
 
 CPU_BATCH = 8
-"""On a CPU every batch has exactly this size, padded: one shape, so that an embedding never depends on what else is in the
-batch, to the last bit, and a run that was killed stores what an undisturbed one does. Larger batches are 6% faster."""
+"""On a CPU every batch is padded to exactly this size. With one shape, an embedding never depends on the rest of the batch, to
+the last bit, so an interrupted and resumed run stores the same bytes. Larger batches would be 6% faster."""
 
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """Which CLIP. `weights` is a pretrained tag of `architecture`, a weights file, or a folder or package in
-    open_clip's own layout (open_clip_config.json beside the weights; `architecture` is then not read)."""
+    """A CLIP model and its settings.
+
+    `weights` is a pretrained tag of `architecture`, a weights file, or a folder or package in open_clip's layout
+    (open_clip_config.json next to the weights; `architecture` is then ignored).
+    """
 
     architecture: str
     weights: str
@@ -40,19 +43,19 @@ class ClipSpec:
     """float32, bfloat16, float16, or auto: the fastest that keeps a cosine of 0.999 to float32 on the device."""
     batch_size: int = 32
     quick_gelu: bool | None = None
-    """The activation; None is what the pretrained tag, or else the architecture, was trained with."""
+    """Whether to use the QuickGELU activation; None takes it from the pretrained tag, or else from the architecture."""
     preprocessing: Mapping[str, Any] | None = field(default=None, hash=False)
-    """Fields of Preprocessing that differ from what the weights say of themselves: for a weights file, which says nothing."""
+    """Fields of Preprocessing that differ from the weights' own settings. Needed for a weights file, which has no settings."""
 
     def load(self, device: str) -> ClipEncoder:
         """The network on `cpu` or `cuda`. Raises MissingWeights."""
         return ClipEncoder(self, device)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that changes an embedding beyond rounding. Two equal identities may be searched together."""
+        """Everything that changes an embedding beyond rounding. Embeddings with equal identities are comparable."""
         own, used = bool(self.config["model_cfg"].get("quick_gelu", False)), self.has_quick_gelu
         kept: dict[str, Any] = {"architecture": self.architecture, "weights": self.weights}
-        # false: as the architecture's own config says, which is what datasets of all ages mean by it
+        # false means: as the architecture's config says; older datasets use it in this sense too
         kept |= {"quick_gelu": False if used == own else used or "off"}
         kept |= {"weights_sha256": sha256_of(self._weights_path())}
         if differs := stated(self.pixels, self._own_pixels):
@@ -61,7 +64,7 @@ class ClipSpec:
 
     @classmethod
     def of_identity(cls, identity: Mapping[str, Any]) -> ClipSpec:
-        """The spec that made an identity, of any age: what it is silent about is what was always done then."""
+        """The spec of an identity from any version. Fields that it lacks get the only behaviour of that version."""
         bare = cls(identity["architecture"], identity["weights"])
         forced = identity["quick_gelu"]
         own = bool(bare.config["model_cfg"].get("quick_gelu", False))
@@ -82,12 +85,12 @@ class ClipSpec:
         return found + [name for name in fields if getattr(self.pixels, name) != getattr(other.pixels, name)]
 
     def check(self) -> None:
-        """Raises UsageError where the spec contradicts its own pretrained tag: the features would be no one's."""
+        """Raises UsageError when the spec contradicts its pretrained tag: the features would be wrong."""
         told = self._tag.get("quick_gelu") if self.quick_gelu is not None else None
         if told is not None and bool(told) != self.quick_gelu:
             raise UsageError(
                 f"quick_gelu is {self.quick_gelu} in the models file, but {self.architecture}:{self.weights} was trained with "
-                f"quick_gelu {bool(told)}: its features would be wrong. Cure: leave quick_gelu away"
+                f"quick_gelu {bool(told)}: its features would be wrong. Cure: remove quick_gelu from the models file"
             )
         _ = self.pixels
 
@@ -98,7 +101,7 @@ class ClipSpec:
 
     @functools.cached_property
     def _tag(self) -> Mapping[str, Any]:
-        """What open_clip knows of a pretrained tag; nothing for weights that are named by their place."""
+        """open_clip's settings of a pretrained tag; empty for weights given as a file, folder or package."""
         if resolve(self.weights) is not None:
             return {}
         import open_clip
@@ -108,18 +111,18 @@ class ClipSpec:
 
     @functools.cached_property
     def _own_pixels(self) -> Preprocessing:
-        """What the weights say of themselves."""
+        """The preprocessing that the weights themselves specify."""
         size = self.config["model_cfg"]["vision_cfg"].get("image_size", 224)
         return merged(size, self.config.get("preprocess_cfg", {}), self._tag)
 
     @functools.cached_property
     def pixels(self) -> Preprocessing:
-        """What is done to a picture before the model sees it. Imports open_clip for a pretrained tag only."""
+        """The preprocessing of frames. Imports open_clip only for a pretrained tag."""
         return replaced(self._own_pixels, self.preprocessing)
 
     @property
     def has_quick_gelu(self) -> bool:
-        """The activation in effect: the spec's word, else the pretrained tag's, else the architecture's."""
+        """Whether QuickGELU is used: as set in the spec, else in the pretrained tag, else in the architecture."""
         if self.quick_gelu is not None:
             return self.quick_gelu
         own = self.config["model_cfg"].get("quick_gelu", False)
@@ -137,18 +140,22 @@ class ClipSpec:
 
 
 def _load_config(spec: ClipSpec) -> dict[str, Any]:
-    """Read without importing open_clip, which takes seconds: a job knows its shapes before its models are loaded."""
+    """Reads the model's config without importing open_clip, which takes seconds. A job needs it before it loads models."""
     found = resolve(spec.weights)
     if found is not None and found.is_dir():
         file = found / "open_clip_config.json"
         if not file.exists():
-            raise MissingWeights(f"{found}: no open_clip_config.json; a folder of weights needs open_clip's own layout")
+            raise MissingWeights(
+                f"{found}: no open_clip_config.json, which a folder of weights must contain; cure: save it in open_clip's layout"
+            )
         return json.loads(file.read_text())
     installed = importlib.util.find_spec("open_clip")
     places = (installed and installed.submodule_search_locations) or [""]
     file = Path(places[0], "model_configs", f"{spec.architecture}.json")
     if not file.is_file():
-        raise UsageError(f"open_clip knows no architecture {spec.architecture!r}; see open_clip.list_models()")
+        raise UsageError(
+            f"open_clip has no architecture {spec.architecture!r}; cure: use one of open_clip.list_models()"
+        )
     return {"model_cfg": json.loads(file.read_text()), "preprocess_cfg": {}}
 
 
@@ -164,7 +171,7 @@ def _download(architecture: str, tag: str) -> Path:
         )
     try:
         return Path(open_clip.download_pretrained(found))
-    except Exception as error:  # every hub client has its own errors; what helps is the same
+    except Exception as error:  # each hub client raises its own errors; the cure is the same
         raise MissingWeights(
             f"{architecture}:{tag} is not in the local cache and could not be downloaded ({type(error).__name__}: {error}); "
             "cure: connect to the internet once, or give a local path, or use --models offline"
@@ -172,7 +179,7 @@ def _download(architecture: str, tag: str) -> Path:
 
 
 def pick_precision(asked: str, device: str, visual_parameters: int) -> torch.dtype:
-    """A pure function of the hardware, never of a stopwatch: the same machine always stores the same bytes."""
+    """Chooses a precision from the hardware alone, not from timings, so that one machine always stores the same bytes."""
     import torch
 
     if asked != "auto":
@@ -211,7 +218,7 @@ class ClipEncoder:
             ) from error
         self.dtype = pick_precision(spec.precision, device, sum(p.numel() for p in model.visual.parameters()))
         self.model = model.eval().requires_grad_(False).to(device)
-        # on a CPU the words stay in float32: torch's attention with a mask takes twice as long in bfloat16
+        # on a CPU the text tower stays in float32: torch's masked attention takes twice as long in bfloat16
         (self.model if device.startswith("cuda") else self.model.visual).to(self.dtype)
         self.pixels = spec.pixels
         self.mean = torch.tensor(self.pixels.mean, device=device).view(1, 3, 1, 1) * 255
@@ -220,7 +227,7 @@ class ClipEncoder:
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """uint8 [n, h, w, 3] RGB -> float32 [n, D], unit length.
 
-        Frames of the model's own size are only normalised; others are made to fit it as open_clip's own preprocessing does.
+        Frames of the model's size are only normalised. Others are first resized as open_clip's preprocessing does.
         """
         import torch
 
@@ -244,7 +251,7 @@ class ClipEncoder:
         return normal.to(self.dtype).contiguous(memory_format=torch.channels_last)
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
-        """n texts -> float32 [n, D], unit length, in the space of the frames."""
+        """n texts -> float32 [n, D], unit length, comparable with embeddings of frames."""
         import torch
 
         parts = []

@@ -1,8 +1,8 @@
 """Reads a CTranslate2 Whisper folder as openai-whisper weights, so that both engines run from the same file.
 
-A CTranslate2 folder (`model.bin`, `config.json`) stores the attention projections fused and the variables under its own
-names; openai-whisper wants a `.pt` file `{"dims": ..., "model_state_dict": ...}`. Nothing is lost on the way: fused
-matrices are cut where the converter joined them, and each number keeps its value.
+A CTranslate2 folder (`model.bin`, `config.json`) stores fused attention projections and its own variable names;
+openai-whisper reads a `.pt` file `{"dims": ..., "model_state_dict": ...}`. The conversion is lossless: fused matrices are split
+where the converter joined them, and every value stays the same.
 
     python -m reelbeam.models.ct2_weights FOLDER OUT.pt
 
@@ -30,21 +30,21 @@ DTYPES: dict[int, type[np.generic]] = {0: np.float32, 1: np.int8, 2: np.int16, 3
 
 
 def is_ct2_folder(path: Path) -> bool:
-    """A folder that holds CTranslate2's binary."""
+    """Whether a path is a folder with a CTranslate2 model."""
     return path.is_dir() and (path / "model.bin").is_file()
 
 
 def read_variables(file: Path) -> dict[str, np.ndarray]:
-    """All variables of a CTranslate2 `model.bin`, by name; aliases point at the same array.
+    """All variables of a CTranslate2 `model.bin`, by name. Aliases share one array.
 
-    Raises MissingWeights when the file is cut short, is of another version, or stores quantized numbers.
+    Raises MissingWeights when the file is truncated, has another version, or has an unknown number type.
     """
     with open(file, "rb") as stream:
         try:
             version = _number(stream, "I")
             if version != BINARY_VERSION:
                 raise MissingWeights(
-                    f"{file}: version {version} of CTranslate2's format, {BINARY_VERSION} is read; "
+                    f"{file}: has version {version} of CTranslate2's format, but only version {BINARY_VERSION} can be read; "
                     "cure: convert the model with a current ct2-transformers-converter"
                 )
             _string(stream)  # the name of the spec
@@ -59,9 +59,9 @@ def read_variables(file: Path) -> dict[str, np.ndarray]:
 
 
 def encoder_width(file: Path) -> int:
-    """Numbers in a state of the encoder, from the shape of its last norm; the weights themselves are skipped.
+    """Dimension of the encoder's states, from the shape of its last norm. Skips the weights themselves.
 
-    Raises MissingWeights when the file is cut short or holds no Whisper encoder.
+    Raises MissingWeights when the file is truncated or contains no Whisper encoder.
     """
     with open(file, "rb") as stream:
         try:
@@ -96,7 +96,7 @@ def openai_state(variables: Mapping[str, np.ndarray]) -> tuple[dict[str, int], d
 
 
 def alignment_heads(folder: Path) -> list[tuple[int, int]] | None:
-    """(layer, head) pairs whose cross attention tells word times; None when the folder does not say."""
+    """(layer, head) pairs whose cross attention gives word times; None when the folder does not list them."""
     config = folder / "config.json"
     heads = json.loads(config.read_text()).get("alignment_heads") if config.is_file() else None
     return [(int(layer), int(head)) for layer, head in heads] if heads else None
@@ -115,7 +115,7 @@ def checkpoint(folder: Path) -> dict[str, Any]:
 
 
 def set_alignment_heads(model: Any, heads: list[tuple[int, int]] | None) -> None:
-    """Tells an openai-whisper model which heads align words; None leaves its default, the upper half of the layers."""
+    """Sets the heads that an openai-whisper model aligns words with. None keeps its default, the upper half of the layers."""
     import torch
 
     if heads is None:
@@ -134,7 +134,7 @@ def convert(folder: Path, out: Path) -> None:
     import torch
 
     if not is_ct2_folder(folder):
-        raise MissingWeights(f"{folder}: holds no model.bin; cure: name the folder that a CTranslate2 model lies in")
+        raise MissingWeights(f"{folder}: contains no model.bin; cure: name the folder of a CTranslate2 model")
     torch.save(checkpoint(folder), out)
 
 
@@ -148,7 +148,7 @@ def _string(stream: BinaryIO) -> str:
 
 
 def _declared(stream: BinaryIO) -> tuple[str, list[int], int]:
-    """Name, shape and number type of the variable that follows."""
+    """Reads the name, shape and number type of the next variable."""
     return _string(stream), [_number(stream, "I") for _ in range(_number(stream, "B"))], _number(stream, "B")
 
 
@@ -235,7 +235,7 @@ def _pair(variables: Mapping[str, np.ndarray], source: str, target: str) -> Iter
 def _split(
     variables: Mapping[str, np.ndarray], source: str, target: str, parts: tuple[str, ...]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Cuts fused projections apart; Whisper's keys have no bias (the converter filled in zeros)."""
+    """Splits fused projections. Whisper's key projections have no bias: the converter filled in zeros."""
     for kind in ("weight", "bias"):
         for part, value in zip(parts, np.split(variables[f"{source}/{kind}"], len(parts)), strict=True):
             if (part, kind) != ("key", "bias"):

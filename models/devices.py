@@ -13,7 +13,7 @@ def cores() -> int:
 
 
 def pick_device(device: str) -> str:
-    """`auto` is the GPU when there is one."""
+    """The device to use: `auto` means the GPU when there is one. Raises UsageError for a GPU that does not exist."""
     import torch
 
     if device == "auto":

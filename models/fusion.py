@@ -1,4 +1,4 @@
-"""Which fusion makes `fused_embedding`: a formula with weights, or a module that somebody trained."""
+"""The fusion that makes `fused_embedding`: a formula with weights, or a trained module."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NONE, CONCAT, MEAN, ATTENTION = "none", "concat", "mean", "attention"
 HOWS = (NONE, CONCAT, MEAN, ATTENTION)
 
 TIMBRE = [place for place, (name, _, _) in enumerate(FEATURES) if name.startswith("mfcc_") and name != "mfcc_0"]
-"""Where MFCC 1 to 19 stand among the sound measures; MFCC 0 is level."""
+"""Positions of MFCC 1 to 19 among the audio features. MFCC 0, the level, is left out."""
 
 
 @dataclass(frozen=True)
 class FusionSpec:
-    """How modalities become one vector. `how` is a formula of `transforms/fuse.py`, or the path of a TorchScript file."""
+    """How modalities are fused into one vector: `how` is a formula of `transforms/fusers.py` or the path of a TorchScript file."""
 
     how: str = CONCAT
     frame_weight: float = 1.0
@@ -42,7 +42,7 @@ class FusionSpec:
 
     @property
     def file(self) -> Path | None:
-        """The learned module, where there is one."""
+        """The file of a learned module; None for a formula."""
         return None if self.how in HOWS else Path(self.how)
 
     @property
@@ -50,30 +50,30 @@ class FusionSpec:
         return self.how in (MEAN, ATTENTION)
 
     def dimension(self, frame_dim: int, text_dim: int) -> int:
-        """Length of a fused vector; 0 for none. Raises MissingWeights for a file that is no fusion."""
+        """Dimension of a fused vector; 0 without a fusion. Raises MissingWeights for a file that is not a fusion module."""
         if self.file:
             return self.load("cpu").dimension
         return {NONE: 0, CONCAT: frame_dim + text_dim + len(TIMBRE)}.get(self.how, frame_dim)
 
     def identity(self) -> dict[str, Any]:
-        """All that decides the vectors."""
+        """Everything that determines the vectors."""
         fields = {"model": "fusion", **asdict(self)}
         return fields | ({"weights_sha256": sha256_of(self.file)} if self.file else {})
 
     def load(self, device: str) -> LearnedFusion:
-        """The module of a file, on a device. Raises MissingWeights."""
+        """Loads the learned module on a device. Raises MissingWeights."""
         return LearnedFusion(self.how, device)
 
 
 class LearnedFusion:
-    """A trained fusion: TorchScript, with the contract of `transforms/fuse.py`."""
+    """A trained fusion: a TorchScript module with the interface described in `transforms/fusers.py`."""
 
     def __init__(self, file: str, device: str):
         import torch
 
         self.device = device
         try:
-            with warnings.catch_warnings():  # torch would rather have its export format, which fixes the batch's size
+            with warnings.catch_warnings():  # torch warns in favour of its export format, which fixes the batch size
                 warnings.simplefilter("ignore", FutureWarning)
                 self.module = torch.jit.load(file, map_location=device).eval()
             self.dimension = int(self.module.dimension)
@@ -91,7 +91,7 @@ class LearnedFusion:
         text: np.ndarray,
         present: np.ndarray,
     ) -> np.ndarray:
-        """float32 [B, F], unit length. Raises UsageError when the module does not take such windows."""
+        """float32 [B, F], unit length. Raises UsageError when the module does not accept windows of this shape."""
         import torch
 
         inputs = [torch.from_numpy(each).to(self.device) for each in (frames, frame_valid, sound, text, present)]
@@ -104,6 +104,6 @@ class LearnedFusion:
                 f"models or another grid; cure: train it on this dataset's shards ({str(error).splitlines()[-1]})"
             ) from error
         if not np.isfinite(found).all():
-            raise UsageError("the fusion gives numbers that are not finite; cure: look at its training")
+            raise UsageError("the fusion returned values that are not finite; cure: check its training")
         length = np.linalg.norm(found, axis=1, keepdims=True)
         return np.divide(found, length, out=np.zeros_like(found), where=length > 0)

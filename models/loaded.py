@@ -1,4 +1,4 @@
-"""Each model is loaded once a process, by the first stage that asks, and kept for all waves and all stages."""
+"""Loads each model once per process, when a stage first needs it, and keeps it for all stages and waves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _lock = threading.Lock()
 
 
 def loaded(spec: Spec, device: str) -> Any:
-    """The model of a spec on a device, from this process's memory if it is there."""
+    """The model of a spec on a device. Loads it on the first call in this process."""
     with phase("wait_for_models"):
         return _loaded(spec, device)
 
@@ -36,10 +36,10 @@ def _loaded(spec: Spec, device: str) -> Any:
 
 
 def preload(spec: Spec, device: str) -> None:
-    """Starts loading in the background: the first decoders are at work meanwhile. Errors surface in `loaded`."""
+    """Starts loading a model in the background, while the first decoders run. Errors are raised by `loaded`."""
 
     def load() -> None:
-        with contextlib.suppress(Exception):  # the stage that needs the model meets the same error, on its own thread
+        with contextlib.suppress(Exception):  # `loaded` raises the same error in the stage that needs the model
             _loaded(spec, device)
 
     threading.Thread(target=load, name="preload", daemon=True).start()

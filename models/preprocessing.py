@@ -1,7 +1,7 @@
-"""What a CLIP model wants done to a picture before it sees it: size, shape, interpolation, colours. As open_clip does it.
+"""Preprocessing of frames for a CLIP model, as in open_clip: size, resize mode, interpolation, mean and std.
 
-Source: open_clip 3.3, `transform.image_transform(is_train=False)` and the order in which `factory.create_model` merges its
-defaults, the pretrained tag's words and a folder's `open_clip_config.json`. The size is always the vision tower's own.
+Source: open_clip 3.3, `transform.image_transform(is_train=False)`, and the order in which `factory.create_model` merges its
+defaults, the pretrained tag's settings and a folder's `open_clip_config.json`. The size is always that of the vision tower.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ INTERPOLATIONS = ("bicubic", "bilinear")
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
-"""open_clip's defaults, of 1, in RGB. Stated here so that a decoder can start before open_clip is imported."""
+"""open_clip's defaults, RGB on a scale of 0 to 1. Copied here so that decoders can start before open_clip is imported."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From a picture of any size to what the model sees. Raises UsageError for what open_clip does not know.
+    """How a picture of any size becomes the model's input. Raises UsageError for settings that open_clip does not have.
 
-    `shortest` scales until the frame is filled and cuts the middle out; `longest` scales until all is inside, in the middle
-    of `fill`; `squash` gives the picture the frame's shape, whatever its own.
+    `shortest` scales the picture to fill the frame and crops the centre. `longest` scales it to fit inside and pads with `fill`.
+    `squash` scales it to the frame's width and height, ignoring its aspect ratio.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -37,7 +37,7 @@ class Preprocessing:
     resize_mode: str = "shortest"
     interpolation: str = "bicubic"
     fill: int = 0
-    """Grey of the bars beside a `longest` picture, 0 to 255."""
+    """Grey level of the padding of `longest`, 0 to 255."""
     mean: tuple[float, float, float] = OPENAI_MEAN
     std: tuple[float, float, float] = OPENAI_STD
 
@@ -55,7 +55,7 @@ class Preprocessing:
 
     @property
     def scaler(self) -> str:
-        """The interpolation in effect: open_clip scales to a `shortest` frame that is not square by bicubic, always."""
+        """The interpolation in effect. For `shortest` and a non-square size, open_clip always uses bicubic."""
         height, width = self.size
         return "bicubic" if self.resize_mode == "shortest" and height != width else self.interpolation
 
@@ -66,7 +66,7 @@ def square(size: int) -> Preprocessing:
 
 
 def merged(image_size: Any, *layers: Mapping[str, Any]) -> Preprocessing:
-    """open_clip's defaults under layers of its own `preprocess_cfg` keys; later layers win, empty values are silent.
+    """Merges layers of `preprocess_cfg` keys over open_clip's defaults. Later layers win; empty values are ignored.
 
     >>> merged(256, {"resize_mode": "squash", "size": 224}, {"interpolation": None}).size
     (256, 256)
@@ -75,7 +75,7 @@ def merged(image_size: Any, *layers: Mapping[str, Any]) -> Preprocessing:
     for layer in layers:
         found |= {key: value for key, value in layer.items() if value is not None}
     given: dict[str, Any] = {key: found[key] for key in ("resize_mode", "interpolation") if key in found}
-    if given.get("interpolation") == "random":  # of training; open_clip shows pictures by bicubic then
+    if given.get("interpolation") == "random":  # a training setting; for inference open_clip then uses bicubic
         given["interpolation"] = "bicubic"
     given |= {key: _three(found[key]) for key in ("mean", "std") if key in found}
     fill = found.get("fill", found.get("fill_color", 0))
@@ -88,7 +88,7 @@ def _three(value: Any) -> tuple[float, ...]:
 
 
 def replaced(base: Preprocessing, given: Mapping[str, Any] | None) -> Preprocessing:
-    """The same with the fields that a models file or a dataset's identity states. Raises UsageError for unknown ones."""
+    """`base` with fields replaced by those of a models file or a dataset's identity. Raises UsageError for unknown fields."""
     known = [declared.name for declared in dataclasses.fields(Preprocessing) if declared.name != "size"]
     if unknown := set(given or {}) - set(known):
         raise UsageError(
@@ -101,11 +101,11 @@ def replaced(base: Preprocessing, given: Mapping[str, Any] | None) -> Preprocess
 
 
 HISTORIC: dict[str, Any] = {"resize_mode": "shortest", "interpolation": "bicubic", "fill": 0}
-"""What a dataset was made with whose identity says nothing of preprocessing."""
+"""Settings of datasets whose identity does not mention preprocessing."""
 
 
 def stated(used: Preprocessing, own: Preprocessing) -> dict[str, Any]:
-    """What an identity must say: all that differs from HISTORIC, and colours that are not the weights' own."""
+    """Fields that an identity must record: those that differ from HISTORIC, and mean or std other than the weights' own."""
     usual = replaced(own, HISTORIC)
     fields = (declared.name for declared in dataclasses.fields(Preprocessing))
     differing = {name: getattr(used, name) for name in fields if getattr(used, name) != getattr(usual, name)}
@@ -113,7 +113,7 @@ def stated(used: Preprocessing, own: Preprocessing) -> dict[str, Any]:
 
 
 def scaled_size(height: int, width: int, wanted: Preprocessing) -> tuple[int, int]:
-    """(height, width) of a picture after scaling, before it is cut or framed.
+    """(height, width) of a picture after scaling, before cropping or padding.
 
     >>> scaled_size(720, 1280, square(224)), scaled_size(720, 1280, Preprocessing(resize_mode="longest"))
     ((224, 398), (126, 224))
@@ -129,7 +129,7 @@ def scaled_size(height: int, width: int, wanted: Preprocessing) -> tuple[int, in
 
 
 def fit(pixels: torch.Tensor, wanted: Preprocessing) -> torch.Tensor:
-    """uint8 [n, 3, h, w] RGB -> uint8 [n, 3, H, W] of the model's size. Pictures that have it already are left alone."""
+    """uint8 [n, 3, h, w] RGB -> uint8 [n, 3, H, W] of the model's size. Pictures of that size are returned unchanged."""
     from torchvision.transforms.v2 import InterpolationMode, functional
 
     if tuple(pixels.shape[-2:]) == wanted.size:

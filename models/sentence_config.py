@@ -1,4 +1,4 @@
-"""What a sentence-transformers folder says of itself: prompts, and the length of its vectors. Read without torch.
+"""Reads the configuration of a sentence-transformers folder: prompts and dimension. Does not import torch.
 
 Source: sentence-transformers 6.2, `base/model.py` (`_parse_model_config`), `sentence_transformer/model.py`
 (`encode_query`, `encode_document`, `get_embedding_dimension`) and `modules/pooling.py`.
@@ -13,32 +13,32 @@ from pathlib import Path
 from typing import Any
 
 USES = ("query", "document")
-"""What a text is encoded as: searched for, or stored."""
+"""Uses of a text: as a search query, or as a stored document."""
 
 OTHER_DOCUMENT_PROMPTS = ("passage", "corpus")
-"""Prompts that `encode_document` names as candidates behind `document`. As each model has a `document` prompt, an empty one
-where its author gave none, the library never takes them."""
+"""Prompts that `encode_document` lists as candidates after `document`. The library never uses them, because each model has a
+`document` prompt, which is empty by default."""
 
 OLD_POOLING = "pooling_mode_"
-"""Start of the keys of older pooling configs, one a mode, true where it is on."""
+"""Prefix of the keys in older pooling configs: one boolean key per mode."""
 
 
 @dataclass(frozen=True)
 class SentenceConfig:
-    """What decides the vectors beside the weights."""
+    """Settings that determine the vectors, besides the weights."""
 
     prompts: dict[str, str]
-    """The model's own prompt of each of USES; empty where it has none."""
+    """The model's prompt for each of USES; empty when it has none."""
     default_prompt: str
-    """What a plain `encode` puts before a text."""
+    """The prompt that plain `encode` puts before a text."""
     dimension: int | None
-    """Length of a vector; None where no module says it."""
+    """Dimension of the vectors; None when no module states it."""
     is_routed: bool
-    """Whether queries and documents go through modules of their own."""
+    """Whether queries and documents go through different modules."""
 
 
 def read_config(folder: Path) -> SentenceConfig:
-    """The config of a folder that holds modules.json."""
+    """Reads the configuration of a folder that contains modules.json."""
     file = folder / "config_sentence_transformers.json"
     said = json.loads(file.read_text()) if file.is_file() else {}
     modules = json.loads((folder / "modules.json").read_text())
@@ -61,7 +61,7 @@ def _module_config(folder: Path, module: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _vector_length(config: Mapping[str, Any]) -> int | None:
-    """What a module makes of its input; modules that pool in several ways lay the results side by side.
+    """The output dimension of a module. A module with several pooling modes concatenates their results.
 
     >>> _vector_length({"embedding_dimension": 32, "pooling_mode": ["cls", "mean"]})
     64

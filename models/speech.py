@@ -1,10 +1,10 @@
-"""Finds speech and packs it into the chunks that Whisper hears.
+"""Finds speech and packs it into chunks for Whisper.
 
     samples --silero--> voice probabilities --thresholds--> utterances --pack--> chunks of at most 30 s
 
-Whisper always computes 30 s, so a chunk that is half empty costs as much as a full one: the utterances of one unit
-are joined, pauses left out, until 30 s are full. `Chunk` keeps the exact map from its own clock back to the unit's,
-in whole samples. Cuts fall into pauses; only an utterance without any pause is cut at its quietest place.
+Whisper always processes 30 s, so a half-empty chunk costs as much as a full one. Therefore the utterances of one unit are
+joined, without the pauses, into chunks of up to 30 s. `Chunk` maps its own clock back to the unit's, in whole samples. Cuts are
+made in pauses; an utterance without pauses is cut at its quietest frame.
 
 Source: silero-vad v6 (https://github.com/snakers4/silero-vad), as shipped inside faster-whisper; its thresholds are
 those of faster-whisper 1.2.1, `vad.py` and `BatchedInferencePipeline`.
@@ -25,34 +25,34 @@ Span = tuple[int, int]
 """Half-open, in samples."""
 
 FRAME = 512
-"""Samples to a voice probability: 32 ms, the step that silero was trained with."""
+"""Samples per voice probability: 32 ms, the step that silero was trained with."""
 CONTEXT = 64
-"""Samples before a frame that silero sees too."""
+"""Samples before a frame that silero gets as context."""
 VOICE_ON, VOICE_OFF = 0.5, 0.35
-"""Speech starts at the first and lasts down to the second (silero's defaults: threshold, threshold - 0.15)."""
+"""Speech starts at the first probability and ends below the second (silero's defaults: threshold, threshold - 0.15)."""
 MIN_PAUSE = 160 * SAMPLE_RATE_HZ // 1000
 """A shorter pause does not end an utterance (faster-whisper's batched pipeline: 160 ms)."""
 MIN_TALK = 250 * SAMPLE_RATE_HZ // 1000
-"""Utterances that stand alone and together last less are no speech (silero's own default: 250 ms)."""
+"""A talk shorter than this is not speech (silero's default: 250 ms)."""
 MIN_PEAK = 0.7
-"""One frame of a talk must be this likely: words reach 0.9; noise, hum and chords that stray over VOICE_ON do not."""
+"""Least peak probability of a talk: words reach 0.9; noise, hum and chords that exceed VOICE_ON do not."""
 TALK_GAP = SAMPLE_RATE_HZ
-"""Utterances less than this apart are one talk, kept or dropped as one: beside clear words, a weak one is a word."""
+"""Utterances less than this apart form one talk, kept or dropped as a whole: next to clear words, a weak one is a word too."""
 PAD = 400 * SAMPLE_RATE_HZ // 1000
-"""Kept around an utterance, so that soft first and last sounds survive (faster-whisper: 400 ms)."""
+"""Padding kept around an utterance, so that soft first and last sounds are not cut off (faster-whisper: 400 ms)."""
 MAX_UTTERANCE = 28 * SAMPLE_RATE_HZ
 """Longest utterance, padding included: a little less than a chunk."""
 CUT_RANGE = 10 * SAMPLE_RATE_HZ
-"""A speaker who never pauses is cut at the quietest frame of the last 10 s that fit."""
+"""An utterance without pauses is cut at the quietest frame of the last 10 s that fit."""
 MAX_CHUNK_S = 30.0
-"""What Whisper hears at once."""
+"""Length of Whisper's input."""
 QUIET = 1e-3
-"""Sound that never exceeds -60 dBFS holds no speech: silero is not asked."""
+"""Sound that never exceeds -60 dBFS contains no speech, so silero is not run on it."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Utterances that are transcribed together, and where each was.
+    """Utterances that are transcribed together, with their original positions.
 
     >>> chunk = Chunk(((16_000, 32_000), (64_000, 80_000)))
     >>> chunk.length, chunk.source_of(0), chunk.source_of(15_999), chunk.source_of(16_000)
@@ -62,25 +62,25 @@ class Chunk:
     """
 
     spans: tuple[Span, ...]
-    """Rising and disjoint, on the clock of the unit's samples."""
+    """Sorted and disjoint spans of the unit's samples."""
 
     @property
     def length(self) -> int:
-        """Samples of the chunk."""
+        """Number of samples in the chunk."""
         return sum(end - start for start, end in self.spans)
 
     def cut(self, samples: np.ndarray) -> np.ndarray:
-        """float32 [length]: the chunk's own samples, out of the unit's."""
+        """float32 [length]: the chunk's samples, cut out of the unit's samples."""
         return np.concatenate([samples[start:end] for start, end in self.spans])
 
     def source_of(self, sample: int) -> int:
-        """Where a sample of the chunk was in the unit. Positions before and after the chunk belong to its ends."""
+        """Position in the unit of a sample of the chunk. Positions outside the chunk map to its ends."""
         ends = list(accumulate(end - start for start, end in self.spans))
         piece = min(bisect_right(ends, sample), len(ends) - 1)
         return self.spans[piece][1] - ends[piece] + sample
 
     def source_s(self, start_s: float, end_s: float) -> tuple[float, float]:
-        """A word's times on the unit's clock: both in the utterance that holds its middle, so no word spans a pause."""
+        """A word's times on the unit's clock. Both lie in the utterance that contains its midpoint, so no word spans a pause."""
         ends = list(accumulate(end - start for start, end in self.spans))
         piece = min(bisect_right(ends, int((start_s + end_s) / 2 * SAMPLE_RATE_HZ)), len(ends) - 1)
         first, last = self.spans[piece]
@@ -90,9 +90,9 @@ class Chunk:
 
 
 def find_speech(samples: np.ndarray, voice: np.ndarray | None = None) -> list[Span]:
-    """Where someone speaks in float32 [m] at 16 kHz: rising, disjoint spans of at most 28 s, 400 ms of air in each.
+    """Finds speech in samples float32 [m] at 16 kHz: sorted, disjoint spans of at most 28 s, with 400 ms of padding.
 
-    `voice` are its voice probabilities, where the caller has them.
+    `voice` are the voice probabilities, if the caller has them already.
     """
     if not is_audible(samples):
         return []
@@ -103,12 +103,12 @@ def find_speech(samples: np.ndarray, voice: np.ndarray | None = None) -> list[Sp
 
 
 def is_audible(samples: np.ndarray) -> bool:
-    """Whether float32 [m] is ever loud enough to hold speech."""
+    """Whether samples float32 [m] are loud enough anywhere to contain speech."""
     return bool(samples.size) and float(np.abs(samples).max()) >= QUIET
 
 
 def voice_probabilities(samples: np.ndarray) -> np.ndarray:
-    """float32 [ceil(m / 512)]: how likely each 32 ms of float32 [m] holds a voice. About 500 times realtime a core."""
+    """float32 [ceil(m / 512)]: voice probability of each 32 ms of samples float32 [m]. About 500x real time per core."""
     from faster_whisper.vad import get_vad_model
 
     frames = -(-len(samples) // FRAME)
@@ -118,7 +118,7 @@ def voice_probabilities(samples: np.ndarray) -> np.ndarray:
 
 
 def voiced_spans(probabilities: np.ndarray, length: int) -> list[Span]:
-    """Utterances out of frame probabilities, by hysteresis; short pauses are bridged, unsure bursts dropped.
+    """Finds utterances in frame probabilities with a hysteresis. Bridges short pauses and drops short or weak bursts.
 
     >>> voiced_spans(np.array([0, .6, .9, .4, .9, .9, .9, .9, .9, .1, .1, .1, .1, .1, .1, .1]), 16 * 512)
     [(512, 4608)]

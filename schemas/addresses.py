@@ -1,4 +1,4 @@
-"""What kind of place a location names. Pure: nothing is opened."""
+"""Kinds of locations: local paths, buckets and web addresses. Pure functions, no I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ WEB = re.compile(r"^https?://", re.IGNORECASE)
 CLOUD_HOST = re.compile(
     r"^https?://[^/]*(\.amazonaws\.com|\.windows\.net|\.fabric\.microsoft\.com|\.r2\.cloudflarestorage\.com)"
 )
-"""Hosts that obstore takes for a cloud's own store, with its credentials and listings."""
+"""Host names that obstore treats as a cloud's own store, with credentials and listings."""
 
 
 def is_remote(location: str) -> bool:
@@ -21,7 +21,7 @@ def is_remote(location: str) -> bool:
 
 
 def is_web(location: str) -> bool:
-    """Whether a location is an address of a plain web server: it has no listing, and its names may carry a query.
+    """Whether a location is on a plain web server, which cannot list files and whose addresses may have a query.
 
     >>> is_web("https://host/a.mp4?token=1"), is_web("https://account.blob.core.windows.net/c/a.mp4")
     (True, False)
@@ -30,5 +30,5 @@ def is_web(location: str) -> bool:
 
 
 def join(root: str, path: str) -> str:
-    """The full uri of a path under a root."""
+    """The full uri of a path below a root."""
     return f"{root.rstrip('/')}/{path}" if path else root

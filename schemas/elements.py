@@ -1,6 +1,6 @@
-"""What flows between the stages: small frozen records, enriched in a straight line.
+"""Records that the stages pass on: small frozen dataclasses, to which each stage adds its results.
 
-Clock: every `*_ms` and `*_s` is on the video's own presentation clock, which starts at zero (see `Probe.zero_s`).
+Clock: every `*_ms` and `*_s` is on the video's presentation clock, which starts at zero (see `Probe.zero_s`).
 Spans are half-open. A tick is an instant of the uniform grid `tick / tick_hz`; a window is `window_ticks` ticks.
 
     Video -> Probe -> Unit ... UnitFeatures -> rows
@@ -17,42 +17,42 @@ import pyarrow as pa
 from .errors import Failure
 
 SAMPLE_RATE_HZ = 16_000
-"""All sound is decoded to mono float32 at this rate: Whisper's and silero's native one."""
+"""All sound is decoded to mono float32 at this rate, the native one of Whisper and silero."""
 
 
 @dataclass(frozen=True)
 class Video:
-    """One object of the bucket, as the listing saw it. `video_id` is for life: it depends on the uri alone."""
+    """One listed video. `video_id` never changes: it depends only on the uri."""
 
     video_id: str
     uri: str
     size_bytes: int
     etag: str
-    """The store's etag; on a local disk `mtime_ns-size`. Two listings with the same etag saw the same bytes."""
+    """The store's etag; on a local disk `mtime_ns-size`. The same etag means the same bytes."""
     title: str | None = None
-    """None where the listing has no titles: what is known stays."""
+    """None when the listing has no titles: a stored title is then kept."""
     description: str | None = None
     attempts: int = 0
-    """How many earlier runs have tried it."""
+    """Number of earlier runs that tried this video."""
     failure: Failure | None = None
-    """Why the listing could not reach it: such a video is recorded as failed, and never opened."""
+    """Why the listing could not reach the video. Such a video is recorded as failed and never opened."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What ffprobe says of a file, on ffmpeg's clock except where said. Streams are None when there is none."""
+    """Facts of a file from ffprobe, on ffmpeg's clock unless stated otherwise. A stream is None when the file has none."""
 
     container: str
     duration_ms: int
-    """Presentation length; 0 when the file does not say."""
+    """Presentation length; 0 when the file does not state it."""
     zero_s: Fraction
-    """The instant on ffmpeg's own clock at which the presentation starts."""
+    """Time on ffmpeg's clock at which the presentation starts."""
     seek_base_s: Fraction
     """Container start time: ffmpeg's `-ss` counts from it."""
     video_stream: int | None
     video_codec: str
     time_base: Fraction
-    """Seconds a pts unit of the video stream."""
+    """Seconds per pts unit of the video stream."""
     width: int
     height: int
     """As displayed: after rotation and pixel aspect."""
@@ -61,24 +61,24 @@ class Probe:
     audio_stream: int | None
     audio_codec: str
     audio_start_ms: int
-    """Presentation time of the first sound: above 0 where it comes in late."""
+    """Presentation time of the first sound; above 0 when the sound starts late."""
     content_sha256: str = ""
     field_order: str = ""
-    """"top" or "bottom" of interlaced video: the field that comes first."""
+    """Field that comes first in interlaced video, "top" or "bottom"; empty for progressive video."""
     is_hdr: bool = False
-    """PQ or HLG: brighter than a CLIP model has ever seen, until it is tone-mapped."""
+    """Whether the transfer function is PQ or HLG: frames are tone-mapped before CLIP sees them."""
     pixel_format: str = ""
     """ffmpeg's name, such as yuv420p."""
     audio_channels: int = 1
-    """Channels of the sound stream; more than one may cancel each other in the mono mix."""
+    """Channels of the sound stream. Several channels may cancel each other in the mono mix."""
     lost_ms: int = 0
-    """Media that the file holds and no decoder gives, as after joining files byte by byte."""
+    """Media in the file that no decoder gives, as after joining files byte by byte."""
     lost_reason: str = ""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The fixed grid that ticks and windows lie on.
+    """The fixed grid of ticks and windows.
 
     >>> grid = Grid(tick_hz=Fraction(2), window_ticks=10)
     >>> grid.window_ms(0), grid.window_ms(1), grid.tick_ms(3)
@@ -91,7 +91,7 @@ class Grid:
     window_ticks: int = 10
 
     def tick_ms(self, tick: int) -> int:
-        """The instant of a tick, rounded down to whole milliseconds."""
+        """Time of a tick, rounded down to whole milliseconds."""
         return int(tick * 1000 / self.tick_hz)
 
     def window_ms(self, window: int) -> tuple[int, int]:
@@ -99,14 +99,14 @@ class Grid:
         return self.tick_ms(window * self.window_ticks), self.tick_ms((window + 1) * self.window_ticks)
 
     def windows(self, duration_ms: int) -> int:
-        """How many windows cover a presentation of this length (at least one)."""
+        """Number of windows that cover a presentation of this length (at least one)."""
         length = Fraction(duration_ms) * self.tick_hz / 1000 / self.window_ticks
         return max(1, -(-length.numerator // length.denominator))
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What is decoded at once: the windows [first_window, last_window) of one video, with sound around them."""
+    """The part of a video that one process decodes: windows [first_window, last_window), with sound around them."""
 
     video: Video
     probe: Probe
@@ -116,7 +116,7 @@ class Unit:
     start_ms: int
     end_ms: int
     is_last: bool
-    """The last unit of a video decodes to the end of the file, whatever the header said."""
+    """Whether this is the last unit of its video. It is decoded beyond the duration in the header, to the end of the file."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,9 @@ class Decoded:
     """Frames and samples of one unit, from one decoder process. Dropped as soon as they are embedded."""
 
     frames: np.ndarray
-    """uint8 [n, S, S, 3], RGB, the centre square that the CLIP model sees."""
+    """uint8 [n, H, W, 3], RGB, in the CLIP model's input size."""
     ticks: np.ndarray
-    """int32 [n], strictly rising: the tick that each frame serves, counted from the video's start."""
+    """int32 [n], strictly increasing: the tick of each frame, counted from the start of the video."""
     pts_ms: np.ndarray
     """int32 [n]: true presentation time of each frame."""
     samples: np.ndarray
@@ -134,9 +134,9 @@ class Decoded:
     samples_start_ms: int
     sound_start_ms: int
     sound_end_ms: int
-    """The part of the unit that really has sound: outside it samples are padding. Equal when there is none."""
+    """With `sound_start_ms`: the part of the unit that has sound. Other samples are padding. Both are equal without sound."""
     cuts_ms: np.ndarray
-    """int32 [c]: presentation times of the first frame of each new shot that starts in this unit."""
+    """int32 [c]: presentation time of the first frame of each shot that starts in this unit."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,12 @@ class Word:
     end_ms: int
     probability: float
     doubts: tuple[str, ...] = ()
-    """Evidence that nobody said it: names of `DOUBTS` in transforms/speech_evidence.py."""
+    """Reasons to believe that nobody said the word: names of `DOUBTS` in transforms/speech_evidence.py."""
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A stretch of speech that was transcribed at once, with the model's own measures of how sure it was."""
+    """Speech that was transcribed in one call, with the model's measures of confidence."""
 
     start_ms: int
     end_ms: int
@@ -163,20 +163,20 @@ class Passage:
     no_speech_prob: float
     compression_ratio: float
     dropped: tuple[Word, ...] = ()
-    """Words that nobody said: no voice and no sound where they were heard."""
+    """Words that Whisper invented: neither voice nor sound at their time."""
 
 
 @dataclass(frozen=True)
 class UnitFeatures:
-    """A unit and all that was learned of it so far. None means that a stage has not run or had no input."""
+    """A unit and its features so far. None means that a stage has not run or had no input."""
 
     unit: Unit
     decoded: Decoded | None = None
     frame_embeddings: np.ndarray | None = None
-    """float32 [n, D], unit length, one for each decoded frame."""
+    """float32 [n, D], unit length, one per decoded frame."""
     passages: tuple[Passage, ...] | None = None
     speech_spans_ms: tuple[tuple[int, int], ...] = ()
-    """Where voice activity was found."""
+    """Spans with voice activity."""
     audio_features: np.ndarray | None = None
     """float32 [ticks of the unit's windows, A]; see `covered_windows`."""
     failures: tuple[Failure, ...] = field(default=())
@@ -185,7 +185,7 @@ class UnitFeatures:
 
 
 Group = tuple[UnitFeatures, ...]
-"""Units that travel together, so that models see full batches. Composed when planned: the same in every run."""
+"""Units that are processed together, so that model batches are full. Groups are planned, so they are the same in every run."""
 
 
 @dataclass(frozen=True)
@@ -195,13 +195,13 @@ class UnitRows:
     unit: Unit
     table: pa.Table
     cuts: int
-    """Shots that start in this unit: what later units of the video count on from."""
+    """Number of shots that start in this unit. Later units of the video continue the count."""
     failures: tuple[Failure, ...] = field(default=())
 
 
 @dataclass(frozen=True)
 class UnitOutcome:
-    """What became of one unit: what the videos and failures tables record."""
+    """Counts and failures of one unit, for the videos and failures tables."""
 
     video_id: str
     number: int

@@ -1,8 +1,8 @@
-"""The exception tree, and the Failure record that a bad input becomes.
+"""The exception classes, and the Failure record of a bad input.
 
-Two families. An `InputError` is the fault of one video: it is caught, becomes a `Failure` row, and costs that
-video alone. Everything else under `ReelbeamError` is the caller's or the machine's fault: it ends the command with
-its own exit code and a message that says what was seen, what was wanted, and what cures it.
+There are two families. An `InputError` is the fault of one video: it is caught, becomes a `Failure` row, and affects only that
+video. A `ReelbeamError` is the fault of the caller or the machine: it ends the command with its own exit code and a message
+that says what was seen, what was wanted, and what cures it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MESSAGE_CHARS = 600
-"""Longest message kept in a failure: ffmpeg can repeat one complaint a hundred thousand times."""
+"""Longest message stored in a failure: ffmpeg can repeat one message a hundred thousand times."""
 
 EXIT_CODES: dict[int, tuple[str, str]] = {
     0: ("done; bad inputs are recorded as failures, not errors", "go on"),
@@ -46,7 +46,7 @@ class MissingWeights(ReelbeamError):
 
 
 class ModelMismatch(ReelbeamError):
-    """Features of two different models would meet: a query and an index, a run and a dataset."""
+    """Features of two different models would be mixed: a query and an index, or a run and a dataset."""
 
     exit_code = 2
 
@@ -58,19 +58,19 @@ class GateError(ReelbeamError):
 
 
 class CorruptOutput(ReelbeamError):
-    """What is stored does not match what the snapshot promises: a hash, a count, an order, an id."""
+    """Stored data do not match the snapshot: a hash, a count, an order or an id differs."""
 
     exit_code = 4
 
 
 class StorageError(ReelbeamError):
-    """A store or a disk refused: full, not to be written to, not to be reached. What was committed before stays."""
+    """A store or disk failed: full, not writable or not reachable. Earlier commits are kept."""
 
     exit_code = 1
 
 
 class ObjectRefused(StorageError):
-    """A store refused one object: no permission for it, or a name that it does not take."""
+    """A store refused one object: no permission, or an invalid name."""
 
 
 class CommitConflict(ReelbeamError):
@@ -80,7 +80,7 @@ class CommitConflict(ReelbeamError):
 
 
 class InputError(Exception):
-    """One video's own fault. `kind` is a short stable word to count by, `retryable` whether trying again can help."""
+    """A fault of one video. `kind` is a short stable word to group by; `retryable` tells whether a retry may help."""
 
     def __init__(self, kind: str, message: str, *, retryable: bool = False):
         super().__init__(message)
@@ -90,7 +90,7 @@ class InputError(Exception):
 
 @dataclass(frozen=True)
 class Failure:
-    """What failed, where, and in whose words. `start_ms` and `end_ms` bound what was lost (0, 0: the whole video)."""
+    """A failure: its stage, kind and message. `start_ms` and `end_ms` bound the lost part (0, 0: the whole video)."""
 
     stage: str
     kind: str
@@ -105,7 +105,7 @@ class Failure:
 
 
 def shorten(message: str) -> str:
-    """One line of at most MESSAGE_CHARS characters; the middle of a longer one is left out.
+    """A message as one line of at most MESSAGE_CHARS characters. The middle of a longer one is cut out.
 
     >>> shorten("a  b\\n c")
     'a b c'

@@ -1,4 +1,4 @@
-"""Made-up rows of the windows table, for tests and for readers that want to see the format."""
+"""Example rows of the windows table, for tests and for readers who want to see the format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXAMPLE_SHAPE = RowShape(4, 8, 5, 6)
 
 
 def example_windows(rows: int, seed: int, shape: RowShape = EXAMPLE_SHAPE, grid: Grid | None = None) -> pa.Table:
-    """A valid windows table of made-up rows: two windows a video, the second without words."""
+    """A valid windows table of random rows: two windows per video, the second without words."""
     grid = grid or Grid(window_ticks=shape.ticks)
     rng = np.random.default_rng(seed)
     frames = rng.normal(size=(rows, shape.ticks, shape.frame_dim))

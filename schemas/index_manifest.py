@@ -1,4 +1,4 @@
-"""The records of `indexes/<name>/<build>/index.json`: what a build holds, how it was made, and the recall that was measured."""
+"""The records of `indexes/<name>/<build>/index.json`: a build's files, how it was made, and its measured recall."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ class PartInfo:
     sha256: str
     bytes: int
     vectors: int
-    """Vectors that it holds."""
+    """Number of vectors in it."""
 
 
 @dataclass(frozen=True)
 class VectorFile:
-    """The float16 vectors of one shard, by which the best candidates are scored again: vector `id` lies at (id - first_id) * D * 2."""
+    """The float16 vectors of one shard, for rescoring. Vector `id` is at byte (id - first_id) * D * 2."""
 
     path: str
     first_id: int
     """The id of the first vector in the file."""
     ids: int
-    """Ids that the file has room for."""
+    """Number of ids that the file covers."""
 
 
 @dataclass(frozen=True)
 class RemovedIds:
-    """The file of ids that parts hold and that no longer count: int64, sorted, as .npy."""
+    """The file of removed ids that the parts still contain: int64, sorted, as .npy."""
 
     path: str
     ids: int
-    """How many there are."""
+    """Number of removed ids."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What the lists of an index were trained on, and how well they fitted then."""
+    """The data that an index's lists were trained on, and how well the lists fitted it."""
 
     rows: int
-    """next_row of that snapshot: rows from here on are newer than the training."""
+    """next_row of that snapshot: rows from this number on are newer than the training."""
     vectors: int
-    """Vectors of the full build."""
+    """Number of vectors in the full build."""
     snapshot: int
     """The snapshot of the full build."""
     nprobe: int | None = None
@@ -63,7 +63,7 @@ class Training:
 
 @dataclass(frozen=True)
 class CoveredShard:
-    """One shard whose vectors a build holds. The next update compares these with the snapshot's shards."""
+    """One shard whose vectors a build contains. The next update compares these with the snapshot's shards."""
 
     path: str
     sha256: str
@@ -73,13 +73,13 @@ class CoveredShard:
     stretches: tuple[tuple[int, int], ...]
     """(first global number, rows) of each run of rows."""
     removed: tuple[str, ...]
-    """Hashes of the videos whose rows did not count, see `mark`."""
+    """Hashes of the videos whose rows were removed, see `mark`."""
     vectors: int
-    """Vectors of the shard in the build."""
+    """Number of the shard's vectors in the build."""
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What makes it the same shard: path, hash and first row."""
+        """Identity of the shard: path, hash and first row."""
         return self.path, self.sha256, self.first_row
 
     @classmethod
@@ -90,11 +90,11 @@ class CoveredShard:
 
 @dataclass(frozen=True, kw_only=True)
 class Recall:
-    """Share of the exact k best vectors that an index finds, over some queries."""
+    """Share of the exact k nearest vectors that an index finds, over a set of queries."""
 
     recall: float
     low: float | None = None
-    """Lower bound of its 95% interval; none in builds from before there were intervals."""
+    """Lower bound of its 95% interval; none in builds that predate intervals."""
     high: float | None = None
     """Upper bound of its 95% interval."""
     queries: int
@@ -103,16 +103,16 @@ class Recall:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What a search with one nprobe gives."""
+    """Recall and latency of a search with one nprobe."""
 
     nprobe: int | None
     """Lists searched per query; none for an index without lists."""
     latency_ms: float
     """Median time of single queries."""
     batch_ms: float
-    """Time per query when all are asked at once."""
+    """Time per query when all queries are searched in one batch."""
     recalls: dict[str, dict[int, Recall]] = field(default_factory=dict)
-    """By the name of the queries, then by k. In JSON each name is a key beside `nprobe`."""
+    """Recalls by the name of the queries, then by k. In JSON each name is a key beside `nprobe`."""
 
     def worst(self, k: int) -> float:
         """The lowest recall@k over the kinds of queries."""
@@ -135,20 +135,20 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class IndexManifest:
-    """Everything that index.json says. Fields after `parts` are filled while the build goes on."""
+    """The content of index.json. Fields after `parts` are filled in during the build."""
 
     kind: str
     """FAISS factory string, as `--index` takes it."""
     asked: str
-    """What `--index` asked for."""
+    """The value of `--index`."""
     why: str
     """Why this build was made."""
     of: str
-    """What is indexed: frames, speech or fused."""
+    """The embeddings that are indexed: frames, speech or fused."""
     dimension: int
     """Dimension of the vectors."""
     vectors: int
-    """Vectors that count."""
+    """Number of vectors, without removed ones."""
     ids_a_row: int
     """Ids per row: the ticks of a window for frames, otherwise 1."""
     models: dict[str, Any]
@@ -162,7 +162,7 @@ class IndexManifest:
     faiss: str
     """Version of FAISS."""
     parts: tuple[PartInfo, ...]
-    """Its files of vectors: the full build or merge first, then one for each delta."""
+    """Its part files: the full build or merge first, then one per delta."""
     metric: str = METRIC
     """How two vectors are compared."""
     id: str = ""
@@ -170,15 +170,15 @@ class IndexManifest:
     trained: PartInfo | None = None
     """The trained, empty index that deltas are filled with; none for a kind without lists."""
     trained_on: Training | None = None
-    """Facts of the full build that its lists were trained in."""
+    """The full build in which its lists were trained."""
     newer: int = 0
-    """Vectors that came after the training."""
+    """Number of vectors added after the training."""
     covers: tuple[CoveredShard, ...] | None = None
-    """Shards whose vectors it holds; none in builds from before there were updates."""
+    """Shards whose vectors it contains; none in builds that predate updates."""
     second_look: tuple[VectorFile, ...] | None = None
-    """Vectors by which the best candidates are scored again; none where the index answers alone."""
+    """Raw vectors for rescoring the best candidates; none for an index without rescoring."""
     removed: RemovedIds | None = None
-    """Ids that no longer count; none where all do."""
+    """Removed ids that the parts still contain; none when there are none."""
     queries: str = ""
     """The file of queries and their exact answers."""
     nprobe: int | None = None
@@ -186,11 +186,11 @@ class IndexManifest:
     recall_at_10: dict[str, Recall] = field(default_factory=dict)
     """Recall@10 by the name of the queries."""
     recall: OperatingPoint | None = None
-    """What was measured with that nprobe."""
+    """Recall and latency measured with that nprobe."""
     by_nprobe: tuple[OperatingPoint, ...] = ()
-    """All that was measured while nprobe was chosen."""
+    """All points measured while nprobe was chosen."""
     interval: str = INTERVAL
-    """How the bounds of a recall are made."""
+    """How the bounds of a recall are computed."""
     min_recall: float = 0.0
     """The gate: `--min-recall`."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -222,9 +222,9 @@ class IndexManifest:
     def from_json(cls, text: bytes | str, built_path: str = "", built_sha256: str = "") -> IndexManifest:
         """Reads index.json. Builds of older versions lack fields; the path and hash of such a build name its only file."""
         stored: dict[str, Any] = {"asked": "auto", "why": "made before reasons were stored"} | json.loads(text)
-        if "parts" not in stored:  # builds before there were updates
+        if "parts" not in stored:  # builds that predate updates
             stored["parts"] = [asdict(PartInfo(f"{built_path}/index.faiss", built_sha256, 0, stored["vectors"]))]
-        if "of" not in stored:  # builds before windows had indexes
+        if "of" not in stored:  # builds that predate indexes over windows
             stored |= {"of": "frames", "ids_a_row": stored["ticks"], "models": {"clip": stored["clip"]}}
         for name, read in _READ.items():
             if stored.get(name) is not None:

@@ -1,7 +1,7 @@
-"""Copies of a bucket's immutable files on local disk, named by their hash, so that each machine fetches a file once.
+"""Caches a bucket's immutable files on local disk, named by their hash, so that each machine downloads a file once.
 
 Index files and training shards share the folder: `REELBEAM_CACHE`, or `reelbeam` in the user's cache folder. Its size is
-bounded by `REELBEAM_CACHE_GB`; the files that were used longest ago leave first.
+bounded by `REELBEAM_CACHE_GB`; least recently used files are deleted first.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from .storage import Storage, file_sha256
 
 FOLDER_VARIABLE, SIZE_VARIABLE = "REELBEAM_CACHE", "REELBEAM_CACHE_GB"
 MOST_GB = 100.0
-"""Bound where none is set."""
+"""Default size limit."""
 
 
 @dataclass(frozen=True)
 class LocalCache:
-    """A folder of copies. Processes wait for each other instead of fetching twice."""
+    """A folder of cached files. Processes wait for each other instead of downloading a file twice."""
 
     folder: Path
     most_bytes: int | None
-    """Copies leave when they are more together; none is no bound."""
+    """Size limit of all copies together; None means no limit."""
 
     @classmethod
     def at(cls, folder: str = "", bounded: bool = True) -> LocalCache:
-        """The cache in `folder`, or in the folder of the environment."""
+        """The cache in `folder`, or if it is empty in the folder that the environment names."""
         home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         place = Path(folder or os.environ.get(FOLDER_VARIABLE) or Path(home, "reelbeam")).expanduser()
         return cls(place, int(float(os.environ.get(SIZE_VARIABLE, MOST_GB)) * 1e9) if bounded else None)
 
     def file(self, storage: Storage, path: str, sha256: str) -> Path:
-        """A stored file on local disk: where it lies, or its copy, fetched if need be.
+        """The local path of a stored file: the file itself if it is local, else its copy, downloaded if necessary.
 
-        Raises FileNotFoundError, and CorruptOutput for a copy with another hash than the promised one.
+        Raises FileNotFoundError, and CorruptOutput when the downloaded bytes do not have the hash `sha256`.
         """
         local = storage.local_path(path)
         if local is not None:
@@ -55,13 +55,15 @@ class LocalCache:
         return copy
 
     def adopt(self, storage: Storage, file: Path, sha256: str) -> None:
-        """Moves a file that was just stored in a bucket into the cache: the next step of this machine need not fetch it."""
+        """Moves a file that was just stored in a bucket into the cache, so that this machine need not download it again."""
         if storage.is_local:
             file.unlink()
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         copy = self.folder / f"{sha256}{file.suffix}"
-        shutil.move(file, copy.with_suffix(".new"))  # perhaps from another disk: it must not appear in parts
+        shutil.move(
+            file, copy.with_suffix(".new")
+        )  # the source may be on another disk; the final name must never show a partial file
         copy.with_suffix(".new").replace(copy)
         self._make_room(copy)
 
@@ -70,7 +72,7 @@ class LocalCache:
         (self.folder / f"{sha256}{Path(path).suffix}").unlink(missing_ok=True)
 
     def _make_room(self, newest: Path) -> None:
-        """Removes the copies that were used longest ago until the rest fits. An open file stays readable."""
+        """Deletes the least recently used copies until the rest fits. Open files stay readable."""
         if self.most_bytes is None:
             return
         copies = [(file.stat(), file) for file in self.folder.iterdir() if file.suffix not in {".lock", ".new"}]

@@ -1,4 +1,4 @@
-"""The record of a night: printed by `nightly --json`, and stored as `runs/<run>.report.json` when anything was done."""
+"""The report of a nightly run: printed by `nightly --json`, and stored as `runs/<run>.report.json` if anything was done."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .phases import phase
 
 
 class FailedVideo(NamedTuple):
-    """One failure, as it is printed."""
+    """One failure in the form that commands print."""
 
     uri: str
     stage: str
@@ -24,16 +24,16 @@ class FailedVideo(NamedTuple):
 
 @dataclass(frozen=True)
 class Remodelled:
-    """What was recomputed because models or options changed."""
+    """Columns recomputed because models or options changed."""
 
     parts: tuple[str, ...]
     """The models whose columns were recomputed, or "everything"."""
     videos: int
     """Videos that were decoded again."""
     lost: int
-    """Videos whose rows left, because their bytes are not there any more."""
+    """Videos whose rows were removed because the file no longer exists."""
     snapshot: int
-    """The snapshot that holds the new rows."""
+    """The snapshot with the new rows."""
 
 
 @dataclass(frozen=True)
@@ -44,37 +44,37 @@ class IndexUpdate:
     """The snapshot that names the build."""
     kind: str
     vectors: int
-    """Vectors that it holds."""
+    """Number of vectors in it."""
     recall_at_10: dict[str, Recall]
     """Recall@10 by the name of the queries."""
 
 
 @dataclass
 class NightReport:
-    """What a night found and did."""
+    """Findings and results of a nightly run."""
 
     run: str
     input: str
-    """The videos' location, as it was given."""
+    """INPUT, as given on the command line."""
     started_at: str
     """UTC, ISO 8601."""
     snapshot_before: int | None = None
-    """The current snapshot when the night began; none for a new dataset."""
+    """The current snapshot when the run started; none for a new dataset."""
     snapshot_after: int | None = None
-    """The current snapshot when the night ended."""
+    """The current snapshot when the run ended."""
     listed: int = 0
-    """Videos in the bucket."""
+    """Number of listed videos."""
     found: dict[str, int] = field(default_factory=dict)
-    """Videos by what had become of them: new, changed, touched, retried, retitled, removed, missing, back, unchanged; of the
-    new and the changed ones, twins have the bytes of another video, and renamed ones those of a removed one."""
+    """Number of videos by kind of change: new, changed, touched, retried, retitled, removed, missing, back, unchanged. Among new
+    and changed ones, twins have the same bytes as another video, and renamed ones the same bytes as a removed video."""
     statuses: dict[str, int] = field(default_factory=dict)
-    """Videos that were worked on, by how they ended."""
+    """Number of processed videos by status."""
     windows: int = 0
-    """Rows that were written."""
+    """Rows written."""
     media_ms: int = 0
-    """Media time of the videos that were worked on."""
+    """Media time of the processed videos."""
     remodelled: Remodelled | None = None
-    """None when models and options were as before."""
+    """None when models and options did not change."""
     indexes: dict[str, IndexUpdate] = field(default_factory=dict)
     """Indexes that were built or updated, by name."""
     compacted: bool = False
@@ -83,7 +83,7 @@ class NightReport:
     """Files, bytes and snapshots that were deleted."""
     failures: list[FailedVideo] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    """Of each step."""
+    """Duration of each step."""
 
     @property
     def changed(self) -> bool:
@@ -91,7 +91,7 @@ class NightReport:
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
-        """Adds the seconds of a step."""
+        """Adds the duration of the context to a step."""
         started = time.monotonic()
         try:
             with phase(step):

@@ -1,4 +1,4 @@
-"""One field is one flag, one help line and one README row: options are dataclass fields that carry their own docs."""
+"""Options as documented dataclass fields: one field makes one flag, one help line and one row of the reference page."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any, Self, TypeVar
 from .errors import UsageError
 
 UNRECORDED = {"shots": "scene"}
-"""Values that data options leave out: what datasets were made with before there was the option. Their fingerprints stay valid."""
+"""Values that are left out of data options: the behaviour before the option existed. So older fingerprints stay valid."""
 
 
 @dataclass(frozen=True)
 class Doc:
-    """What is known of an option beside its name, type and default."""
+    """Documentation and limits of an option, besides its name, type and default."""
 
     text: str
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
     changes_data: bool = False
-    """Part of the fingerprint: two runs that differ in it store different rows."""
+    """Whether it is part of the fingerprint: runs with different values store different rows."""
     flag: str = ""
-    """The flag, where it cannot be made of the field's name."""
+    """The flag, if it is not derived from the field's name."""
 
 
 def option(
@@ -40,7 +40,7 @@ def option(
     changes_data: bool = False,
     flag: str = "",
 ) -> Any:
-    """A dataclass field that documents itself."""
+    """A dataclass field with its documentation and limits."""
     return dataclasses.field(default=default, metadata={"doc": Doc(text, low, high, choices, changes_data, flag)})
 
 
@@ -60,7 +60,7 @@ def flag(name: str) -> str:
 
 
 def check(options: Any) -> None:
-    """Raises UsageError that names the flag, the value and what is allowed. Call it from `__post_init__`."""
+    """Raises UsageError with the flag, the value and the allowed values. Call it from `__post_init__`."""
     for declared, doc in documented(options):
         value = getattr(options, declared.name)
         if doc.choices and value not in doc.choices:
@@ -74,9 +74,10 @@ def check(options: Any) -> None:
 
 
 def data_options(options: Any) -> dict[str, str]:
-    """The options that change what is stored, as text: what a snapshot records and a fingerprint covers. One that is empty was
-    not given, and one of UNRECORDED is as it was before there was a choice: neither is recorded, so that adding such an
-    option changes no snapshot and no fingerprint."""
+    """The options that change stored data, as text: a snapshot records them and the fingerprint covers them.
+
+    Empty values and those of UNRECORDED are left out: a new option changes no old snapshot and no fingerprint.
+    """
     found = {
         declared.name: str(getattr(options, declared.name)) for declared, doc in documented(options) if doc.changes_data
     }
@@ -99,14 +100,14 @@ Part = TypeVar("Part", bound="Options")
 
 @dataclass(frozen=True)
 class Options:
-    """A command's options, checked when made."""
+    """Options of a command, checked at construction."""
 
     def __post_init__(self) -> None:
         check(self)
 
     @classmethod
     def add_to(cls, parser: argparse.ArgumentParser) -> None:
-        """One flag a field."""
+        """Adds one flag per field to a parser."""
         for declared, doc in documented(cls):
             name = doc.flag or flag(declared.name)
             shown = f"{doc.text} (default: {'none' if declared.default in ('', None) else declared.default})"
@@ -124,7 +125,7 @@ class Options:
                 )
 
     def part(self, kind: type[Part]) -> Part:
-        """The options of one of the commands that this one is composed of."""
+        """The subset of options that belongs to `kind`, one of the option classes that this one is composed of."""
         return kind(**{declared.name: getattr(self, declared.name) for declared, _ in documented(kind)})
 
     @classmethod

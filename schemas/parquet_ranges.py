@@ -1,7 +1,7 @@
-"""Reads the columns and row groups that are asked for out of a stored Parquet file, by byte range where it lies in a bucket.
+"""Reads requested columns and row groups of a stored Parquet file, by byte range if it is in a bucket.
 
-A local file is mapped into memory. Of a remote one the footer is read, then the column chunks of the row groups that
-matter, near ones in one request and many requests at once: never the whole file.
+A local file is memory-mapped. Of a remote file, the footer is read first, then only the needed column chunks: adjacent ones in
+one request, and many requests at once.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from .spans import Span, coalesce, cut
 from .storage import Storage
 
 FOOTER_BYTES = 64 << 10
-"""Read from the end at first: most footers are smaller."""
+"""Bytes of the first read, from the end of the file: most footers are smaller."""
 
 BLOCK_BYTES = 32 << 20
-"""Column chunks that are held at a time while a file is read from front to back."""
+"""Bytes of column chunks in memory at a time during a sequential read."""
 
 
 class RangeFile(io.RawIOBase):
-    """A remote object as a file for pyarrow: answers from the spans that were fetched ahead, and fetches what else is read."""
+    """A remote object as a file for pyarrow. Reads are served from prefetched spans, or fetched on demand."""
 
     def __init__(self, storage: Storage, path: str, size_bytes: int):
         super().__init__()
@@ -36,7 +36,7 @@ class RangeFile(io.RawIOBase):
         self._pieces: Sequence[bytes] = ()
 
     def hold(self, spans: Iterable[Span]) -> None:
-        """Fetches spans ahead, in place of those held before."""
+        """Prefetches spans and drops the previous ones."""
         self._spans = coalesce(spans)
         self._pieces = self.storage.get_spans(self.path, self._spans)
 
@@ -64,14 +64,14 @@ class RangeFile(io.RawIOBase):
 
 @lru_cache(maxsize=256)
 def _footer(storage: Storage, path: str, size_bytes: int) -> pq.FileMetaData:
-    """The footer of a remote file; stored files never change."""
+    """The footer of a remote file. It can be cached, because stored files never change."""
     file = RangeFile(storage, path, size_bytes)
     file.hold([(max(0, size_bytes - FOOTER_BYTES), size_bytes)])
     return pq.read_metadata(file)
 
 
 def chunk_spans(footer: pq.FileMetaData, group: int, columns: Sequence[str]) -> list[Span]:
-    """Where the chunks of some columns of a row group lie; a nested column has several."""
+    """Byte spans of the chunks of some columns in a row group. A nested column has several chunks."""
     held, wanted, spans = footer.row_group(group), set(columns), []
     for at in range(held.num_columns):
         chunk = held.column(at)
@@ -91,29 +91,29 @@ class StoredParquet:
         self.footer: pq.FileMetaData = file.metadata
 
     def group_rows(self) -> list[int]:
-        """Rows of each row group."""
+        """Number of rows of each row group."""
         return [self.footer.row_group(group).num_rows for group in range(self.footer.num_row_groups)]
 
     def hold(self, groups: Iterable[int], columns: Sequence[str]) -> None:
-        """Fetches some columns of some row groups ahead, where the file is remote."""
+        """Prefetches some columns of some row groups. Does nothing for a local file."""
         if self.remote is not None:
             self.remote.hold(span for group in groups for span in chunk_spans(self.footer, group, columns))
 
     def groups(self, numbers: Sequence[int], columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
-        """Some row groups: (number, table of these columns), fetched in blocks."""
+        """Reads some row groups: (number, table of these columns). Remote ones are fetched in blocks."""
         for block in self._blocks(numbers, columns):
             self.hold(block, columns)
             for group in block:
                 yield group, self.file.read_row_group(group, list(columns))
 
     def batches(self, rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """All rows, in order, as batches of at most so many rows."""
+        """All rows, in order, as batches of at most `rows` rows."""
         for block in self._blocks(range(self.footer.num_row_groups), columns):
             self.hold(block, columns)
             yield from self.file.iter_batches(rows, row_groups=block, columns=list(columns))
 
     def _blocks(self, numbers: Sequence[int], columns: Sequence[str]) -> Iterator[list[int]]:
-        """Row groups whose column chunks are fetched together; all at once where nothing is fetched."""
+        """Groups of row groups to fetch together, of about BLOCK_BYTES. A local file gives a single group."""
         if self.remote is None:
             yield list(numbers)
             return
@@ -144,7 +144,7 @@ def open_parquet(storage: Storage, path: str, size_bytes: int) -> Iterator[Store
 
 
 def rows_of_groups(sizes: Sequence[int]) -> np.ndarray:
-    """The place of the first row of each row group, and of the end: int64 [groups + 1].
+    """The position of the first row of each row group, and the total number of rows: int64 [groups + 1].
 
     >>> rows_of_groups([10, 5]).tolist()
     [0, 10, 15]

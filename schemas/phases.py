@@ -1,4 +1,4 @@
-"""Seconds that the phases of this process took, by name: what `--profile` reports beside the counters of each stage."""
+"""Wall time of the phases of this process, by name. `--profile` reports it next to the counters of each stage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _lock = threading.Lock()
 
 @contextmanager
 def phase(name: str) -> Iterator[None]:
-    """Adds the wall time of the context to a phase. Phases may nest and may run on several threads: they add up."""
+    """Adds the wall time of the context to a phase. Phases may nest and run on several threads; times are summed."""
     started = time.monotonic()
     try:
         yield

@@ -1,5 +1,6 @@
-"""Snapshots: the one place that says what a dataset holds. A snapshot is one immutable JSON object; the highest
-number is current. A commit creates the next number only if nobody has: readers see all of a commit or nothing.
+"""Snapshots list the files of a dataset. A snapshot is one immutable JSON object; the highest number is current.
+
+A commit creates the next number only if it does not exist, so readers see a commit completely or not at all.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ MAX_COMMIT_TRIES = 20
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """One file of windows. Row i of it has the global number `row_numbers()[i]`, for life: `first_row + i` in a shard
-    that was written once, and what `stretches` say in one that was rewritten from older shards.
+    """One file of windows. Row i has the permanent global number `row_numbers()[i]`: `first_row + i` in a newly written
+    shard, and the number in `stretches` in a shard that was rewritten from older ones.
 
     >>> shard = ShardInfo("p", 3, 0, "", ("a", 0), ("b", 0), 7, stretches=((7, 1), (20, 2)))
     >>> shard.row_numbers().tolist(), shard.places([21, 8, 7]), shard.end_row
@@ -47,18 +48,18 @@ class ShardInfo:
     last_key: tuple[str, int]
     """(video_id, window) of the last row."""
     first_row: int = -1
-    """Given when the shard is committed."""
+    """Lowest global row number; assigned when the shard is committed."""
     removed: tuple[str, ...] = ()
-    """Videos whose rows here no longer count."""
+    """Ids of videos whose rows in this shard are removed: readers skip them."""
     removed_rows: int = 0
-    """How many rows those are."""
+    """Number of those rows."""
     stretches: tuple[tuple[int, int], ...] = ()
-    """(first global number, rows) of each run of rows with rising numbers, in the order of the file; `first_row` is then
-    the lowest of them. Empty means one stretch: (first_row, rows)."""
+    """(first global number, rows) of each run of rows with consecutive numbers, in file order. `first_row` is then the lowest
+    number. Empty means a single run: (first_row, rows)."""
 
     @property
     def runs(self) -> tuple[tuple[int, int], ...]:
-        """The stretches, also where there is only one."""
+        """The runs of consecutive row numbers, also when there is only one."""
         return self.stretches or ((self.first_row, self.rows),)
 
     @property
@@ -71,7 +72,7 @@ class ShardInfo:
         return np.concatenate([np.arange(first, first + rows, dtype=np.int64) for first, rows in self.runs])
 
     def places(self, numbers: Iterable[int]) -> dict[int, int]:
-        """Where the rows with these global numbers lie in the file; those of other shards are left out."""
+        """Maps those of the global row numbers that are in this shard to their positions in the file."""
         wanted = [number for number in numbers if self.first_row <= number < self.end_row]
         if not self.stretches:
             return {number: number - self.first_row for number in wanted}
@@ -80,7 +81,7 @@ class ShardInfo:
 
 
 def stretches_of(numbers: np.ndarray) -> tuple[tuple[int, int], ...]:
-    """Row numbers int64 [rows] as stretches.
+    """Row numbers int64 [rows] as runs of consecutive numbers, each (first, rows).
 
     >>> stretches_of(np.array([7, 8, 20, 3]))
     ((7, 2), (20, 1), (3, 1))
@@ -107,28 +108,28 @@ class IndexInfo:
     """One published index build."""
 
     path: str
-    """Folder that holds index.faiss and index.json."""
+    """Folder of index.faiss and index.json."""
     kind: str
-    """The kind of index, as `--index` names it."""
+    """The kind of index, as a FAISS factory string."""
     vectors: int
-    """Vectors that it holds."""
+    """Number of vectors in it."""
     snapshot: int
     """The snapshot that it was built from."""
     rows: int
-    """That snapshot's next_row: rows from here on are newer than the index."""
+    """That snapshot's next_row: rows from this number on are newer than the index."""
     sha256: str
-    """Of index.faiss; of the oldest part where a build has several."""
+    """Hash of index.faiss, or of the first part of a build with several parts."""
     settings_sha256: str
-    """Of index.json."""
+    """Hash of index.json."""
     files: tuple[str, ...] = ()
-    """Every stored file that it needs, index.json included: an update shares files with the builds before it."""
+    """All stored files of the build, including index.json. An update shares files with earlier builds."""
     of: str = "frames"
-    """What is indexed: frames, speech or fused."""
+    """The embeddings that are indexed: frames, speech or fused."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything a reader needs to know, and all that `verify` checks."""
+    """The complete description of a dataset: all that readers need and `verify` checks."""
 
     number: int
     parent: int | None
@@ -137,7 +138,7 @@ class Snapshot:
     """The run that committed it; its name begins with the time."""
     created_at: str
     options: dict[str, str]
-    """The options of extraction that change what is stored."""
+    """The extraction options that change stored data."""
     models: dict[str, Any]
     """The models that filled the rows."""
     fingerprint: str
@@ -151,13 +152,13 @@ class Snapshot:
     failures: tuple[TableInfo, ...] = ()
     indexes: dict[str, IndexInfo] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    """Of what counts now: videos, ok, partial, failed, windows, frames, words, media_ms; failures ever recorded."""
+    """Current numbers of videos, ok, partial, failed, windows, frames, words and media_ms; and of all failures in the tables."""
     next_row: int = 0
-    """The global number that the next new row gets."""
+    """The global number of the next new row."""
     holes: int = 0
-    """Row numbers once given that no shard here holds any more: rows of rewritten shards, and of restored snapshots."""
+    """Number of assigned row numbers that are in no shard any more, after rewriting shards or restoring a snapshot."""
     rows_changed: int = 0
-    """The newest snapshot in which a row came, went or changed: an index built from it or later is up to date."""
+    """The newest snapshot in which rows were added, removed or changed: an index built from it or a later one is up to date."""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> bytes:
@@ -177,7 +178,7 @@ class Snapshot:
                     f"snapshot has schema version {fields['schema_version']}, this program reads "
                     f"{OLDEST_SCHEMA_VERSION} to {SCHEMA_VERSION}; cure: use the Reelbeam version that wrote it"
                 )
-            fields["schema_version"] = SCHEMA_VERSION  # what is committed on top of it needs this program
+            fields["schema_version"] = SCHEMA_VERSION  # later commits on top of it need this version
             fields["grid"] = Grid(Fraction(fields["grid"]["tick_hz"]), fields["grid"]["window_ticks"])
             fields["shape"] = RowShape.from_json(fields["shape"])
             fields["shards"] = tuple(
@@ -203,7 +204,7 @@ class Snapshot:
             raise CorruptOutput(f"a snapshot file cannot be read: {type(error).__name__}: {error}") from error
 
     def add_shards(self, shards: Iterator[ShardInfo] | list[ShardInfo]) -> tuple[tuple[ShardInfo, ...], int]:
-        """This snapshot's shards and new ones, which get the next row numbers; and the row number after them."""
+        """Assigns row numbers to new shards. Returns all shards, and the next free row number."""
         kept, next_row = list(self.shards), self.next_row
         for shard in shards:
             kept.append(replace(shard, first_row=next_row))
@@ -228,7 +229,7 @@ def shard_path(run: str, part: int, parts: int) -> str:
 
 
 def numbers(storage: Storage) -> list[int]:
-    """The numbers of all snapshots, rising."""
+    """The numbers of all snapshots, ascending."""
     found = (re.fullmatch(r"snapshots/(\d{6,})\.json", stored.path) for stored in storage.list("snapshots"))
     return sorted(int(match[1]) for match in found if match)
 
@@ -247,13 +248,13 @@ def load(storage: Storage, number: int | None = None) -> Snapshot:
 
 
 def latest(storage: Storage) -> Snapshot | None:
-    """The current snapshot, if there is one."""
+    """The current snapshot; None when there is none."""
     known = numbers(storage)
     return load(storage, known[-1]) if known else None
 
 
 def load_all(storage: Storage) -> dict[int, Snapshot]:
-    """Every snapshot that there is, by its number; those that a sweep deletes meanwhile are left out."""
+    """All snapshots by number, without those that a sweep deletes in the meantime."""
     found = {}
     for number in numbers(storage):
         with contextlib.suppress(FileNotFoundError):
@@ -262,18 +263,17 @@ def load_all(storage: Storage) -> dict[int, Snapshot]:
 
 
 def commit(storage: Storage, snapshot: Snapshot) -> None:
-    """Publishes a snapshot. Raises CommitConflict when another writer was first: re-read, plan again, try again."""
+    """Publishes a snapshot. Raises CommitConflict when another writer was first: reload, plan again and retry."""
     path, content = snapshot_path(snapshot.number), snapshot.to_json()
-    # a store may have kept our object and lost its answer; the retry then finds the object, and it is our own
+    # the first attempt may have succeeded although its response was lost; then the retry finds our own object
     if not storage.put_if_absent(path, content) and storage.get(path) != content:
         raise CommitConflict(f"{storage.uri(path)} exists: another run published it first")
 
 
 def commit_next(storage: Storage, make: Callable[[Snapshot | None], Snapshot]) -> Snapshot:
-    """Commits what `make` makes of the current snapshot; of a newer one again when another writer was first.
+    """Commits `make(current snapshot)`. If another writer was first, calls `make` again with the newer snapshot.
 
-    Where `make` gives the current snapshot back there is nothing left to commit. Raises CommitConflict when others keep
-    winning.
+    If `make` returns the current snapshot, nothing is committed. Raises CommitConflict after MAX_COMMIT_TRIES attempts.
     """
     for _ in range(MAX_COMMIT_TRIES):
         current = latest(storage)
@@ -290,10 +290,10 @@ def commit_next(storage: Storage, make: Callable[[Snapshot | None], Snapshot]) -
 
 
 def now() -> str:
-    """This instant, as a snapshot writes it."""
+    """The current time in the format of `created_at`."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def new_run() -> str:
-    """A name for a run: its time, and chance."""
+    """A new name for a run: the time and a random suffix."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"

@@ -1,4 +1,4 @@
-"""Byte spans of one object: which are asked for, and how few requests bring them. Pure functions."""
+"""Byte spans of one object: merges requested spans into few requests. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ Span = tuple[int, int]
 """(start, end) in bytes, half-open."""
 
 GAP_BYTES = 16 << 10
-"""Spans that are closer are fetched together: a request costs more than reading so many bytes."""
+"""Spans with a smaller gap are fetched together: a request costs more than reading the gap."""
 
 
 def coalesce(spans: Iterable[Span], gap_bytes: int = GAP_BYTES) -> list[Span]:
-    """The fewest spans that cover the given ones, without bridging gaps of more than `gap_bytes`.
+    """Merges spans whose gaps are at most `gap_bytes`.
 
     >>> coalesce([(100, 200), (0, 50), (150, 300), (5000, 6000)], gap_bytes=64)
     [(0, 300), (5000, 6000)]
@@ -28,7 +28,7 @@ def coalesce(spans: Iterable[Span], gap_bytes: int = GAP_BYTES) -> list[Span]:
 
 
 def cut(spans: Sequence[Span], pieces: Sequence[bytes], start: int, end: int) -> bytes | None:
-    """The bytes from `start` to `end` out of the pieces that were fetched for rising spans; None where no piece holds them all.
+    """The bytes from `start` to `end`, from the pieces fetched for sorted spans; None when no single piece has them all.
 
     >>> cut([(10, 14)], [b"abcd"], 11, 13), cut([(10, 14)], [b"abcd"], 11, 20)
     (b'bc', None)

@@ -1,7 +1,7 @@
-"""One small door to a folder on local disk or a prefix in an object store (S3, GCS, Azure), over obstore.
+"""Access to a folder on local disk or a prefix in an object store (S3, GCS, Azure), with obstore.
 
-A `Storage` speaks of paths relative to its root, always with forward slashes. Credentials, regions and endpoints
-come from the environment variables that each cloud's own tools read.
+Paths are relative to the root of a `Storage` and use forward slashes. Credentials, regions and endpoints come from the
+environment variables that each cloud's own tools read.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 MULTIPART_BYTES = 32 << 20
 
 TRIES = 6
-"""Attempts at one request of a remote store. The client below tries again by itself when a server says 5xx or is not
-there; it does not when an answer breaks off in the middle."""
+"""Attempts of one request to a remote store. obstore itself retries when a server answers 5xx or is unreachable, but not when a
+response breaks off in the middle."""
 
 REQUESTS_AT_ONCE = 16
-"""Requests in flight for the spans of one object."""
+"""Concurrent requests for the spans of one object."""
 
 FIRST_WAIT_S = 0.2
-"""Before the second attempt; each further one waits twice as long."""
+"""Wait before the second attempt. Each further attempt doubles it."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """One object as a listing saw it. `etag` is the store's own, or `mtime_ns-size` on a local disk."""
+    """One listed object. `etag` is the store's, or `mtime_ns-size` on a local disk."""
 
     path: str
     size_bytes: int
@@ -62,15 +62,15 @@ class Stored:
 
 
 def file_sha256(file: Path) -> str:
-    """The hash of a local file, in hex."""
+    """The SHA-256 of a local file, in hex."""
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def persistent(call: Method) -> Method:
-    """A request that can be repeated, repeated while its answer breaks off on the way from a remote store.
+    """Decorates an idempotent request: retries it when the response of a remote store breaks off.
 
-    Raises StorageError for what no repetition has helped.
+    Raises StorageError when retries do not help.
     """
 
     @functools.wraps(call)
@@ -87,7 +87,7 @@ def persistent(call: Method) -> Method:
                     raise kind(
                         f"{place}: {reason}; what was committed before stays. Cure: {cure(error)}; then run again"
                     ) from error
-                log.warning("%s: %s; trying again", place, reason)
+                log.warning("%s: %s; retrying", place, reason)
                 time.sleep(FIRST_WAIT_S * 2**attempt)
         raise AssertionError("unreachable")
 
@@ -96,7 +96,7 @@ def persistent(call: Method) -> Method:
 
 @dataclass(frozen=True)
 class Storage:
-    """A root and what can be done below it. Picklable: each process opens its own client."""
+    """A root folder or prefix, and operations below it. Picklable: each process opens its own client."""
 
     root: str
     """A bucket URL, or an absolute local path."""
@@ -113,8 +113,7 @@ class Storage:
 
     @classmethod
     def of_object(cls, uri: str, whole_bucket: bool = False) -> tuple[Storage, str]:
-        """The storage of one object and its path in it: of its folder, or of its whole bucket. A web address is a storage of
-        its own, with the path "".
+        """The storage of one object's folder (or whole bucket), and its path in it. For a web address: itself, and "".
 
         >>> Storage.of_object("s3://b/x/a.mp4"), Storage.of_object("s3://b/x/a.mp4", whole_bucket=True)
         ((Storage(root='s3://b/x'), 'a.mp4'), (Storage(root='s3://b'), 'x/a.mp4'))
@@ -151,7 +150,7 @@ class Storage:
         return join(self.root, path)
 
     def local_path(self, path: str) -> Path | None:
-        """Where an object already lies on this machine's disk; None when it is remote."""
+        """The path of an object on this machine's disk; None when it is remote."""
         return Path(self.root, path) if self.is_local else None
 
     def list(self, prefix: str = "") -> Iterator[Stored]:
@@ -166,8 +165,8 @@ class Storage:
         return [meta for page in obstore.list(self._store, prefix or None) for meta in page]
 
     def unfinished(self) -> Sequence[Stored]:
-        """Pieces that writers who died have left on a local disk: no listing shows them. A bucket's own unfinished uploads
-        are out of reach; its lifecycle rules end them."""
+        """Temporary files of crashed writers on a local disk, which listings do not show. Unfinished uploads to a bucket are not
+        included: its lifecycle rules delete them."""
         if not self.is_local or not Path(self.root).exists():
             return []
         found = []
@@ -184,7 +183,7 @@ class Storage:
 
     @persistent
     def head(self, path: str) -> Stored:
-        """Facts of one object. Raises FileNotFoundError."""
+        """Size, etag and time of one object. Raises FileNotFoundError."""
         try:
             return self._stored(path, obstore.head(self._store, path))
         except NotFoundError as error:
@@ -213,14 +212,14 @@ class Storage:
             raise FileNotFoundError(self.uri(path)) from error
 
     def get_ranges(self, path: str, starts: Sequence[int], length: int) -> Sequence[bytes]:
-        """Stretches of one object, all of one length; near ones in one request. Raises FileNotFoundError."""
+        """Byte ranges of one object, all of the same length. Close ones share a request. Raises FileNotFoundError."""
         spans = coalesce((start, start + length) for start in starts)
         pieces = self.get_spans(path, spans)
         return [cut(spans, pieces, start, start + length) or b"" for start in starts]
 
     @persistent
     def get_spans(self, path: str, spans: Sequence[Span]) -> Sequence[bytes]:
-        """The bytes of each span of one object, with many requests in flight. Raises FileNotFoundError.
+        """The bytes of each span of one object, with concurrent requests. Raises FileNotFoundError.
 
         obstore's own `get_ranges` bridges gaps of up to a megabyte, which would download most of a file for a few rows.
         """
@@ -238,7 +237,7 @@ class Storage:
 
     @persistent
     def fetch(self, path: str, to: Path) -> None:
-        """Copies an object to a local file, in pieces; the file appears whole or not at all."""
+        """Copies an object to a local file, in pieces. The file appears complete or not at all."""
         part = to.with_name(to.name + ".part")
         try:
             with open(part, "wb") as out:
@@ -252,13 +251,13 @@ class Storage:
 
     @persistent
     def put(self, path: str, content: bytes) -> None:
-        """Writes a whole object, replacing what was there."""
+        """Writes a whole object, replacing an existing one."""
         obstore.put(self._store, path, content)
 
     @persistent
     def put_if_absent(self, path: str, content: bytes) -> bool:
-        """Writes an object only where there is none; False when one is there already: somebody else's, or this very one
-        where the store has kept it and its answer was lost."""
+        """Writes an object only if it does not exist yet, else returns False. The existing object may be this very one, if the
+        store accepted it and the response was lost."""
         try:
             obstore.put(self._store, path, content, mode="create", use_multipart=False)
         except AlreadyExistsError:
@@ -266,8 +265,8 @@ class Storage:
         return True
 
     def touch(self) -> float:
-        """Writes a small object and deletes it; returns the store's own time, in seconds since 1970. Raises StorageError where
-        nothing can be written: now, and not after hours of work."""
+        """Writes and deletes a small object, and returns the store's time in seconds since 1970. Raises StorageError when the store
+        is not writable, so that a job fails before hours of work."""
         path = f"runs/{secrets.token_hex(6)}.try"
         self.put(path, b"")
         written_ms = self.head(path).mtime_ms
@@ -282,7 +281,7 @@ class Storage:
 
     @persistent
     def sha256(self, path: str) -> str:
-        """The hash of an object's bytes, in hex, read in pieces. Raises FileNotFoundError."""
+        """The SHA-256 of an object, in hex, read in pieces. Raises FileNotFoundError."""
         digest = hashlib.sha256()
         try:
             for piece in obstore.get(self._store, path).stream():
@@ -293,6 +292,6 @@ class Storage:
 
     @persistent
     def delete(self, path: str) -> None:
-        """Deletes an object; one that is already gone is no error."""
+        """Deletes an object. A missing object is not an error."""
         with contextlib.suppress(NotFoundError, FileNotFoundError):
             obstore.delete(self._store, path)

@@ -1,4 +1,4 @@
-"""Errors of stores and disks: which concern one object alone, and what cures them."""
+"""Errors of stores and disks: which ones concern a single object, and how to cure them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import errno
 from obstore.exceptions import InvalidPathError, PermissionDeniedError, UnauthenticatedError
 
 OF_ONE_OBJECT = (PermissionDeniedError, UnauthenticatedError, InvalidPathError)
-"""Refusals that may concern one object alone, such as an archived one."""
+"""Errors that may concern a single object, such as an archived one."""
 
 
 def first_line(error: Exception) -> str:
@@ -16,7 +16,7 @@ def first_line(error: Exception) -> str:
 
 
 def cure(error: Exception) -> str:
-    """What helps against an error of a store or a disk.
+    """The cure for an error of a store or a disk.
 
     >>> cure(OSError(errno.ENOSPC, "No space left on device")), cure(FileExistsError(errno.EEXIST, "File exists"))
     ('free some room', 'it is a file where a folder is wanted; give another path')

@@ -19,7 +19,7 @@ def column(name: str, kind: pa.DataType, doc: str, unit: str = "", nullable: boo
 def tensor_column(
     name: str, dtype: str, shape: tuple[int, ...], doc: str, unit: str = "", nullable: bool = False
 ) -> pa.Field:
-    """A documented tensor: its bytes a row, its dtype and shape in the metadata."""
+    """A documented tensor column: raw bytes per row, with dtype and shape in the metadata."""
     width = math.prod(shape) * np.dtype(dtype).itemsize
     return pa.field(
         name,
@@ -30,7 +30,7 @@ def tensor_column(
 
 
 def tensor(batch: pa.RecordBatch | pa.Table, name: str) -> np.ndarray:
-    """A tensor column as an array [rows, *shape], without a copy where the column is in one piece and has no nulls.
+    """A tensor column as an array [rows, *shape]. Does not copy if the column is one chunk without nulls.
 
     A null row reads as zeros.
     """
@@ -53,14 +53,14 @@ def tensor(batch: pa.RecordBatch | pa.Table, name: str) -> np.ndarray:
         else np.zeros(0, np.uint8)
     )
     values = values.view(dtype).reshape(len(found), *shape)
-    if found.null_count:  # Parquet leaves whatever was in memory where a row is null
+    if found.null_count:  # Parquet leaves arbitrary bytes in null rows
         values = values.copy()
         values[flags(found.is_null())] = 0
     return values
 
 
 def tensor_array(values: np.ndarray, valid: np.ndarray | None = None) -> pa.Array:
-    """An array [rows, ...] as a fixed_size_binary column; rows where `valid` is False are null."""
+    """An array [rows, ...] as a fixed_size_binary column. Rows with `valid` False are null."""
     values = np.ascontiguousarray(values)
     width = values[0].nbytes if len(values) else math.prod(values.shape[1:]) * values.itemsize
     bits = None
@@ -70,6 +70,6 @@ def tensor_array(values: np.ndarray, valid: np.ndarray | None = None) -> pa.Arra
 
 
 def with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
-    """The same table with other values in one of its columns."""
+    """The same table with one column replaced."""
     place = table.schema.get_field_index(name)
     return table.set_column(place, table.schema.field(place), values)

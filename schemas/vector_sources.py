@@ -1,4 +1,4 @@
-"""The vectors that an index can hold: frames, speech, or fused windows. One home for their columns, ids and models."""
+"""The vectors that can be indexed: of frames, speech or fused windows. Defines their columns, ids and models."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class VectorSource:
     name: str
     column: str
     models: tuple[str, ...]
-    """Names in `Snapshot.models` that its values depend on. When one of them changes, the index is rebuilt."""
+    """Names in `Snapshot.models` that its values depend on. When one of these models changes, the index is rebuilt."""
     called: str
-    """What messages call its vectors."""
+    """Name of its vectors in messages."""
 
     @property
     def of_frames(self) -> bool:
@@ -29,14 +29,14 @@ class VectorSource:
         return shape.ticks if self.of_frames else 1
 
     def is_stored(self, shape: RowShape) -> bool:
-        """Whether the dataset's rows have the column at all."""
+        """Whether the dataset's rows have this column."""
         return bool(self._width(shape))
 
     def _width(self, shape: RowShape) -> int:
         return {"frames": shape.frame_dim, "speech": shape.text_dim, "fused": shape.fused_dim}[self.name]
 
     def dimension(self, shape: RowShape) -> int:
-        """Dimension of its vectors. Raises UsageError where the dataset has none of this kind."""
+        """Dimension of its vectors. Raises UsageError when the dataset has none of them."""
         if not (found := self._width(shape)):
             raise UsageError(
                 f"the dataset has no {self.called}; make them with: reelbeam nightly INPUT OUTPUT --fuse concat --remodel"
@@ -45,7 +45,7 @@ class VectorSource:
 
     @property
     def id_columns(self) -> list[str]:
-        """The columns that tell which ids have a vector."""
+        """The columns that show which ids have a vector."""
         return ["tick_valid"] if self.of_frames else [self.column]
 
     def made_with(self, snapshot: Snapshot) -> dict[str, Any]:
@@ -60,7 +60,7 @@ VECTOR_SOURCES = {source.name: source for source in (FRAMES, SPEECH, FUSED)}
 
 
 def still_valid(snapshot: Snapshot, models: dict[str, Any]) -> dict[str, IndexInfo]:
-    """The indexes of a snapshot whose vectors stay the same under other models."""
+    """The indexes of a snapshot whose vectors do not depend on the changed models."""
     other = replace(snapshot, models=models)
     return {
         name: built

@@ -137,7 +137,7 @@ def decode_unit(
 
 
 def is_whole(decoded: Decoded, unit: Unit, grid: Grid) -> bool:
-    """Whether every tick of a unit has its frame. True for a last unit and for a video without frames."""
+    """Whether every tick of a unit (of a last unit: up to its last frame) has its frame. True for a video without pictures."""
     first, last = (window * grid.window_ticks for window in (unit.first_window, unit.last_window))
     reached = int(decoded.ticks[-1]) + 1 if len(decoded.ticks) and unit.is_last else last
     return unit.probe.video_stream is None or len(decoded.ticks) == reached - first

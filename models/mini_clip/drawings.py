@@ -1,8 +1,8 @@
-"""Names everyday things and draws each as several designers did, for mini CLIP to learn and the demo to move.
+"""Loads and renders emoji drawings of everyday things, from several designers, to train mini CLIP and make demo videos.
 
-In:   five emoji sets from npm, pinned in `SETS`: a JSON file of SVG bodies each; none is kept here.
+In:   five emoji sets from npm, pinned in `SETS`, each a JSON file of SVG bodies. They are not part of this repository.
 Out:  `load_drawings`: name -> set -> SVG text; `render`: SVG text -> uint8 [size, size, 4], straight alpha.
-Bad:  a set that is missing or of another version is an error that says how to fetch it.
+Bad:  a set that is missing or has another version raises an error that says how to fetch it.
 
     folder = fetch_drawings(Path(".cache/drawings"))
     drawings = load_drawings(folder)
@@ -154,7 +154,7 @@ _MISNAMED = frozenset({("emojione", "cricket")})  # a bat and a ball, where the 
 
 
 def spoken(name: str) -> str:
-    """Says a set's name of a drawing in words.
+    """The English name of a drawing, from its name in a set.
 
     >>> spoken("fire-engine"), spoken("automobile"), spoken("t-shirt")
     ('fire engine', 'car', 't shirt')
@@ -182,7 +182,7 @@ def fetch_drawings(folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise RuntimeError(
-            "npm is needed once, to fetch the drawings: install Node.js (Debian: apt-get install npm), "
+            "npm is not installed, and is needed once to fetch the drawings; cure: install Node.js (Debian: apt-get install npm), "
             f"or put the packages {', '.join(f'@iconify-json/{s}@{v}' for s, v in SETS.items())} "
             f"into {folder / 'node_modules'} yourself."
         )
@@ -203,14 +203,15 @@ def fetch_drawings(folder: Path) -> Path:
 def load_drawings(folder: Path, min_sets: int = 3) -> dict[str, dict[str, str]]:
     """Maps each name that at least `min_sets` sets draw to set -> SVG text; names sorted, sets as in `SETS`.
 
-    Sets name one thing differently; its Unicode code points join them. Emojione lists none: joined by name.
+    Sets may name the same emoji differently, so drawings are matched by Unicode code points. Emojione has none and is matched by
+    name.
 
     Raises:
       FileNotFoundError: a set is not in `folder`, or in another version.
     """
     for s in SETS:
         if not _is_there(folder, s):
-            raise FileNotFoundError(f"{s} {SETS[s]} is not in {folder}: call fetch_drawings first.")
+            raise FileNotFoundError(f"{s} {SETS[s]} is not in {folder}; cure: call fetch_drawings first")
     icons = {s: json.loads((_package(folder, s) / "icons.json").read_text()) for s in SETS}
     chars = {s: _names_by_code_points(_package(folder, s) / "chars.json") for s in SETS}
     groups = json.loads((_package(folder, "noto") / "metadata.json").read_text())["categories"]
@@ -233,7 +234,7 @@ def load_drawings(folder: Path, min_sets: int = 3) -> dict[str, dict[str, str]]:
 
 
 def render(svg: str, size_px: int) -> np.ndarray:
-    """Draws an SVG as uint8 [size_px, size_px, 4]: RGB with straight alpha, the whole drawing in view."""
+    """Renders an SVG as uint8 [size_px, size_px, 4]: RGB with straight alpha, the whole drawing visible."""
     import resvg_py
     from PIL import Image
 
@@ -252,12 +253,12 @@ def _is_clock(name: str) -> bool:
 
 
 def _names_by_code_points(path: Path) -> dict[str, str]:
-    """Reads code points ("1f680") -> name; the variation selector fe0f says nothing and is left out."""
+    """Reads code points ("1f680") -> name. Ignores the variation selector fe0f."""
     return {code.replace("-fe0f", ""): name for code, name in json.loads(path.read_text()).items()}
 
 
 def _svg(icons: dict[str, Any], name: str) -> str | None:
-    """Completes one drawing's body to an SVG file; None if the set has no such drawing."""
+    """The complete SVG text of one drawing; None if the set does not have it."""
     name = icons.get("aliases", {}).get(name, {}).get("parent", name)
     icon = icons["icons"].get(name)
     if icon is None:

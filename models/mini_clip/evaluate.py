@@ -1,13 +1,13 @@
-"""Measures mini CLIP: how often the caption "a <name>" finds a frame that shows it, among all names' frames.
+"""Measures mini CLIP: how often the caption "a <name>" retrieves a frame of that name, among the frames of all names.
 
-In:   the model folder, loaded by open_clip itself, and every drawing of every set.
-Out:  recall@1 and recall@10, printed as the table of CARD.md. A gallery holds one frame per name and set; a
+In:   the model folder, loaded with open_clip, and every drawing of every set.
+Out:  recall@1 and recall@10, printed as the table of CARD.md. A gallery has one frame per name and set. A
       query succeeds when one of its first k frames shows its name.
 Time: about a minute on one core.
 
     python -m reelbeam.models.mini_clip.evaluate --drawings .cache/drawings
 
-Nothing is shared with training's scenes but the drawings: frames are 640 x 360 JPEGs that Pillow composes.
+Only the drawings are shared with the training scenes: frames are 640 x 360 JPEGs composed with Pillow.
 """
 
 import argparse
@@ -27,7 +27,7 @@ WIDTH_PX, HEIGHT_PX = 640, 360
 
 
 def recall_at(k: int, scores: np.ndarray, shows: np.ndarray) -> float:
-    """Of float scores [queries, frames]: the share of queries with a frame of theirs among the k best.
+    """The share of queries with one of their own frames among the k best of scores [queries, frames].
 
     >>> recall_at(1, np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]))
     0.5
@@ -38,7 +38,7 @@ def recall_at(k: int, scores: np.ndarray, shows: np.ndarray) -> float:
 
 
 def video_frame(rgba: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """Shows one drawing, 35..70 % of the frame's height, off the middle, on a new background, after JPEG."""
+    """Composes a frame: one drawing at 35..70 % of the height, off centre, on a random background, JPEG-compressed."""
     coarse = rng.integers(0, 256, (*rng.choice([(1, 1), (1, 2), (2, 2), (3, 4), (6, 10)]), 3), dtype=np.uint8)
     frame = Image.fromarray(coarse).resize((WIDTH_PX, HEIGHT_PX), Image.Resampling.BICUBIC)
     side = int(HEIGHT_PX * rng.uniform(0.35, 0.70))
@@ -59,7 +59,7 @@ def embed_gallery(
     set_name: str,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Embeds a frame of each name of a set: float32 [n, d], unit length, and the name, int64 [n]."""
+    """Embeds one frame per name of a set: float32 [n, d], unit length, and name numbers int64 [n]."""
     rng = np.random.default_rng([seed, list(SETS).index(set_name)])
     shown = [(i, svgs[set_name]) for i, svgs in enumerate(drawings.values()) if set_name in svgs]
     frames = [preprocess(video_frame(render(svg, 256), rng)) for _, svg in shown]

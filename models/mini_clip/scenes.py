@@ -1,8 +1,8 @@
-"""Puts drawings before backgrounds as frames of a video show them, a whole batch at a time.
+"""Composes training frames: drawings on backgrounds, degraded as video frames are, a whole batch at a time.
 
 In:   drawings, uint8 RGBA [n, 64, 64, 4], straight alpha.
-Out:  `scenes`: float32 [b, 3, 64, 64] in 0..1, the square that open_clip's preprocessing cuts from the middle
-      of a 16:9 frame. About 0.7 ms a frame on one CPU core.
+Out:  `scenes`: float32 [b, 3, 64, 64] in 0..1, the centre square that open_clip's preprocessing crops from a
+      16:9 frame. About 0.7 ms per frame on one CPU core.
 """
 
 import math
@@ -16,7 +16,7 @@ SIZE_PX = 64
 
 
 def inked(rgba: np.ndarray) -> np.ndarray:
-    """Traces the edges of drawings, uint8 [n, h, w, 4], in black, as designers do who begin with outlines."""
+    """Draws black outlines on drawings uint8 [n, h, w, 4], to imitate styles with outlines."""
     x = torch.from_numpy(rgba).permute(0, 3, 1, 2).float() / 255
     x = torch.cat([x[:, :3] * x[:, 3:], x[:, 3:]], dim=1)
     contrast = (F.max_pool2d(x, 3, 1, 1) + F.max_pool2d(-x, 3, 1, 1)).amax(1, keepdim=True)
@@ -39,9 +39,9 @@ class Sprites:
         return len(self.levels[64])
 
     def paste(self, frames: Tensor, which: Tensor, height: Tensor, centre: Tensor, shake: float) -> Tensor:
-        """Lays drawing `which[i]` over `frames[i]`, turned and tinted a little.
+        """Pastes drawing `which[i]` onto `frames[i]`, slightly rotated and tinted.
 
-        `height` is the drawing's as a share of the frame's, `centre` its middle as x, y in -1..1.
+        `height` is the drawing's height as a share of the frame's; `centre` is its middle as x, y in -1..1.
         """
         b = len(frames)
         turn = torch.randn(b, device=self.device) * 0.15 * shake
@@ -64,7 +64,7 @@ class Sprites:
 
 
 def backgrounds(b: int, sprites: Sprites) -> Tensor:
-    """Draws [b, 3, 64, 64]: plain, gradient, stripes, checks, clouds, blurred drawings, grain, by chance."""
+    """Random backgrounds [b, 3, 64, 64]: plain, gradient, stripes, checks, clouds, blurred drawings, grain."""
     device = sprites.device
     kind = torch.randint(0, 7, (b,), device=device)
     a, c = torch.rand(b, 3, 1, 1, device=device), torch.rand(b, 3, 1, 1, device=device)
@@ -106,7 +106,7 @@ def backgrounds(b: int, sprites: Sprites) -> Tensor:
 
 
 def degrade(frames: Tensor) -> Tensor:
-    """Treats frames as cameras and codecs do: light, contrast, blur, coarse 8 x 8 blocks, sensor noise."""
+    """Degrades frames as cameras and codecs do: brightness, contrast, blur, coarse 8 x 8 blocks, sensor noise."""
     b, device = len(frames), frames.device
     gain = 1 - torch.rand(b, 1, 1, 1, device=device) ** 2 * 0.6  # low contrast is rarer
     shift = (1 - gain) * torch.rand(b, 1, 1, 1, device=device) + torch.randn(b, 1, 1, 1, device=device) * 0.04
@@ -124,10 +124,10 @@ def degrade(frames: Tensor) -> Tensor:
 
 
 def scenes(sprites: Sprites, which: Tensor, hardness: float = 1.0) -> Tensor:
-    """Shows drawing `which[i]` in frame i, for -1 none: 25..100 % of the frame's height, mostly central.
+    """Composes frames: drawing `which[i]` in frame i (-1: none), at 25..100 % of the height, mostly central.
 
-    A fifth of the frames also hold a second drawing, half as large, that no caption tells of. `hardness` 0
-    shows every drawing whole and clear on one colour; 1 makes half of the frames as hard as they get.
+    A fifth of the frames also have a second drawing, half as large, which no caption mentions. `hardness` 0
+    shows every drawing whole and clear on one colour; with 1, half of the frames have the full difficulty.
     """
     b, device = len(which), sprites.device
     hard = (2 * hardness * torch.rand(b, 1, 1, 1, device=device)).clamp(max=1)
@@ -152,7 +152,7 @@ def _chance(b: int, p: float, device: torch.device | str) -> Tensor:
 
 
 def _tint(colour: Tensor, alpha: Tensor, shake: float) -> Tensor:
-    """Shifts premultiplied colours a little towards each other, to grey, darker or lighter."""
+    """Tints premultiplied colours slightly: mixes channels, towards grey, darker or lighter."""
     b, device = len(colour), colour.device
     blend = torch.eye(3, device=device) + torch.randn(b, 3, 3, device=device) * 0.06 * shake
     blend = blend / blend.sum(2, keepdim=True)  # keeps greys grey

@@ -1,14 +1,14 @@
-"""Trains mini CLIP: learns which words go with which drawing, in an hour on two CPU cores.
+"""Trains mini CLIP to match words with drawings, in an hour on two CPU cores.
 
 In:   the drawings of `drawings.py` (npm fetches them once), four sets to learn from, one held out.
 Out:  beside this file: open_clip_config.json, open_clip_model.safetensors (float16) and names.txt, rewritten
       every 5 minutes and at the end. open_clip loads the folder as "local-dir:models/mini_clip".
-Time: `--minutes`, 60 unless told; a GPU is used when there is one.
+Time: `--minutes`, 60 by default. Uses a GPU when there is one.
 
     python -m reelbeam.models.mini_clip.train --drawings .cache/drawings
 
-A step shows each of 480 different names once, in one of its sets' drawings, and a few empty frames. The loss
-is CLIP's, except that captions which say the same are all right answers.
+Each step shows 480 different names once, each as a drawing of one of its sets, and a few empty frames. The loss
+is CLIP's, except that all captions with the same meaning count as correct.
 """
 
 import argparse
@@ -86,14 +86,14 @@ def render_all(drawings: dict[str, dict[str, str]], sets: tuple[str, ...]) -> tu
 
 
 def caption_tokens(names: list[str]) -> Tensor:
-    """Tokenizes each name in each caption: int64 [names + 1, captions, 16]; the last row says: nothing."""
+    """Tokenizes each name in each caption: int64 [names + 1, captions, 16]. The last row describes empty frames."""
     tokenize = SimpleTokenizer(context_length=CONTEXT_LENGTH)
     empty = [EMPTY_CAPTIONS[i % len(EMPTY_CAPTIONS)] for i in range(len(CAPTIONS))]
     return torch.stack([tokenize([c.format(n) for c in CAPTIONS]) for n in names] + [tokenize(empty)])
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, labels: Tensor) -> Tensor:
-    """CLIP's loss of unit vectors [b, d] and their captions'; equal labels share the target between them."""
+    """CLIP's loss of unit vectors [b, d] of images and captions. Items with equal labels share the target equally."""
     logits = scale * images.float() @ texts.float().T
     same = (labels[:, None] == labels).float()
     target = same / same.sum(1, keepdim=True)
@@ -112,13 +112,13 @@ def learning_rate(progress: float) -> float:
 
 
 def save(model: CLIP, names: list[str], folder: Path) -> None:
-    """Writes what open_clip loads; each file is replaced at once, so that readers never see half of one."""
+    """Writes the files that open_clip loads. Each is replaced atomically, so readers never see a partial file."""
     folder.mkdir(parents=True, exist_ok=True)
     state = model.state_dict()
     weights = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in state.items()}
     part = folder / "open_clip_model.safetensors.part"
     save_file(weights, part)
-    part.chmod(0o644)  # safetensors writes for the owner alone
+    part.chmod(0o644)  # safetensors creates files readable only by the owner
     os.replace(part, folder / "open_clip_model.safetensors")
     texts = {"open_clip_config.json": json.dumps(CONFIG, indent=2), "names.txt": "\n".join(names)}
     for name, text in texts.items():
@@ -130,7 +130,7 @@ def save(model: CLIP, names: list[str], folder: Path) -> None:
 def train(drawings: dict[str, dict[str, str]], minutes: float, seed: int, folder: Path, resume: Path | None) -> CLIP:
     """Trains for `minutes` and returns the running mean of the weights, also saved in `folder`.
 
-    `resume` is a folder whose weights it starts from, on hard scenes and at half the learning rate.
+    `resume` is a folder with initial weights; training then uses hard scenes and half the learning rate.
     """
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -143,7 +143,7 @@ def train(drawings: dict[str, dict[str, str]], minutes: float, seed: int, folder
     model = CLIP(**CONFIG["model_cfg"])
     if resume:
         model.load_state_dict(load_file(resume / "open_clip_model.safetensors"))
-    with torch.no_grad():  # words that no caption holds say nothing, and compress well
+    with torch.no_grad():  # embeddings of tokens in no caption are zeroed: they are never used, and compress well
         unused = torch.ones(len(model.token_embedding.weight), dtype=torch.bool)
         unused[tokens.flatten().cpu()] = False
         model.token_embedding.weight[unused] = 0
@@ -198,7 +198,7 @@ def train(drawings: dict[str, dict[str, str]], minutes: float, seed: int, folder
 
 
 def main() -> None:
-    """Trains as the command line says."""
+    """Trains with the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--drawings", type=Path, default=Path(".cache/drawings"), help="where npm puts them")
     parser.add_argument("--minutes", type=float, default=60.0, help="training time")
