@@ -34,11 +34,13 @@ def string_array(texts: Iterable[str]) -> pa.StringArray:
 
 
 def flags(values: pa.BooleanArray | pa.ChunkedArray) -> np.ndarray:
-    """bool [n] of an array without nulls.
+    """bool [n] of an array without nulls. Raises ValueError for one with nulls.
 
     >>> flags(string_array(["a", "b"]).is_valid())
     array([ True,  True])
     """
+    if values.null_count:
+        raise ValueError(f"{values.null_count} of {len(values)} flags are null: neither true nor false")
     if isinstance(values, pa.ChunkedArray):
         return np.concatenate([np.zeros(0, bool), *map(flags, values.chunks)])
     if not len(values):
