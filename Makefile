@@ -73,6 +73,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.shots
 	$(BIN)/python -m benchmarks.index
 	$(BIN)/python -m benchmarks.reader
+	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.bucket
 	$(BIN)/python -m benchmarks.page
 
@@ -90,6 +91,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.planning 5000
 	$(BIN)/python -m benchmarks.index --vectors 20000
 	$(BIN)/python -m benchmarks.reader --rows 2000
+	$(BIN)/python -m benchmarks.start --quick
 	$(BIN)/python -m benchmarks.bucket --quick
 	$(BIN)/python -m benchmarks.shots --quick
 

@@ -60,7 +60,7 @@ class Sentences:
 
     def __call__(self, sentences: Sequence[str]) -> Tensor:
         """float32 [n, D + E]"""
-        both = (self.clip.encode_text(list(sentences)), self.words.encode(list(sentences)))
+        both = (self.clip.encode_text(list(sentences)), self.words.encode_query(list(sentences)))
         return torch.cat([torch.from_numpy(each).float() for each in both], 1)
 
 

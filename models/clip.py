@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -70,6 +71,18 @@ class ClipSpec:
         activation = own if forced is False else forced is True
         said = HISTORIC | identity.get("preprocessing", {})
         return cls(bare.architecture, bare.weights, quick_gelu=activation, preprocessing=said)
+
+    def sees_as(self, identity: Mapping[str, Any]) -> list[str]:
+        """What an embedding of this model differs in from that of an identity, wherever the weights of both lie: names of network,
+        weights_sha256, quick_gelu, or fields of Preprocessing. Empty where both may be searched together."""
+        if self.identity()["weights_sha256"] != identity["weights_sha256"]:
+            return ["weights_sha256"]
+        other = ClipSpec.of_identity({**identity, "weights": self.weights})
+        networks = [{**spec.config["model_cfg"], "quick_gelu": None} for spec in (self, other)]
+        found = ["network"] if networks[0] != networks[1] else []
+        found += ["quick_gelu"] if self.has_quick_gelu != other.has_quick_gelu else []
+        fields = (declared.name for declared in dataclasses.fields(Preprocessing))
+        return found + [name for name in fields if getattr(self.pixels, name) != getattr(other.pixels, name)]
 
     def check(self) -> None:
         """Raises UsageError when the spec contradicts its pretrained tag: the features would be wrong."""
@@ -194,7 +207,15 @@ class ClipEncoder:
             name = spec.architecture
             path = str(spec._weights_path())
             model = open_clip.create_model(name, pretrained=path, quick_gelu=spec.has_quick_gelu)
-        self.tokenizer = open_clip.get_tokenizer(name)
+        try:
+            self.tokenizer = open_clip.get_tokenizer(name)
+        except (
+            Exception
+        ) as error:  # some tags, as those of SigLIP2, have a tokenizer on the hub, and each client its own errors
+            raise MissingWeights(
+                f"{spec.architecture}:{spec.weights}: its tokenizer is not in the local cache and could not be downloaded "
+                f"({type(error).__name__}: {error}); cure: connect to the internet once, or use --models offline"
+            ) from error
         self.dtype = pick_precision(spec.precision, device, sum(p.numel() for p in model.visual.parameters()))
         self.model = model.eval().requires_grad_(False).to(device)
         # on a CPU the text tower stays in float32: torch's masked attention takes twice as long in bfloat16

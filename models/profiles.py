@@ -1,4 +1,4 @@
-"""Named sets of models. `offline` needs no network at run time; `standard` is what real work wants; a JSON file of the
+"""Named sets of models. `offline` needs no network at run time; `standard` is the usual choice; a JSON file of the
 same shape names any others: {"clip": {...}, "whisper": {...}, "text": {...}}, each with the fields of its spec.
 """
 
@@ -33,6 +33,9 @@ class Profile:
     text: TextSpec = TextSpec(weights=OFFLINE_TEXT)
     audio: AudioSpec = AudioSpec()
     fusion: FusionSpec = FusionSpec()
+    good_at: str = ""
+    costs: str = ""
+    """Both in one line, for a person who chooses. Sizes are those of the downloads."""
 
     def identities(self) -> dict[str, Any]:
         """What each model is, weights hashed: stored in every snapshot, compared before features may meet."""
@@ -44,9 +47,53 @@ class Profile:
         return RowShape(ticks, frame_dim, len(FEATURES), text_dim, fused_dim, self.whisper.audio_embedding_dim)
 
 
+MODELS = ("clip", "whisper", "text")
+"""The models of a profile that have weights."""
+
+E5_PROMPTS = {"query": "query: ", "document": "passage: "}
+"""What E5 models were trained with; their folders do not say it. Source: Wang et al., "Multilingual E5 Text Embeddings"."""
+
 PROFILES = {
-    "offline": Profile("offline", ClipSpec("mini", OFFLINE_CLIP), WhisperSpec(weights=OFFLINE_WHISPER)),
-    "standard": Profile("standard", ClipSpec("ViT-B-32", "laion2b_s34b_b79k"), WhisperSpec(weights="base")),
+    one.name: one
+    for one in (
+        Profile(
+            "offline",
+            ClipSpec("mini", OFFLINE_CLIP),
+            WhisperSpec(weights=OFFLINE_WHISPER),
+            good_at="demonstrations and tests without a network: 657 emoji names, English speech",
+            costs="nothing to download; a small network, quick on any CPU",
+        ),
+        Profile(
+            "standard",
+            ClipSpec("ViT-B-32", "laion2b_s34b_b79k"),
+            WhisperSpec(weights="base"),
+            good_at="English queries over much video, on a CPU too",
+            costs="0.6 GB for CLIP, 0.15 GB for Whisper; 49 patches per frame",
+        ),
+        Profile(
+            "siglip2",
+            ClipSpec("ViT-B-16-SigLIP2", "webli"),
+            WhisperSpec(weights="base"),
+            good_at="finding pictures better than standard, with queries in many languages; spoken words are searched in English",
+            costs="1.5 GB for SigLIP2, 0.15 GB for Whisper; 196 patches per frame, about 4 times the work of standard",
+        ),
+        Profile(
+            "multilingual",
+            ClipSpec("ViT-B-16-SigLIP2", "webli"),
+            WhisperSpec(weights="small"),
+            TextSpec("intfloat/multilingual-e5-small", prompts=E5_PROMPTS),
+            good_at="speech and queries in many languages, also a query in one language for words in another",
+            costs="1.5 GB for SigLIP2, 0.5 GB for Whisper, 0.5 GB for E5; pictures as siglip2, speech about 3 times the work of base",
+        ),
+        Profile(
+            "best",
+            ClipSpec("PE-Core-L-14-336", "meta"),
+            WhisperSpec(weights="large-v3-turbo"),
+            TextSpec("intfloat/multilingual-e5-large", prompts=E5_PROMPTS),
+            good_at="the best answers, on a GPU: pictures by English queries, speech and words in many languages",
+            costs="2.7 GB for PE-Core, 1.6 GB for Whisper, 2.2 GB for E5; 576 patches per frame through a network of ViT-L's size",
+        ),
+    )
 }
 
 
@@ -62,7 +109,7 @@ def profile(name: str) -> Profile:
     except ValueError as error:
         raise UsageError(f"--models {name}: not JSON: {error}") from error
     base = PROFILES["offline"]
-    parts = {"clip": base.clip, "whisper": base.whisper, "text": base.text, "audio": base.audio, "fusion": base.fusion}
+    parts = {part: getattr(base, part) for part in (*MODELS, "audio", "fusion")}
     if not isinstance(fields, dict) or (unknown := set(fields) - set(parts)):
         raise UsageError(f"--models {name}: unknown parts {sorted(unknown)}; known: {', '.join(parts)}")
     if missing := {"clip", "whisper"} - set(fields):

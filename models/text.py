@@ -11,6 +11,7 @@ Source: Reimers and Gurevych, "Sentence-BERT"; https://huggingface.co/sentence-t
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -166,6 +167,12 @@ def _folder(weights: str) -> Path:
                 "sentence-transformers saved, or a hub name"
             )
         return path
+    return _downloaded(weights)
+
+
+@functools.lru_cache
+def _downloaded(weights: str) -> Path:
+    """The folder of a hub name. Asked once a process: each question is a request, though the folder is in the cache."""
     from huggingface_hub import snapshot_download
 
     name = weights if "/" in weights else f"sentence-transformers/{weights}"

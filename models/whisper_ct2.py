@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from ..schemas.errors import MissingWeights
 from . import ct2_weights
 from .weights import resolve
 from .whisper_decoding import Decoding, TimedWord, _at_least, cpu_threads, padded_frames
-from .whisper_settings import WhisperSettings
+from .whisper_settings import WhisperSettings, unknown_language
 
 
 class Ct2Engine:
@@ -23,14 +24,34 @@ class Ct2Engine:
 
         kind, _, index = device.partition(":")
         self.spec = spec
+        folder = _ct2_folder(spec.weights)
+        check_tokenizer(folder)
         self.model = faster_whisper.WhisperModel(
-            str(_ct2_folder(spec.weights)),
+            str(folder),
             device=kind,
             device_index=int(index or 0),
             cpu_threads=cpu_threads(),
             compute_type={"cpu": "int8"}.get(kind, "float16") if spec.compute_type == "auto" else spec.compute_type,
         )
         self.multilingual = bool(self.model.model.is_multilingual)
+        self._obey_mel_bins(folder)
+        token = f"<|{spec.language}|>"
+        if self.multilingual and spec.language and self.model.hf_tokenizer.token_to_id(token) is None:
+            raise unknown_language(spec)
+
+    def _obey_mel_bins(self, folder: Path) -> None:
+        """The features have the mel bins of the weights: faster-whisper takes 80 where no preprocessor_config.json says otherwise,
+        and ct2-transformers-converter copies that file only when told to. Raises MissingWeights for one of another model."""
+        from faster_whisper.feature_extractor import FeatureExtractor
+
+        bins, stated = int(self.model.model.n_mels), self.model.feat_kwargs.get("feature_size")
+        if stated not in (None, bins):
+            raise MissingWeights(
+                f"weights {self.spec.weights!r}: preprocessor_config.json says {stated} mel bins, but the weights want {bins}; "
+                f"cure: bring the preprocessor_config.json of the same model into {folder}, or remove it"
+            )
+        self.model.feat_kwargs["feature_size"] = bins
+        self.model.feature_extractor = FeatureExtractor(**self.model.feat_kwargs)
 
     def encode(self, chunks: Sequence[np.ndarray]) -> Any:
         from faster_whisper.audio import pad_or_trim
@@ -90,6 +111,33 @@ class Ct2Engine:
         from faster_whisper.tokenizer import Tokenizer
 
         return Tokenizer(self.model.hf_tokenizer, self.multilingual, task=self.spec.task, language=language)
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Raises MissingWeights for a folder without the tokenizer of its own model. faster-whisper would fetch one from the hub, of
+    a model that numbers its languages otherwise than large-v3, and without a trace in the model's identity."""
+    file = folder / "tokenizer.json"
+    cure = f"cure: bring the tokenizer.json of the same model into {folder} (ct2-transformers-converter --copy_files tokenizer.json)"
+    if not file.is_file():
+        raise MissingWeights(f"weights {str(folder)!r}: no tokenizer.json beside model.bin; {cure}")
+    numbered = _vocabulary(folder)
+    if not numbered:
+        return
+    import tokenizers
+
+    read = tokenizers.Tokenizer.from_file(str(file))
+    for token in ("<|endoftext|>", "<|notimestamps|>"):
+        if token in numbered and numbered.index(token) != read.token_to_id(token):
+            raise MissingWeights(f"weights {str(folder)!r}: tokenizer.json is of another model than model.bin; {cure}")
+
+
+def _vocabulary(folder: Path) -> list[str]:
+    """Tokens in the order of their numbers, as CTranslate2 keeps them beside the weights; none where it does not."""
+    for name in ("vocabulary.json", "vocabulary.txt"):
+        if (folder / name).is_file():
+            text = (folder / name).read_bytes().decode()
+            return list(json.loads(text)) if name.endswith("json") else text.split("\n")
+    return []
 
 
 def _ct2_folder(weights: str) -> Path:

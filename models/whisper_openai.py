@@ -12,7 +12,7 @@ from ..schemas.errors import MissingWeights, UsageError
 from . import ct2_weights
 from .weights import resolve
 from .whisper_decoding import HOP, Decoding, TimedWord, _at_least
-from .whisper_settings import WhisperSettings
+from .whisper_settings import WhisperSettings, unknown_language
 
 
 class OpenaiEngine:
@@ -34,9 +34,17 @@ class OpenaiEngine:
         self.decoder_dtype = torch.float16 if compute_type == "float16" else torch.float32  # decode() takes no other
         self.model = _openai_model(spec.weights).to(self.device)
         self.multilingual = bool(self.model.is_multilingual)
+        if self.multilingual and spec.language and spec.language not in self._languages():
+            raise unknown_language(spec)
         with warnings.catch_warnings():  # openai-whisper never closes its vocabulary file
             warnings.simplefilter("ignore", ResourceWarning)
             self._tokenizer(spec.language or "en")
+
+    def _languages(self) -> tuple[str, ...]:
+        """Codes of the languages that the model has a token for: the first ones of the library's own list."""
+        from whisper.tokenizer import LANGUAGES
+
+        return tuple(LANGUAGES)[: self.model.num_languages]
 
     def encode(self, chunks: Sequence[np.ndarray]) -> Any:
         import torch

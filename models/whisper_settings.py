@@ -11,6 +11,13 @@ ENGINES = ("faster-whisper", "openai-whisper")
 
 TASKS = ("transcribe", "translate")
 
+LANGUAGES = tuple(
+    "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu hy id is it ja "
+    "jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd si sk sl sn so sq "
+    "sr su sv sw ta te tg th tk tl tr tt uk ur uz vi yi yo yue zh".split()
+)
+"""Codes that Whisper knows. Source: openai-whisper `tokenizer.LANGUAGES`; `yue` came with large-v3."""
+
 
 @dataclass(frozen=True)
 class WhisperSettings:
@@ -41,3 +48,15 @@ class WhisperSettings:
         for name, number, most in (("beam_size", self.beam_size, 20), ("batch_size", self.batch_size, 512)):
             if not 1 <= number <= most:
                 raise UsageError(f"whisper {name} {number} is out of range: 1 to {most}")
+        if self.language is not None and self.language not in LANGUAGES:
+            raise UsageError(
+                f"whisper language {self.language!r} is unknown; codes such as en, de, zh: {', '.join(LANGUAGES)}"
+            )
+
+
+def unknown_language(spec: WhisperSettings) -> UsageError:
+    """What to raise where a model has no token for the language that it is told."""
+    return UsageError(
+        f"whisper language {spec.language!r}: the weights {spec.weights!r} do not know it; cure: large-v3 or large-v3-turbo, "
+        "or leave the language away to have it detected"
+    )

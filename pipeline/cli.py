@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..schemas.errors import ReelbeamError, UsageError
 from ..schemas.extras import missing_package
@@ -21,15 +21,16 @@ from .commands import COMMANDS
 log = logging.getLogger("reelbeam")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """All commands. Flags come from the options dataclasses."""
+def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """All commands, or some. Flags come from the options dataclasses."""
     parser = argparse.ArgumentParser(
         prog="reelbeam",
         allow_abbrev=False,
         description="Turns a bucket of videos into Parquet shards and FAISS indexes, and searches them.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in COMMANDS.items():
+    for name in names:
+        module = COMMANDS[name]
         described = f"{module.HELP[0].upper()}{module.HELP[1:]}."
         command = commands.add_parser(name, allow_abbrev=False, help=module.HELP, description=described)
         module.arguments(command)
@@ -51,7 +52,9 @@ def _set_up_logging() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     _set_up_logging()
-    args, rest = build_parser().parse_known_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    named = given[:1] if given and given[0] in COMMANDS else COMMANDS  # one command starts without importing the others
+    args, rest = build_parser(named).parse_known_args(given)
     try:
         code: int = COMMANDS[args.command].run(args, rest)
         return code

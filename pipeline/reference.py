@@ -20,6 +20,8 @@ import pyarrow as pa
 
 from ..models.audio import FEATURES
 from ..models.fusion import TIMBRE
+from ..models.profiles import PROFILES
+from ..models.weights import PACKAGE
 from ..schemas.errors import EXIT_CODES
 from ..schemas.index_manifest import (
     CoveredShard,
@@ -115,10 +117,23 @@ def options(kind: type[Options]) -> str:
         if declared.name in shared:  # the table of the command that this one takes it from has it
             continue
         low, high = (f"{bound:g}" if bound is not None else "" for bound in (doc.low, doc.high))
-        allowed = " or ".join(doc.choices) or (f"{low} to {high}" if low and high else f"from {low}" if low else "")
+        allowed = " or ".join(choice or "empty" for choice in doc.choices) or (
+            f"{low} to {high}" if low and high else f"from {low}" if low else ""
+        )
         default = "off" if declared.default is False else str(declared.default)  # 0 is a number, not "off"
         star = " Changes what is stored." if doc.changes_data else ""
         lines.append(f"| `{doc.flag or flag(declared.name)}` | {default} | {allowed} | {doc.text}.{star} |")
+    return "\n".join(lines)
+
+
+def profiles() -> str:
+    """The built-in profiles, one a row."""
+    lines = ["| profile | pictures | speech | words | good at | costs |", "|---|---|---|---|---|---|"]
+    for one in PROFILES.values():
+        named = f"{one.clip.architecture}:{one.clip.weights}".partition(":package:")[0]
+        held = (weights.removeprefix(PACKAGE).partition("/")[0] if weights.startswith(PACKAGE) else weights
+                for weights in (one.whisper.weights, one.text.weights))  # fmt: skip
+        lines.append(f"| `{one.name}` | {named} | {' | '.join(held)} | {one.good_at} | {one.costs} |")
     return "\n".join(lines)
 
 
@@ -198,6 +213,7 @@ def sections() -> dict[str, str]:
         "videos": columns(videos_schema(SHAPE.text_dim)),
         "failures": columns(failures_schema()),
         "sound": sound_measures(),
+        "profiles": profiles(),
         "index kinds": index_kinds(),
         "commands": commands(),
         "exit codes": exit_codes(),

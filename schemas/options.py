@@ -74,11 +74,14 @@ def check(options: Any) -> None:
 
 
 def data_options(options: Any) -> dict[str, str]:
-    """The options that change stored data, as text: a snapshot records them and the fingerprint covers them."""
+    """The options that change stored data, as text: a snapshot records them and the fingerprint covers them.
+
+    Empty values and those of UNRECORDED are left out: a new option changes no old snapshot and no fingerprint.
+    """
     found = {
         declared.name: str(getattr(options, declared.name)) for declared, doc in documented(options) if doc.changes_data
     }
-    return {name: value for name, value in found.items() if UNRECORDED.get(name) != value}
+    return {name: value for name, value in found.items() if value and UNRECORDED.get(name) != value}
 
 
 def fingerprint(facts: dict[str, Any]) -> str:

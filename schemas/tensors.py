@@ -8,6 +8,8 @@ import math
 import numpy as np
 import pyarrow as pa
 
+from .small_arrays import flags
+
 
 def column(name: str, kind: pa.DataType, doc: str, unit: str = "", nullable: bool = False) -> pa.Field:
     """A documented column."""
@@ -53,7 +55,7 @@ def tensor(batch: pa.RecordBatch | pa.Table, name: str) -> np.ndarray:
     values = values.view(dtype).reshape(len(found), *shape)
     if found.null_count:  # Parquet leaves arbitrary bytes in null rows
         values = values.copy()
-        values[found.is_null().to_numpy(zero_copy_only=False)] = 0
+        values[flags(found.is_null())] = 0
     return values
 
 

@@ -17,8 +17,9 @@ from ..schemas.elements import Grid, Group, Probe, Unit, UnitFeatures, Video
 from ..schemas.errors import Failure, InputError
 from .listing import MEDIA_SUFFIXES, glob_pattern, list_videos, video_id_of
 from .metrics import StageMetrics
-from .probe import probe_file
+from .probe import BY_DEFAULT, probe_file
 from .stage import Stage, shared_stage
+from .streams import StreamChoice
 
 __all__ = [
     "MEDIA_SUFFIXES",
@@ -59,13 +60,16 @@ def group_units(units: Iterable[Unit], group_ms: int) -> list[Group]:
 
 
 class _ProbeVideos(beam.DoFn):
+    def __init__(self, choice: StreamChoice):
+        self.choice = choice
+
     def setup(self) -> None:
         self.stage = shared_stage()
         self.metrics = StageMetrics("probe")
 
     def process(self, video: Video) -> Iterator[tuple[Video, Probe | Failure]]:
         with self.metrics.busy():
-            found = probe_video(video, self.stage)
+            found = probe_video(video, self.stage, self.choice)
         self.metrics.add(
             videos=1, failed=isinstance(found, Failure), media_ms=0 if isinstance(found, Failure) else found.duration_ms
         )
@@ -73,22 +77,26 @@ class _ProbeVideos(beam.DoFn):
         yield video, found
 
 
-def probe_video(video: Video, stage: Stage) -> Probe | Failure:
+def probe_video(video: Video, stage: Stage, choice: StreamChoice = BY_DEFAULT) -> Probe | Failure:
     """Probes one video. Returns the failure when it cannot be read."""
     if video.failure:
         return video.failure
     try:
         with stage.local(video) as path:
-            return probe_file(path)
+            return probe_file(path, choice)
     except InputError as error:
         return Failure.of("probe", error)
 
 
 class ProbeVideos(beam.PTransform):
-    """Video -> (Video, Probe or Failure)."""
+    """Video -> (Video, Probe or Failure), with the streams of a choice."""
+
+    def __init__(self, choice: StreamChoice = BY_DEFAULT):
+        super().__init__()
+        self.choice = choice
 
     def expand(self, videos: beam.PCollection) -> beam.PCollection:
-        return videos | beam.ParDo(_ProbeVideos())
+        return videos | beam.ParDo(_ProbeVideos(self.choice))
 
 
 class PlanUnits(beam.PTransform):

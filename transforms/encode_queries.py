@@ -1,16 +1,18 @@
-"""Encodes queries with exactly the models that made a dataset. Raises ModelMismatch when their weights differ."""
+"""Queries as vectors: by the very models that made a dataset, and never by others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..models.clip import ClipEncoder, ClipSpec
+from ..models.clip import ClipSpec
+from ..models.clip_words import WordEncoder, word_encoder
 from ..models.fusion import HOWS, FusionSpec
 from ..models.loaded import loaded
+from ..models.sentence_query import QueryEncoder, query_encoder
 from ..models.text import TextEncoder, TextSpec
 from ..schemas.errors import ModelMismatch
 from ..schemas.snapshot import Snapshot
@@ -19,34 +21,57 @@ from .fusers import Windows, fuser_of
 
 
 def clip_of(identity: dict[str, Any]) -> ClipSpec:
-    """The CLIP model that made a dataset. Raises ModelMismatch when the installed weights differ."""
+    """The CLIP that made a dataset. Raises ModelMismatch when the weights here are not the same."""
     spec = ClipSpec.of_identity(identity)
     here = spec.identity()
     if here != identity:
         raise ModelMismatch(
-            f"the dataset was made with CLIP weights {identity['weights']} of sha256 {identity['weights_sha256'][:12]}, "
-            f"the installed ones have {here['weights_sha256'][:12]}; cure: install the version that made it"
+            f"the dataset was made with CLIP {identity['architecture']} {identity['weights']}, which is another one here: "
+            f"{differences(identity, here)}; cure: install the version that made it"
+        )
+    return spec
+
+
+def differences(made_with: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """What two identities of one model differ in, in words.
+
+    >>> differences({"weights": "a", "weights_sha256": "0123456789abcdef"}, {"weights": "a", "weights_sha256": "fedcba9876543210"})
+    'weights_sha256 0123456789ab, here fedcba987654'
+    """
+    names = [name for name in {**made_with, **here} if made_with.get(name) != here.get(name)]
+
+    def shown(identity: Mapping[str, Any], name: str) -> str:
+        value = identity.get(name, "not stated")
+        return value[:12] if name == "weights_sha256" else str(value)
+
+    return "; ".join(f"{name} {shown(made_with, name)}, here {shown(here, name)}" for name in names)
+
+
+def text_of(snapshot: Snapshot) -> TextSpec:
+    """The sentence model that made a dataset. Raises ModelMismatch when the weights here are not the same."""
+    made_with = snapshot.models["text"]
+    spec = TextSpec.of_identity(made_with)
+    if (here := spec.identity()) != made_with:
+        raise ModelMismatch(
+            f"the dataset's texts were embedded with {made_with['weights']}, which is another one here: "
+            f"{differences(made_with, here)}; cure: install the version that made it"
         )
     return spec
 
 
 def text_encoder(snapshot: Snapshot, device: str) -> TextEncoder:
-    """The sentence model that made a dataset. Raises ModelMismatch when the installed weights differ."""
-    made_with = snapshot.models["text"]
-    spec = TextSpec.of_identity(made_with)
-    if spec.identity() != made_with:
-        raise ModelMismatch(
-            f"the dataset's texts were embedded with {made_with['weights']} of sha256 {made_with['weights_sha256'][:12]}, "
-            "the installed model differs; cure: install the version that made it"
-        )
-    return loaded(spec, device)
+    """The sentence model that made a dataset, for texts and queries. Raises ModelMismatch."""
+    encoder: TextEncoder = loaded(text_of(snapshot), device)
+    return encoder
+
+
+def said_encoder(snapshot: Snapshot, device: str) -> QueryEncoder:
+    """The same for queries alone: where its weights can do so, and no GPU is asked for, without importing torch."""
+    return query_encoder(text_of(snapshot), device)
 
 
 def fusion_of(snapshot: Snapshot) -> FusionSpec:
-    """The fusion that made a dataset's fused embeddings.
-
-    Raises UsageError when the dataset has none, and ModelMismatch when the installed fusion differs.
-    """
+    """The fusion that made a dataset's fused embeddings. Raises UsageError where it has none, ModelMismatch for another file."""
     FUSED.dimension(snapshot.shape)
     made_with = dict(snapshot.models["fusion"])
     how, sha256 = made_with.get("how", "an unknown fusion"), made_with.get("weights_sha256", "")
@@ -54,20 +79,16 @@ def fusion_of(snapshot: Snapshot) -> FusionSpec:
     cure = "cure: bring that file back to its place" if sha256 else "cure: install the version that made it"
     remade = "or run: reelbeam nightly --fuse HOW --remodel"
     if how not in HOWS and not Path(how).is_file():
-        raise ModelMismatch(f"the dataset was fused by {named}, which does not exist here; {cure}, {remade}")
+        raise ModelMismatch(f"the dataset was fused by {named}, which is not here; {cure}, {remade}")
     spec = FusionSpec(**{name: made_with[name] for name in made_with if name not in ("model", "weights_sha256")})
     if spec.identity() != made_with:
-        raise ModelMismatch(
-            f"the dataset was fused by {named}, which differs from the {how} found here; {cure}, {remade}"
-        )
+        raise ModelMismatch(f"the dataset was fused by {named}, which is not the {how} that is here; {cure}, {remade}")
     return spec
 
 
 def fused_queries(snapshot: Snapshot, seen: np.ndarray, said: np.ndarray, device: str) -> np.ndarray:
-    """Fuses text queries: `seen` float32 [q, D] from CLIP and `said` float32 [q, E] from the sentence model -> float32 [q, F].
-
-    A query is fused like a window with one frame, `seen`, and the transcript `said`, without sound.
-    """
+    """float32 [q, F] of the same words in CLIP's space [q, D] and in the sentence model's [q, E]: a query is fused as a
+    window in which the words stand for the picture, and are said, without sound."""
     shape, count = snapshot.shape, len(seen)
     frames = np.zeros((count, shape.ticks, shape.frame_dim), np.float32)
     frames[:, 0] = seen
@@ -79,14 +100,25 @@ def fused_queries(snapshot: Snapshot, seen: np.ndarray, said: np.ndarray, device
     return vectors
 
 
-def encode_queries(
-    kind: VectorSource, snapshot: Snapshot, texts: Sequence[str], device: str, clip: ClipEncoder | None = None
-) -> np.ndarray:
-    """Encodes texts as vectors float32 [q, N] comparable with those of an index of `kind`. Raises ModelMismatch, UsageError."""
+def encode_queries(kind: VectorSource, snapshot: Snapshot, texts: Sequence[str], device: str) -> np.ndarray:
+    """Words as vectors float32 [q, N] that stand beside those of an index. Raises ModelMismatch, UsageError."""
     if kind == SPEECH:
         return text_encoder(snapshot, device).encode_query(texts)
-    clip = clip or loaded(clip_of(snapshot.models["clip"]), device)
-    seen: np.ndarray = clip.encode_text(texts)
+    seen: np.ndarray = loaded(clip_of(snapshot.models["clip"]), device).encode_text(texts)
     if kind == FRAMES:
         return seen
     return fused_queries(snapshot, seen, text_encoder(snapshot, device).encode_query(texts), device)
+
+
+def encode_query(
+    kind: VectorSource, snapshot: Snapshot, text: str, device: str, clip: WordEncoder | None = None
+) -> np.ndarray:
+    """One query as a vector float32 [N], as `encode_queries` gives it but for rounding, and without torch where its models
+    can do so: importing torch takes longer than the rest of a search. `clip` replaces the dataset's own. Raises as that does."""
+    if kind == SPEECH:
+        return said_encoder(snapshot, device).encode_query([text])[0]
+    clip = clip or word_encoder(clip_of(snapshot.models["clip"]), device)
+    seen = clip.encode_text([text])
+    if kind == FRAMES:
+        return seen[0]
+    return fused_queries(snapshot, seen, said_encoder(snapshot, device).encode_query([text]), device)[0]

@@ -2,7 +2,7 @@
 
 In:  a path on local disk.
 Out: a `Probe`: streams chosen, clock and duration settled, sha256 of the bytes.
-Bad: InputError("not_media" | "no_streams" | "empty" | "oversized" | "encrypted"), with ffprobe's own words.
+Bad: InputError("not_media" | "no_streams" | "no_such_stream" | "empty" | "oversized" | "encrypted"), with ffprobe's own words.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from ..schemas.storage import file_sha256
 from .encrypted import encryption_of
 from .ffmpeg import Limits, file_url, guarded_input, run
 from .joined import loss_by_joining
+from .streams import StreamChoice
+
+BY_DEFAULT = StreamChoice()
 
 PROBE_LIMITS = Limits(wall_s=120, stall_s=60, output_bytes=256 << 20)
 
@@ -28,13 +31,6 @@ LEAST_BYTES_A_SECOND = 100
 MOST_DAYS = 7
 """A longer presentation is a broken header: a damaged file may claim one frame in five years."""
 
-NOT_FILMS = ("attached_pic", "timed_thumbnails")
-"""ffprobe's marks of video streams that are no film."""
-
-PREVIEW = 4
-"""Half of the largest track's width and height: a smaller track beside it is a preview. Muxers mark the first track as the
-default one when nobody says otherwise, so that the mark of a preview says little."""
-
 FIELD_ORDERS = {"tt": "top", "tb": "top", "bb": "bottom", "bt": "bottom"}
 """ffprobe's words for interlaced video."""
 
@@ -42,8 +38,8 @@ HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
 """PQ (SMPTE ST 2084) and HLG (ARIB STD-B67)."""
 
 
-def probe_file(path: Path) -> Probe:
-    """The facts of one media file."""
+def probe_file(path: Path, choice: StreamChoice = BY_DEFAULT) -> Probe:
+    """The facts of one media file, with the streams of a choice."""
     size = path.stat().st_size
     if not size:
         raise InputError("empty", "the file has 0 bytes")
@@ -51,8 +47,7 @@ def probe_file(path: Path) -> Probe:
         raise InputError("encrypted", f"a key is needed: {encrypted}. Cure: store a decrypted copy")
     report = _ffprobe(path, "-show_format", "-show_streams")
     streams = report.get("streams", [])
-    video = choose_video(streams)
-    audio = choose_audio(streams)
+    video, audio = choice.streams(streams)
     if video is None and audio is None:
         kinds = ", ".join(sorted({stream.get("codec_type", "unknown") for stream in streams})) or "none"
         raise InputError("no_streams", f"no video or audio stream that can be decoded; streams: {kinds}")
@@ -106,44 +101,6 @@ def _ffprobe(path: Path, *show: str) -> dict[str, Any]:
         words = (finished.errors or "ffprobe says nothing").replace(file_url(path), path.name)
         raise InputError("not_media", words)
     return report
-
-
-def choose_video(streams: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The default video stream, else the one with most pixels, else the first. Cover pictures and thumbnails do not count,
-    and neither does a track with fewer than 1/PREVIEW of the pixels of the largest: it is a preview, whatever its mark."""
-    films = [
-        stream
-        for stream in streams
-        if stream.get("codec_type") == "video"
-        and stream.get("codec_name")
-        and stream.get("width")
-        and not any(stream.get("disposition", {}).get(mark) for mark in NOT_FILMS)
-    ]
-    most = max((stream["width"] * stream["height"] for stream in films), default=0)
-    return max(
-        (stream for stream in films if stream["width"] * stream["height"] * PREVIEW >= most),
-        key=lambda stream: (
-            stream.get("disposition", {}).get("default", 0),
-            stream["width"] * stream["height"],
-            -stream["index"],
-        ),
-        default=None,
-    )
-
-
-def choose_audio(streams: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The default audio stream, else the first. One whose codec ffmpeg does not know does not count."""
-    tracks = [
-        stream
-        for stream in streams
-        if stream.get("codec_type") == "audio"
-        and stream.get("codec_name")
-        and int(stream.get("sample_rate") or 0)
-        and stream.get("channels")
-    ]
-    return max(
-        tracks, key=lambda stream: (stream.get("disposition", {}).get("default", 0), -stream["index"]), default=None
-    )
 
 
 def presentation_zero(video: dict[str, Any] | None, audio: dict[str, Any] | None) -> Fraction:

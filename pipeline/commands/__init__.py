@@ -1,55 +1,35 @@
-"""One file a command: what it is asked, what it prints, its exit code. The work itself is in the modules beside this folder."""
+"""One file per command: its arguments, its output, its exit code. The work itself is done in the other rooms."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from types import ModuleType
 
-from . import (
-    compact,
-    diff,
-    doctor,
-    export,
-    extract,
-    index,
-    keyframes,
-    knn,
-    map,
-    near_duplicates,
-    nightly,
-    outliers,
-    purge,
-    restore,
-    search,
-    similar,
-    snapshots,
-    status,
-    tag,
-    timeline,
-    verify,
+NAMES = (
+    *("extract", "index", "nightly", "search", "knn", "similar", "near-duplicates", "tag", "keyframes", "outliers"),
+    *("export", "timeline", "map", "status", "verify", "snapshots", "diff", "restore", "compact", "purge"),
+    *("models", "doctor"),
 )
+"""In the order of the help."""
 
-COMMANDS: dict[str, ModuleType] = {
-    "extract": extract,
-    "index": index,
-    "nightly": nightly,
-    "search": search,
-    "knn": knn,
-    "similar": similar,
-    "near-duplicates": near_duplicates,
-    "tag": tag,
-    "keyframes": keyframes,
-    "outliers": outliers,
-    "export": export,
-    "timeline": timeline,
-    "map": map,
-    "status": status,
-    "verify": verify,
-    "snapshots": snapshots,
-    "diff": diff,
-    "restore": restore,
-    "compact": compact,
-    "purge": purge,
-    "doctor": doctor,
-}
-"""In the order of the help. A module has HELP, OPTIONS (an options class or None), `arguments(parser)`, and
-`run(args, rest)`, which returns the exit code; `rest` is what no argument took."""
+
+class Commands(Mapping[str, ModuleType]):
+    """The module of each command, imported when it is asked for: a command starts without what the others need."""
+
+    def __getitem__(self, name: str) -> ModuleType:
+        """Raises KeyError for a name that is no command."""
+        if name not in NAMES:
+            raise KeyError(name)
+        return import_module(f".{name.replace('-', '_')}", __name__)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NAMES)
+
+    def __len__(self) -> int:
+        return len(NAMES)
+
+
+COMMANDS = Commands()
+"""A module has HELP, OPTIONS (an options class or None), `arguments(parser)`, and `run(args, rest)`, which returns the exit
+code; `rest` is what no argument took."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -13,9 +15,18 @@ if TYPE_CHECKING:
 
 
 def none_left(flags: list[str], command: str) -> None:
-    """Raises UsageError for an option that nobody knows."""
+    """Raises UsageError for an unknown option."""
     if flags:
         raise UsageError(f"unknown option {flags[0]}; see reelbeam {command} --help")
+
+
+def one_blas_thread() -> None:
+    """Keeps numpy to one thread, where it is not imported yet and the environment does not say otherwise.
+
+    The matrices of one query are small. More threads make it no faster, and while they wait they take processor time.
+    """
+    if "numpy" not in sys.modules:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def draw(output: str, options: TimelineOptions, make: Callable[[Dataset], tuple[list[Mark], str]]) -> int:

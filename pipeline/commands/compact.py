@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from ...schemas.storage import Storage
 from ..dataset import KeepOptions
 from ..extraction import ExtractOptions
 from .base import none_left
 
-HELP = "merge small shards, drop rows that no longer count, let old snapshots go, and sweep"
+HELP = "merge small shards, drop removed rows, delete old snapshots, and sweep"
 OPTIONS = KeepOptions
 
 
@@ -20,6 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Compacts what is due, then sweeps."""
     from ...schemas.snapshot import new_run
+    from ...schemas.storage import Storage
     from ..dataset import compact_shards, sweep_files
 
     none_left(rest, "compact")

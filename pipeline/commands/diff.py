@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 
-from ...schemas.storage import Storage
-from .base import none_left
+from .base import none_left, one_blas_thread
 
-HELP = "what changed between two snapshots of OUTPUT"
+HELP = "show what changed between two snapshots of OUTPUT"
 OPTIONS = None
 
 SHOWN = 20
@@ -24,6 +23,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Prints videos, counts, settings and indexes that differ."""
+    one_blas_thread()
+    from ...schemas.storage import Storage
     from ..dataset import snapshot_difference
 
     none_left(rest, "diff")

@@ -11,12 +11,10 @@ import platform
 import time
 from typing import Any
 
-from ...schemas.errors import MissingWeights, ReelbeamError
+from ...schemas.errors import ReelbeamError
 from .base import none_left
 
-HELP = (
-    "versions, the ffmpeg build, devices, weights at hand, and whether OUTPUT can be reached: what a bug report needs"
-)
+HELP = "show versions, the ffmpeg build, devices, weights at hand, and whether OUTPUT can be reached: what a bug report needs"
 OPTIONS = None
 
 PACKAGES = (
@@ -99,22 +97,16 @@ def device_facts() -> dict[str, Any]:
 def weights_facts() -> dict[str, str]:
     """For each profile and model whether its weights lie on this machine. Nothing is downloaded."""
     try:
-        from ...models.profiles import PROFILES
+        from ...models.profiles import MODELS, PROFILES
     except ModuleNotFoundError as error:
         return {"profiles": f"unknown: the package {error.name} is not installed"}
-    from ...models.weights import resolve
+    from ...models.at_hand import weights_at_hand
 
     found = {}
     for name, profile in PROFILES.items():
-        for part in ("clip", "whisper", "text"):
-            weights = getattr(profile, part).weights
-            try:
-                path = resolve(weights)
-                found[f"{name} {part}"] = (
-                    f"{weights}: at hand" if path else f"{weights}: a hub name, downloaded at first use"
-                )
-            except MissingWeights as error:
-                found[f"{name} {part}"] = str(error)
+        for part in MODELS:
+            held = weights_at_hand(getattr(profile, part))
+            found[f"{name} {part}"] = f"{held.weights}: {held.note if held.state == 'absent' else 'at hand'}"
     return found
 
 

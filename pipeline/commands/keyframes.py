@@ -8,7 +8,7 @@ from ..search import KeyframesOptions
 from .base import none_left
 from .tables import show
 
-HELP = "the few frames that stand for a video best"
+HELP = "choose the few frames that represent a video best"
 OPTIONS = KeyframesOptions
 
 

@@ -7,7 +7,7 @@ import argparse
 from ..views import MapOptions
 from .base import draw, none_left
 
-HELP = "a page with a map of the frame embeddings"
+HELP = "draw a map of the frame embeddings"
 OPTIONS = MapOptions
 
 

@@ -8,7 +8,7 @@ from ..search import NearDuplicatesOptions
 from .base import none_left
 from .tables import show
 
-HELP = "spans that repeat, within and across videos"
+HELP = "find spans that repeat, within and across videos"
 OPTIONS = NearDuplicatesOptions
 
 

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from ...schemas.night_report import NightReport
     from ..extraction import Job
 
-HELP = (
-    "bring OUTPUT to what INPUT holds now: extract, remove, index, verify, tidy up. Takes extract's and index's options"
-)
+HELP = "make OUTPUT match INPUT: extract, remove, update indexes, verify, compact and sweep"
 OPTIONS = NightlyOptions
 
 

@@ -8,7 +8,7 @@ from ..search import OutliersOptions
 from .base import none_left
 from .tables import show
 
-HELP = "moments unlike the rest"
+HELP = "find moments unlike the rest"
 OPTIONS = OutliersOptions
 
 

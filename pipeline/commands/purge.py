@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from ...schemas.storage import Storage
 from ..nightly import PurgeOptions
 from .base import none_left
 
-HELP = "take one video out of OUTPUT at once: shards, books, indexes, old snapshots. Take it out of INPUT first"
+HELP = "remove one video from OUTPUT at once: shards, tables, indexes, old snapshots. Remove it from INPUT first"
 OPTIONS = PurgeOptions
 
 
@@ -19,6 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Purges, and says how to prove it."""
+    from ...schemas.storage import Storage
     from ..nightly import purge_video
 
     none_left(rest, "purge")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from ...schemas.storage import Storage
 from .base import none_left
 
-HELP = "go back: publish a new snapshot with the content of snapshot N"
+HELP = "publish a new snapshot with the content of an old one"
 OPTIONS = None
 
 
@@ -18,6 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Restores, and says what the next nightly will do."""
+    from ...schemas.storage import Storage
     from ..dataset import restore_snapshot
 
     none_left(rest, "restore")

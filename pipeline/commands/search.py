@@ -8,12 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-
 from ...schemas.errors import UsageError
 from ..search import SearchOptions
-from .base import none_left
+from .base import none_left, one_blas_thread
 
 if TYPE_CHECKING:
     from ..search import Moment
@@ -31,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Searches for one or several queries, and prints the moments."""
+    one_blas_thread()
     from ..dataset import Dataset
     from ..search import Searches, phrase_moments, query_vector
 
@@ -41,8 +39,9 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     if not all(query.strip() for query in args.query):
         raise UsageError("an empty query finds arbitrary moments; say what to look for")
     dataset = Dataset.open(args.output)
+    stream = dataset.snapshot.options.get("video_stream", "")
     if options.phrase:
-        show([(query, phrase_moments(dataset, query, options.k)) for query in args.query], options)
+        show([(query, phrase_moments(dataset, query, options.k)) for query in args.query], options, stream)
         return 0
     searches = Searches(dataset, options.name, options.models, options.device)
     sees = (
@@ -60,29 +59,34 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         results = [(options.image, searches.index.search(query_vector(searches.index, "", options), options.k))]
     else:
         results = [(query, searches.find(options.search_in, query, options.k)) for query in args.query]
-    show(results, options)
+    show(results, options, stream)
     return 0
 
 
-def show(results: Sequence[tuple[str, list[Moment]]], options: SearchOptions) -> None:
+def show(results: Sequence[tuple[str, list[Moment]]], options: SearchOptions, stream: str) -> None:
     """Prints the moments of each query, and writes the page where one is asked for."""
     from ..search import as_json
-    from ..views import clock, moments_page
 
     if options.html:
-        with open(options.html, "w", encoding="utf-8") as stream:
-            stream.write(moments_page([*results]))
+        from ..views import moments_page
+
+        with open(options.html, "w", encoding="utf-8") as page:
+            page.write(moments_page([*results], stream))
     for query, moments in results:
         if options.json:
             print(as_json(query, moments))
         else:
-            table = Table("score", "from", "to", "video", "words", title=query, title_justify="left")
-            for moment in moments:
-                table.add_row(
-                    f"{moment.score:.3f}",
-                    clock(moment.start_ms),
-                    clock(moment.end_ms),
-                    moment.uri,
-                    moment.text,
-                )
-            Console(width=None if sys.stdout.isatty() else 160).print(table)
+            print_moments(query, moments)
+
+
+def print_moments(query: str, moments: Sequence[Moment]) -> None:
+    """A query's moments as a table for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..views import clock
+
+    table = Table("score", "from", "to", "video", "words", title=query, title_justify="left")
+    for moment in moments:
+        table.add_row(f"{moment.score:.3f}", clock(moment.start_ms), clock(moment.end_ms), moment.uri, moment.text)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -8,7 +8,7 @@ from ..search import SimilarOptions
 from .base import none_left
 from .tables import show
 
-HELP = "videos that show what a video shows"
+HELP = "find videos that look like a video"
 OPTIONS = SimilarOptions
 
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 
-from rich.console import Console
-from rich.table import Table
+from .base import none_left, one_blas_thread
 
-from ...schemas.storage import Storage
-from .base import none_left
-
-HELP = "the snapshots of OUTPUT; pin one so that retention keeps it"
+HELP = "list the snapshots of OUTPUT, or pin one so that retention keeps it"
 OPTIONS = None
 
 
@@ -24,6 +20,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Pins when asked, then lists."""
+    one_blas_thread()
+    from ...schemas.storage import Storage
     from ..dataset import list_snapshots, pin_snapshot
 
     none_left(rest, "snapshots")
@@ -35,6 +33,9 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     if args.json:
         print(json.dumps(facts, indent=1))
         return 0
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("snapshot", "made", "videos", "windows", "shards", "MB", "indexes built from", "pinned")
     for one in facts:
         built = ", ".join(f"{name} {snapshot}" for name, snapshot in one["indexes"].items())

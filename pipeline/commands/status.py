@@ -7,12 +7,12 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-from .base import none_left
+from .base import none_left, one_blas_thread
 
 if TYPE_CHECKING:
     from ..dataset import Dataset
 
-HELP = "what OUTPUT holds"
+HELP = "show what OUTPUT holds"
 OPTIONS = None
 
 
@@ -23,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Prints the facts of the current snapshot."""
+    one_blas_thread()
     from ...schemas.vector_sources import VECTOR_SOURCES
     from ..dataset import Dataset
 

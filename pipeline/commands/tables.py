@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-from ..search import TableOptions
-from ..views import clock
+    from ..search import TableOptions
 
 SHOWN = 50
 """Rows that people are shown; files and JSON hold all."""
@@ -26,6 +24,9 @@ def show(found: pa.Table, options: TableOptions, title: str, facts: dict[str, An
     if options.json:
         print(json.dumps({**(facts or {}), "rows": found.to_pylist()}, ensure_ascii=False, indent=1))
         return
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(*found.column_names, title=title, title_justify="left")
     for row in found.slice(0, SHOWN).to_pylist():
         table.add_row(*(_cell(name, value) for name, value in row.items()))
@@ -38,5 +39,7 @@ def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
     if name.endswith("ms"):
+        from ..views import clock
+
         return clock(value)
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -8,7 +8,7 @@ from ..search import TagOptions
 from .base import none_left
 from .tables import show
 
-HELP = "the labels that fit each window best, out of a list"
+HELP = "choose the labels that fit each window best, out of a list"
 OPTIONS = TagOptions
 
 

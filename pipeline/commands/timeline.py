@@ -7,7 +7,7 @@ import argparse
 from ..views import TimelineOptions
 from .base import draw, none_left
 
-HELP = "a page with a video's frames, shots, words and sound on one axis of time"
+HELP = "draw a video's frames, shots, words and sound on one time axis"
 OPTIONS = TimelineOptions
 
 

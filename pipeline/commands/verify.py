@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from ...schemas import snapshot as snapshots
-from ...schemas.storage import Storage
 from .base import none_left
 
-HELP = "prove every hash, count, order and id of OUTPUT"
+HELP = "check every hash, count, order and id in OUTPUT"
 OPTIONS = None
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUTPUT", help="a folder or bucket URL")
     parser.add_argument("--quick", action="store_true", help="compare only the sizes of stored files, by listing them")
-    parser.add_argument("--gone", metavar="VIDEO", help="prove instead that nothing holds this video, by uri or id")
+    parser.add_argument(
+        "--gone", metavar="VIDEO", help="prove instead that no file holds this video, given by uri or id"
+    )
 
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
@@ -41,6 +41,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
 def gone(output: str, video: str) -> int:
     """Prints every trace of a video; exit code 4 when there is one."""
+    from ...schemas import snapshot as snapshots
+    from ...schemas.storage import Storage
     from ..dataset import Dataset
     from ..nightly import NamedVideo, find_traces, likely_names
 

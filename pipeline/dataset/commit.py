@@ -54,8 +54,8 @@ class DatasetSettings:
         wanted = {**UNRECORDED, **self.options, **self.models}
         stored = {**UNRECORDED, **parent.options, **parent.models}
         changed = [
-            f"{name}: stored {stored.get(name)}, asked {wanted.get(name)}"
-            for name in wanted
+            f"{name}: stored {stored.get(name) or 'not given'}, asked {wanted.get(name) or 'not given'}"
+            for name in {**wanted, **stored}
             if stored.get(name) != wanted.get(name)
         ]
         raise ModelMismatch(

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from ...schemas import snapshot as snapshots
 from ...schemas.parquet_ranges import open_parquet, rows_of_groups
+from ...schemas.small_arrays import flags, int64_array, string_array
 from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import Storage
 from ...schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed, failures_schema, videos_schema
@@ -40,9 +41,10 @@ def stored_file(storage: Storage, path: str) -> Iterator[Path]:
 
 
 def read_table(storage: Storage, path: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """All rows of one stored Parquet file."""
-    with stored_file(storage, path) as file:
-        return pq.read_table(file, columns=columns, memory_map=False)
+    """All rows of one stored Parquet file. `pq.read_table` would import pandas and pyarrow's datasets."""
+    with stored_file(storage, path) as file, pq.ParquetFile(file) as parquet:
+        table = parquet.read(None if columns is None else list(columns))
+        return table if columns is None else table.select(columns)
 
 
 def shard_batches(
@@ -50,7 +52,7 @@ def shard_batches(
 ) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
     """The rows of one shard without removed ones: their global numbers int64 [n], and the requested columns."""
     wanted = [*columns, *(["video_id"] if shard.removed and "video_id" not in columns else [])]
-    removed = pa.array(shard.removed, pa.string())
+    removed = string_array(shard.removed)
     given, at = shard.row_numbers(), 0
     with open_parquet(storage, shard.path, shard.bytes) as parquet:
         for batch in parquet.batches(rows, wanted):
@@ -58,7 +60,7 @@ def shard_batches(
             at += len(batch)
             if shard.removed:
                 counts = pc.invert(pc.is_in(batch["video_id"], removed))
-                batch, numbers = batch.filter(counts), numbers[counts.to_numpy(zero_copy_only=False)]
+                batch, numbers = batch.filter(counts), numbers[flags(counts)]
             yield numbers, batch.select(columns)
 
 
@@ -120,7 +122,7 @@ class Dataset:
             for group, table in parquet.groups(held.tolist(), wanted):
                 start, end = firsts[group], firsts[group + 1]
                 here = sorted((place, number) for number, place in places.items() if start <= place < end)
-                rows = table.take([place - start for place, _ in here])
+                rows = table.take(int64_array(place - start for place, _ in here))
                 tensors = {
                     name: tensor(rows.combine_chunks(), name)
                     for name in columns
@@ -146,11 +148,11 @@ class Dataset:
     def newest(self) -> pa.Table:
         """The current videos table: the newest row of each video, without removed videos."""
         if not self.snapshot.videos:
-            return videos_schema(self.snapshot.shape.text_dim).empty_table()
+            return pa.Table.from_batches([], videos_schema(self.snapshot.shape.text_dim))
         rows = self.table("videos")
         last = {video_id: at for at, video_id in enumerate(rows["video_id"].to_pylist())}
-        newest = rows.take(pa.array(last.values(), pa.int64()))
-        return newest.filter(pc.not_equal(newest["status"], REMOVED))
+        newest = rows.take(int64_array(last.values()))
+        return newest.filter(pc.not_equal(newest["status"], string_array([REMOVED])[0]))
 
     @cached_property
     def videos(self) -> dict[str, dict[str, Any]]:

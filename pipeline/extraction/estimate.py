@@ -36,7 +36,7 @@ def estimate_extraction(location: str, job: Job) -> Estimate:
     planned = plan_extraction(location, job)
     stage, grid = Stage(), job.options.grid
     try:
-        probes = [(video, probe_video(video, stage)) for video in planned.todo]
+        probes = [(video, probe_video(video, stage, job.options.streams)) for video in planned.todo]
     finally:
         stage.close()
     readable = [(video, probe) for video, probe in probes if isinstance(probe, Probe)]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from ...models.devices import cores
-from ...schemas.elements import Grid
 from ...schemas.errors import UsageError
 from ...schemas.options import Options, option
+from ...transforms.streams import StreamChoice
+
+if TYPE_CHECKING:
+    from ...schemas.elements import Grid
 
 SHOT_DETECTORS = ("adaptive", "transnet", "scene")
 """What finds shots; the first is the default of a new dataset."""
@@ -20,13 +24,17 @@ SCENE_SCORE = 0.2
 class ExtractOptions(Options):
     """reelbeam extract"""
 
-    models: str = option("standard", "models to use: offline, standard, or a JSON file", changes_data=False)
+    models: str = option(
+        "standard",
+        "models to use: offline, standard, siglip2, multilingual, best, or a JSON file; see reelbeam models",
+        changes_data=False,
+    )
     device: str = option("auto", "where models run: auto, cpu, cuda, cuda:1")
     tick_hz: str = option(
-        "1", "frames sampled a second; a fraction such as 1/2 or 30000/1001 is exact", changes_data=True
+        "1", "frames sampled per second; a fraction such as 1/2 or 30000/1001 is exact", changes_data=True
     )
-    window_ticks: int = option(10, "ticks in a row", low=1, high=600, changes_data=True)
-    unit_s: float = option(120.0, "longest span that is decoded at once, in seconds", low=1, high=3600)
+    window_ticks: int = option(10, "ticks per window: a row holds one window", low=1, high=600, changes_data=True)
+    unit_s: float = option(120.0, "longest span of a video that is decoded at once, in seconds", low=1, high=3600)
     shots: str = option(
         "",
         "what finds shots: adaptive (cuts and slow changes), transnet (a network, for GPUs; extra `shots`), scene (ffmpeg's "
@@ -45,6 +53,18 @@ class ExtractOptions(Options):
         "", "transcribe, or translate into English; empty: as the models say", choices=("", "transcribe", "translate")
     )
     audio_embedding: bool = option(False, "store audio_embedding: what Whisper's encoder heard in each window")
+    video_stream: str = option(
+        "",
+        "video stream to read: its number among a file's video streams without cover pictures, from 0; a file that lacks it fails; "
+        "empty: the default one, then the largest; previews do not count",
+        changes_data=True,
+    )
+    audio_stream: str = option(
+        "",
+        "audio stream to hear: its number among a file's audio streams, from 0, or a language such as de or deu; a file that lacks "
+        "it fails; empty: the default one, then the first",
+        changes_data=True,
+    )
     still_difference: float = option(
         0.0,
         "a frame that differs from an embedded one before it by at most this mean of 255 shares its embedding; "
@@ -56,18 +76,18 @@ class ExtractOptions(Options):
     decode_on: str = option(
         "cpu", "nvdec decodes on an NVIDIA GPU what it can, the rest on the CPU", choices=("cpu", "nvdec")
     )
-    decoders: int = option(0, "decoder processes at a time; 0 is one a core", low=0, high=1024)
-    decode_timeout_s: float = option(0.0, "time limit of one unit's decoder; 0 is 60 s plus 20 times the unit", low=0)
-    wave_videos: int = option(256, "videos a commit: what a crash can cost", low=1, high=100_000)
-    shard_mb: int = option(128, "size that shards aim for, in MB", low=1, high=4096)
-    retry_failed: bool = option(False, "try failed and partial videos again though they have not changed")
-    max_failed: float = option(
-        1.0, "publish no wave in which a larger share of the videos failed entirely", low=0, high=1
+    decoders: int = option(0, "number of decoder processes (0: one per core)", low=0, high=1024)
+    decode_timeout_s: float = option(
+        0.0, "time limit for decoding one unit, in seconds (0: 60 s plus 20 times the unit's length)", low=0
     )
+    wave_videos: int = option(256, "videos per commit; a crash loses at most this much work", low=1, high=100_000)
+    shard_mb: int = option(128, "target size of a shard, in MB", low=1, high=4096)
+    retry_failed: bool = option(False, "extract failed and partial videos again, although they have not changed")
+    max_failed: float = option(1.0, "publish no wave in which a larger share of the videos failed", low=0, high=1)
     profile: str = option(
         "", "write where the time went to this JSON file: seconds of phases and stages, processor seconds"
     )
-    dry_run: bool = option(False, "say what would be done, and do nothing")
+    dry_run: bool = option(False, "print what would be done, and do nothing")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,10 +101,18 @@ class ExtractOptions(Options):
             ) from None
         if not Fraction(1, 3600) <= hz <= 240:
             raise UsageError(f"--tick-hz {self.tick_hz}: allowed is 1/3600 to 240")
+        _ = self.streams
 
     @property
     def grid(self) -> Grid:
+        from ...schemas.elements import Grid  # it imports numpy and pyarrow, which the flags alone do not need
+
         return Grid(Fraction(self.tick_hz), self.window_ticks)
+
+    @property
+    def streams(self) -> StreamChoice:
+        """The streams that are read of each file. Raises UsageError."""
+        return StreamChoice(self.video_stream, self.audio_stream)
 
     @property
     def unit_windows(self) -> int:

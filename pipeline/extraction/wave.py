@@ -66,7 +66,7 @@ def build_wave(
         nvdec=options.decode_on == "nvdec",
     )
     group_ms = int(GROUP_TICKS * 1000 / grid.tick_hz)
-    probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos()
+    probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos(options.streams)
     planned = (
         probed
         | "Readable" >> beam.Filter(lambda pair: not isinstance(pair[1], Failure))

@@ -31,7 +31,7 @@ class Night:
     dataset: Dataset | None
 
     @property
-    def books(self) -> Mapping[str, Mapping[str, Any]]:
+    def known(self) -> Mapping[str, Mapping[str, Any]]:
         return self.dataset.videos if self.dataset else {}
 
 
@@ -69,12 +69,12 @@ def plan_night(location: str, job: Job, options: NightlyOptions, now_ms: int) ->
     return Night({video.video_id: video for video in listed}, found, dataset)
 
 
-def keep_unseen(found: Changes, listed: list[Video], books: Mapping[str, Mapping[str, Any]]) -> None:
-    """Takes videos of folders that could not be listed off the missing and removed ones: nobody knows whether they are gone."""
+def keep_unseen(found: Changes, listed: list[Video], known: Mapping[str, Mapping[str, Any]]) -> None:
+    """Takes videos of folders that could not be listed off the missing and removed ones: whether they are gone is unknown."""
     folders = {video.uri for video in listed if video.failure and video.failure.retryable}
     for name in ("missing", "removed") if folders else ():
         gone = getattr(found, name)
-        kept = {video_id for video_id in gone if below_failed(books[video_id]["uri"], folders)}
+        kept = {video_id for video_id in gone if below_failed(known[video_id]["uri"], folders)}
         setattr(found, name, [video_id for video_id in gone if video_id not in kept])
         found.unchanged += len(kept)
         if kept:
@@ -82,9 +82,9 @@ def keep_unseen(found: Changes, listed: list[Video], books: Mapping[str, Mapping
 
 
 def settle_suspects(night: Night) -> tuple[list[Video], list[Video]]:
-    """Videos to extract, and those of which only etag or mtime changed: their bytes have the hash that the books have."""
+    """Videos to extract, and those of which only etag or mtime changed: the hash of their bytes is that of the videos table."""
     touched = [
-        video for video in night.changes.suspects if hash_of(video) == night.books[video.video_id]["content_sha256"]
+        video for video in night.changes.suspects if hash_of(video) == night.known[video.video_id]["content_sha256"]
     ]
     same = {video.video_id for video in touched}
     found = night.changes
@@ -113,15 +113,15 @@ def find_twins(todo: list[Video], night: Night) -> tuple[list[Video], list[tuple
     """
     if not todo:
         return [], []
-    books, sizes = [], {}
+    known, sizes = [], {}
     if night.dataset:
         names = ("video_id", "size_bytes", "content_sha256", "status", "etag")
-        books = list(zip(*(night.dataset.newest[name].to_pylist() for name in names), strict=True))
-        sizes = {video_id: size for video_id, size, *_ in books}
+        known = list(zip(*(night.dataset.newest[name].to_pylist() for name in names), strict=True))
+        sizes = {video_id: size for video_id, size, *_ in known}
     mine = {video.video_id for video in todo}
     holders = {
         sha256: video_id
-        for video_id, _, sha256, status, etag in books
+        for video_id, _, sha256, status, etag in known
         if status == OK and video_id not in mine
         if (here := night.listed.get(video_id)) is None or here.etag == etag
     }

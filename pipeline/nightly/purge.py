@@ -1,4 +1,4 @@
-"""purge: one video leaves OUTPUT at once and everywhere: shards, books, indexes, and every snapshot that can be restored."""
+"""purge: removes one video at once and everywhere: shards, tables, indexes, and every snapshot that can be restored."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ def _without(
         if shard not in rewritten:
             path = shard_path(run, len(rewritten), len(rewritten) + 1)
             rewritten[shard] = rewrite_shards(storage, [shard], path, {named.video_id})
-    in_books = any(why_held(storage, info.path, named) for info in (*parent.videos, *parent.failures))
-    if not holding and not in_books:
+    in_tables = any(why_held(storage, info.path, named) for info in (*parent.videos, *parent.failures))
+    if not holding and not in_tables:
         return parent
     videos, failures = gather_tables(storage, parent, run, {named.video_id})
-    books = replace(parent, videos=videos, failures=failures)
+    cleaned = replace(parent, videos=videos, failures=failures)
     made = compacted_snapshot(
-        storage, books, run, with_rewrites(parent.shards, [rewritten[shard] for shard in holding]), books=False
+        storage, cleaned, run, with_rewrites(parent.shards, [rewritten[shard] for shard in holding]), books=False
     )
     counted = count_videos(Dataset(storage, made).facts, sum(table.rows for table in failures))
     return replace(made, counts=counted, rows_changed=made.number if holding else parent.rows_changed)
@@ -164,7 +164,7 @@ def delete_files(storage: Storage, named: NamedVideo, ours: set[str], after_s: f
                 continue
         storage.delete(stored.path)
         deleted += 1
-    for piece in storage.unfinished():  # half a file: nobody can say whose rows it holds
+    for piece in storage.unfinished():  # half a file: its rows are unknown
         if clock_s - piece.mtime_ms / 1000 < after_s:
             young.append(piece.path)
         else:

@@ -1,4 +1,4 @@
-"""What of a video is anywhere in OUTPUT: rows, books, vectors, and its name in any file at all."""
+"""Searches OUTPUT for every trace of a video: rows, vectors, and its uri or id in any file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VECTORS = ("/index.faiss", "/delta.faiss", "/queries.npz", ".f16")
 
 @dataclass(frozen=True)
 class NamedVideo:
-    """A video as somebody named it: by uri, or by id alone."""
+    """A video as given on the command line: a uri or an id."""
 
     video_id: str
     uri: str = ""
@@ -52,7 +52,7 @@ class NamedVideo:
 
 
 def known_as(dataset: Dataset, text: str) -> NamedVideo:
-    """A video by uri or id, with its uri where the books still have it."""
+    """A video by uri or id, with its uri where the videos table still holds it."""
     named = NamedVideo.of(text)
     rows = dataset.table("videos")
     if named.uri or not len(rows):
@@ -62,7 +62,7 @@ def known_as(dataset: Dataset, text: str) -> NamedVideo:
 
 
 def likely_names(dataset: Dataset, text: str) -> list[str]:
-    """The uris of the books that end with a name: what somebody may have meant who named a video that is not there."""
+    """Uris in the videos table that end with a name: suggestions for a video that was not found."""
     return sorted(row["uri"] for row in dataset.videos.values() if f"/{row['uri']}".endswith("/" + text.lstrip("./")))
 
 
@@ -77,7 +77,7 @@ def why_held(storage: Storage, path: str, named: NamedVideo) -> str:
             if any(parquet_names(file, name) for name in named.names):
                 return names
         except pa.ArrowInvalid as error:
-            return f"cannot be read, nobody can say whose rows it holds: {error}"
+            return f"cannot be read, so its rows are unknown: {error}"
         return names if named.video_id.encode() in file.read_bytes() else ""
 
 
@@ -113,12 +113,12 @@ def find_traces(storage: Storage, named: NamedVideo) -> Iterator[str]:
         for file in built.files
     }
     for piece in storage.unfinished():
-        yield f"{piece.path}: a write that never ended: nobody can say whose rows it holds"
+        yield f"{piece.path}: an unfinished write, so its rows are unknown"
     for stored in storage.list():
         folder = f"{stored.path.rpartition('/')[0]}/"
         try:
             if stored.path.startswith("indexes/") and not {stored.path, folder} & kept:
-                yield f"{stored.path}: of an index build that no snapshot names: nobody can say whose vectors it holds"
+                yield f"{stored.path}: belongs to an index build that no snapshot names, so its vectors are unknown"
             elif stored.path.startswith("indexes/") and stored.path.endswith(VECTORS):
                 if stray := stray_vectors(storage, stored.path, shards, ids_a_row.get(stored.path, 1)):
                     yield f"{stored.path}: holds {stray} vectors of rows that no snapshot holds any more"

@@ -31,9 +31,9 @@ class Search:
 
     sentences: int
     places: tuple[str, ...]
-    """One line for each file that still holds one, in a row of nobody or of a video that is not in the books."""
+    """One line for each file that still holds one, in a row without a video, or of a video that the videos table does not hold."""
     shared: tuple[str, ...]
-    """Uris of the videos of the books that say the same: the same bytes under another name, or the same words."""
+    """Uris of other videos with the same bytes or the same words."""
 
 
 def sentences_of(storage: Storage, video_id: str) -> list[str]:
@@ -54,15 +54,15 @@ def look_for(storage: Storage, sentences: Sequence[str], video_id: str) -> Searc
     """Looks for sentences in everything below OUTPUT: in the texts of Parquet files and in the bytes of all others."""
     if not sentences:
         return Search(0, (), ())
-    books = {
+    known = {
         key: row["uri"] for key, row in Dataset(storage, snapshots.load(storage)).videos.items() if key != video_id
     }
     places, shared = [], set()
     for stored in storage.list():
         if stored.path.endswith(".parquet"):
             speakers = set(_speakers(storage, stored, sentences))
-            shared |= {books[speaker] for speaker in speakers & books.keys()}
-            held = bool(speakers - books.keys())
+            shared |= {known[speaker] for speaker in speakers & known.keys()}
+            held = bool(speakers - known.keys())
         elif stored.path.startswith("indexes/") and not stored.path.endswith(".json"):
             continue  # vectors and numbers
         else:

@@ -45,7 +45,7 @@ class Work:
     parts: frozenset[str]
     dataset: Dataset
     videos: list[Video]
-    """Those that must be decoded again, with the bytes that the books know."""
+    """Those that must be decoded again. Their bytes are those of the videos table."""
     lost: frozenset[str]
     """Videos with rows whose bytes are not there any more: their rows can't be recomputed, and leave."""
 
@@ -89,7 +89,7 @@ def plan_remodel(location: str, job: Job, parent: Snapshot) -> Work:
 
 def recompute(videos: Sequence[Video], job: Job, parts: frozenset[str]) -> list[ShardInfo]:
     """Shards of rows in which only the touched columns are filled; those of an earlier try, where its receipt is there."""
-    videos = [replace(video, title=None, description=None) for video in videos]  # these books are never published
+    videos = [replace(video, title=None, description=None) for video in videos]  # this videos table is never published
     seen = hashlib.sha256("".join(f"{video.video_id}{video.etag}" for video in videos).encode()).hexdigest()[:12]
     run_name = f"remodel-{job.fingerprint}-{seen}"
     try:
@@ -170,7 +170,7 @@ def swap(
         if "text" in parts:
             rows = job.titles.embed({**row, **dict.fromkeys(TITLE_EMBEDDINGS.values())} for row in rows)
         table = pa.Table.from_pylist(rows, videos_schema(job.titles.dimension))
-        books = put_table(job.storage, f"videos/{run_name}.parquet", table)
+        table_info = put_table(job.storage, f"videos/{run_name}.parquet", table)
         return replace(
             job.settings.first_snapshot(),
             number=parent.number + 1,
@@ -178,7 +178,7 @@ def swap(
             run=run_name,
             created_at=snapshots.now(),
             shards=tuple(shards),
-            videos=(books,),
+            videos=(table_info,),
             failures=failures,
             indexes=still_valid(parent, job.models),
             counts=count_videos({row["video_id"]: row for row in rows}, sum(table.rows for table in failures)),

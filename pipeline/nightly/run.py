@@ -70,13 +70,13 @@ def run_night(location: str, job: Job, options: NightlyOptions) -> NightReport:
     }
     with report.timed("twins"):  # before the old names go, and their rows with them
         copy_twins(job, moved, night, report)
-    with report.timed("books"):
-        keep_books(job, night, touched, now_ms)
+    with report.timed("videos_table"):
+        update_videos_table(job, night, touched, now_ms)
     if todo:
         with report.timed("extract"), show_progress(len(todo), job.runner):
             note(
                 report,
-                run_extraction(ExtractionPlan(len(night.listed), todo, report.snapshot_before, night.books), job),
+                run_extraction(ExtractionPlan(len(night.listed), todo, report.snapshot_before, night.known), job),
             )
     with report.timed("twins"):
         copy_twins(job, [double for double in doubles if double[1] not in leaving], night, report)
@@ -105,18 +105,18 @@ def note(report: NightReport, done: ExtractionReport) -> None:
     report.failures += done.failures
 
 
-def keep_books(job: Job, night: Night, touched: Sequence[Video], now_ms: int) -> None:
+def update_videos_table(job: Job, night: Night, touched: Sequence[Video], now_ms: int) -> None:
     """Commits what needs no extraction: removed and missing videos, new etags and titles, videos that are back."""
-    books, found = night.books if night.changes or touched else {}, night.changes
+    known, found = night.known if night.changes or touched else {}, night.changes
     rows = [
-        *({**books[video_id], "status": REMOVED, "windows": 0, **NO_TITLES} for video_id in found.removed),
-        *({**books[video_id], "missing_since_ms": now_ms} for video_id in found.missing),
-        *({**relisted(books[one], night.listed[one]), "missing_since_ms": 0} for one in found.back),
-        *({**relisted(books[one.video_id], one), "etag": one.etag, "missing_since_ms": 0} for one in touched),
-        *(relisted(books[video.video_id], video) for video in found.retitled),
+        *({**known[video_id], "status": REMOVED, "windows": 0, **NO_TITLES} for video_id in found.removed),
+        *({**known[video_id], "missing_since_ms": now_ms} for video_id in found.missing),
+        *({**relisted(known[one], night.listed[one]), "missing_since_ms": 0} for one in found.back),
+        *({**relisted(known[one.video_id], one), "etag": one.etag, "missing_since_ms": 0} for one in touched),
+        *(relisted(known[video.video_id], video) for video in found.retitled),
     ]
     if rows:
-        commit_videos(job.storage, job.settings, job.titles.embed(rows), books)
+        commit_videos(job.storage, job.settings, job.titles.embed(rows), known)
 
 
 def copy_twins(job: Job, doubles: Sequence[tuple[Video, str]], night: Night, report: NightReport) -> None:
@@ -135,15 +135,15 @@ def copy_wave(
 ) -> None:
     """One commit of copies. `homes` are the shards that held the others' rows before the first one."""
     dataset = Dataset(job.storage, snapshots.load(job.storage))
-    books, run = dataset.videos, snapshots.new_run()
+    known, run = dataset.videos, snapshots.new_run()
     standing = dataset.standing_failures()
-    wanted = {other for _, other in doubles if other in books and books[other]["windows"]}
+    wanted = {other for _, other in doubles if other in known and known[other]["windows"]}
     removed = {shard.path: shard.removed for shard in dataset.snapshot.shards}
     there = {one: homes[one] for one in wanted & homes.keys() if one not in removed.get(homes[one], (one,))}
     held = rows_of(dataset, there | shard_of(dataset, wanted - there.keys()))
     rows, entries, failures = [], [], []
     for video, other in doubles:
-        if other not in books:  # another run has removed it meanwhile; the next night sees this one as new
+        if other not in known:  # another run has removed it meanwhile; the next night sees this one as new
             log.warning("%s: its twin has gone, left for the next run", video.uri)
             continue
         named = {"video_id": video.video_id, "uri": video.uri}
@@ -155,14 +155,14 @@ def copy_wave(
             "run": run,
             "missing_since_ms": 0,
         }
-        entries.append({**relisted(books[other], titled), **named, **own})
+        entries.append({**relisted(known[other], titled), **named, **own})
         failures += [{**row, **named, "run": run} for row in standing if row["video_id"] == other]
         if other in held:
             rows.append(rename_rows(held[other], video.video_id, video.uri))
     if not entries:
         return
     wave = write_wave(job.storage, run, job.titles.dimension, job.titles.embed(entries), rows, failures)
-    commit_wave(job.storage, job.settings, replace(wave, planned=night.books), job.options.max_failed)
+    commit_wave(job.storage, job.settings, replace(wave, planned=night.known), job.options.max_failed)
     done = ExtractionReport(len(entries), Counter(row["status"] for row in entries))
     done.windows = sum(row["windows"] for row in entries)
     note(report, done)

@@ -1,4 +1,4 @@
-"""search: words or a picture in, moments out. A moment is a stretch of one shot that the best frames lie in."""
+"""search: finds moments for words or a picture. A moment is the span of one shot that holds the best frames."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ...models.clip import ClipEncoder, ClipSpec
+from ...models.clip_words import WordEncoder, word_encoder
 from ...models.loaded import loaded
 from ...models.profiles import profile
 from ...schemas.elements import Grid
@@ -24,10 +24,10 @@ GAP_TICKS = 2
 """Hits in one shot that are at most this far apart belong to one moment."""
 
 SAME_MOMENT = 0.8
-"""Share of the best frame's score that a frame of the same moment has at least."""
+"""A frame joins a moment if its score is at least this share of the best frame's score."""
 
 HITS_A_MOMENT = 10
-"""Frames looked at for each moment wanted; more when many of them fall together."""
+"""Frames requested per moment; more are requested when many fall into one moment."""
 
 COLUMNS = ["video_id", "uri", "tick_pts_ms", "shot", "window", "words"]
 
@@ -47,7 +47,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Hit:
-    """One frame that an index found, and the row that it lies in."""
+    """One frame that an index found, with its row."""
 
     score: float
     tick: int
@@ -62,7 +62,7 @@ class Hit:
 
 
 class FrameIndex:
-    """An index and the dataset that its ids point into."""
+    """An index over frames, and the dataset that its ids refer to."""
 
     def __init__(self, dataset: Dataset, name: str = "frames"):
         built = dataset.snapshot.indexes.get(name)
@@ -86,16 +86,26 @@ class FrameIndex:
         return max(0, self.dataset.snapshot.counts.get("frames", 0) - self.faiss.ntotal)
 
     def encoder(self, models: str, device: str) -> ClipEncoder:
-        """The model that speaks this index's language. Raises ModelMismatch when another one is asked for."""
+        """The CLIP model that made this index's vectors. Raises ModelMismatch when another one is asked for."""
+        encoder: ClipEncoder = loaded(self._clip(models), device)
+        return encoder
+
+    def words(self, models: str, device: str) -> WordEncoder:
+        """The same model for words alone. It does without torch when its weights allow that and no GPU is asked for."""
+        return word_encoder(self._clip(models), device)
+
+    def _clip(self, models: str) -> ClipSpec:
         made_with = self.manifest.models["clip"]
-        spec: ClipSpec = clip_of(made_with) if not models else profile(models).clip
-        asked = spec.identity()
-        if asked["weights_sha256"] != made_with["weights_sha256"]:
+        if not models:
+            return clip_of(made_with)
+        spec = profile(models).clip
+        if differs := spec.sees_as(made_with):
             raise ModelMismatch(
                 f"the index was made with CLIP {made_with['architecture']} {made_with['weights']}, the query's is "
-                f"{asked['architecture']} {asked['weights']}: their scores mean nothing together. Cure: leave --models away"
+                f"{spec.architecture} {spec.weights}, which differs in {', '.join(differs)}: their scores mean nothing together. "
+                "Cure: leave --models away"
             )
-        return loaded(spec, device)
+        return spec
 
     def search(self, query: np.ndarray, k: int) -> list[Moment]:
         """The k best moments for a vector float32 [D] of unit length, best first."""
@@ -164,14 +174,15 @@ def _moment(best: Hit, group: list[Hit], grid: Grid) -> Moment:
 
 def query_vector(index: FrameIndex, text: str, options: SearchOptions) -> np.ndarray:
     """float32 [D] for words or a picture. Raises UsageError for a picture that cannot be read."""
-    encoder = index.encoder(options.models, options.device)
     if not options.image:
-        return encoder.encode_text([text])[0]
+        return index.words(options.models, options.device).encode_text([text])[0]
+    from PIL import Image
+
     try:
         picture = np.asarray(Image.open(options.image).convert("RGB"))
     except OSError as error:
         raise UsageError(f"--image {options.image}: {error}") from error
-    return encoder.encode(picture[None])[0]
+    return index.encoder(options.models, options.device).encode(picture[None])[0]
 
 
 def as_json(query: str, moments: list[Moment]) -> str:

@@ -21,8 +21,9 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ...schemas.errors import UsageError
+from ...schemas.small_arrays import flags
 from ...schemas.vector_sources import FRAMES, FUSED, SPEECH, VECTOR_SOURCES, VectorSource
-from ...transforms.encode_queries import encode_queries, text_encoder
+from ...transforms.encode_queries import encode_query, said_encoder
 from ..dataset import Dataset
 from .frames import FrameIndex, Moment
 from .titles import has_titles, title_moments
@@ -33,7 +34,7 @@ RANK_OFFSET = 0
 sample bucket's mixed queries, 0 is best (README)."""
 
 DEPTH = 10
-"""Moments of each list that are joined, for each one wanted."""
+"""Moments taken from each list per moment wanted."""
 
 
 def fused_ranks(
@@ -41,9 +42,9 @@ def fused_ranks(
 ) -> list[Moment]:
     """Several lists of moments as one: the k windows with the highest sum of 1 / (RANK_OFFSET + rank), ranks from 1.
 
-    A moment counts for the window that its best frame lies in, at its best rank in a list; the answer is the moment of the
-    list that ranks it highest, of the first of such lists. `titled` are whole videos: each counts for the window of it that the
-    lists rank highest, and stands for itself where they have none.
+    Each list contributes its best-ranked moment per window: the window that holds the moment's best frame. A window is
+    represented by the moment with the best rank; ties go to the earlier list. `titled` are whole videos: each adds to its
+    window with the highest sum, or is an answer of its own where the lists have no window of it.
     """
     sums: dict[tuple[str, int], float] = {}
     shown: dict[tuple[str, int], tuple[int, Moment]] = {}
@@ -69,7 +70,7 @@ def fused_ranks(
 
 
 def plain(text: str) -> list[str]:
-    """The words of a text as a phrase is compared: no case, no punctuation.
+    """The words of a text without case and punctuation: how phrases are compared.
 
     >>> plain("Don't stop, now!")
     ["don't", 'stop', 'now']
@@ -80,7 +81,7 @@ def plain(text: str) -> list[str]:
 def said_words(dataset: Dataset, first: str) -> Iterator[tuple[dict[str, Any], list[tuple[str, int, int]]]]:
     """(row, its words as (plain word, start_ms, end_ms)), in the order of the rows; a row that cannot matter has no words."""
     for _, batch in dataset.batches([*ROW, "words"]):
-        may = pc.match_substring(batch["text"], first, ignore_case=True).to_numpy(zero_copy_only=False)
+        may = flags(pc.match_substring(batch["text"], first, ignore_case=True))
         wanted = may | np.append(False, may[:-1])  # a phrase may go on in the next window
         wanted[:1] = True
         for at, row in enumerate(batch.select(ROW).to_pylist()):
@@ -115,7 +116,7 @@ def phrase_moments(dataset: Dataset, phrase: str, k: int) -> list[Moment]:
 
 
 class Searches:
-    """The ways to search one dataset by words, each opened when it is first asked."""
+    """All ways to search one dataset by words. Each is opened at its first use."""
 
     def __init__(self, dataset: Dataset, name: str = "frames", models: str = "", device: str = "auto"):
         self.dataset, self.name, self.models, self.device = dataset, name, models, device
@@ -143,8 +144,8 @@ class Searches:
     def single(self, kind: VectorSource, text: str, k: int) -> list[Moment]:
         """The k best moments by one kind of vector."""
         asked = kind == FRAMES or (kind == FUSED and self.models)
-        clip = self.index.encoder(self.models, self.device) if asked else None
-        [query] = encode_queries(kind, self.dataset.snapshot, [text], self.device, clip)
+        clip = self.index.words(self.models, self.device) if asked else None
+        query = encode_query(kind, self.dataset.snapshot, text, self.device, clip)
         if kind == FRAMES:
             return self.index.search(query, k)
         if kind.name not in self._windows:
@@ -153,4 +154,4 @@ class Searches:
 
     def titles(self, text: str, k: int) -> list[Moment]:
         """The k best videos by title or description. Raises UsageError where none has either."""
-        return title_moments(self.dataset, text_encoder(self.dataset.snapshot, self.device).encode_query([text])[0], k)
+        return title_moments(self.dataset, said_encoder(self.dataset.snapshot, self.device).encode_query([text])[0], k)

@@ -1,4 +1,4 @@
-"""knn: many queries at once, from Parquet to Parquet. Neither the queries nor the answers are ever in memory as a whole."""
+"""knn: answers many queries at once, from Parquet to Parquet, as a stream: memory does not grow with the number of queries."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def knn_table(
 
 
 def _stored(location: str) -> AbstractContextManager[Path]:
-    """A file on local disk or in a bucket, on local disk."""
+    """A local path to a file on disk or in a bucket."""
     folder, _, name = location.rpartition("/")
     return stored_file(Storage.at(folder), name) if is_remote(location) else nullcontext(Path(location))
 

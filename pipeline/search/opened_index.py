@@ -32,10 +32,10 @@ HITS_A_MOMENT = 10
 
 @dataclass(frozen=True)
 class Filter:
-    """What a frame must be to count. The empty filter lets all through."""
+    """Conditions on a frame. The empty filter passes all frames."""
 
     uri: str = ""
-    """A pattern: `*` is any text, `?` a letter."""
+    """A pattern: `*` stands for any text, `?` for one letter."""
     language: str = ""
     """Of the speech in its window, as Whisper names it."""
     start_ms: int = 0
@@ -63,7 +63,7 @@ class Frame:
 
 
 class Frames:
-    """An index over frames, open for questions. Answers with nothing that its dataset's snapshot has removed."""
+    """An open index over frames. Removed rows of the dataset's snapshot are never returned."""
 
     def __init__(self, dataset: Dataset, name: str = "frames"):
         self.index = FrameIndex(dataset, name)
@@ -81,7 +81,7 @@ class Frames:
         return self.index.encoder("", device)
 
     def allowed(self, wanted: Filter) -> np.ndarray | None:
-        """The ids that a filter lets through, int64; None for all. Read once a filter from the small columns."""
+        """The ids that pass a filter, int64; None for all. Read once per filter, from small columns."""
         if wanted == Filter():
             return None
         if wanted not in self._allowed:
@@ -105,7 +105,7 @@ class Frames:
     def nearest(self, queries: np.ndarray, k: int, wanted: Filter | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The k best ids for each query float32 [q, D] of unit length: scores float32 [q, k], ids int64 [q, k], -1 for none.
 
-        The fewer frames a filter leaves, the more lists are looked into: as many vectors are compared as without it.
+        The fewer frames a filter leaves, the more lists are searched, so that the number of compared vectors stays the same.
         """
         if queries.ndim != 2 or queries.shape[1] != self.searcher.d:
             raise UsageError(
@@ -157,7 +157,7 @@ class Frames:
     def vector(
         self, text: str, image: str | Path | np.ndarray | None, vector: np.ndarray | None, device: str = "auto"
     ) -> np.ndarray:
-        """What is asked, as float32 [D] of unit length. Raises UsageError unless exactly one thing is asked."""
+        """The query as float32 [D], unit length. Raises UsageError unless exactly one thing is asked."""
         if (bool(text), image is not None, vector is not None).count(True) != 1:
             raise UsageError("ask with one of text, image and vector")
         if vector is not None:
@@ -178,7 +178,7 @@ class Frames:
         return picture
 
     def frames(self, scores: Sequence[float] | np.ndarray, ids: Sequence[int] | np.ndarray) -> list[Frame]:
-        """What ids stand for, in their order; -1 is left out."""
+        """The frames of some ids, in the order of the ids; -1 is left out."""
         rows = self._rows(np.asarray(ids))
         return [
             Frame(

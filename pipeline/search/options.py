@@ -28,7 +28,7 @@ class KnnOptions(Options):
 
     k: int = option(10, "frames to find for each query", low=1, high=10_000)
     column: str = option("vector", "column of the queries: lists of numbers, a tensor, or text")
-    uri: str = option("", "only videos whose uri fits this pattern; * is any text")
+    uri: str = option("", "only videos whose uri matches this pattern; * stands for any text")
     language: str = option("", "only windows in this language")
     name: str = option("frames", "index to search")
     device: str = option("auto", "where text is encoded: auto, cpu, cuda")
@@ -46,9 +46,9 @@ class NearDuplicatesOptions(NeighbourOptions):
     """reelbeam near-duplicates"""
 
     threshold: float = option(
-        0.0, "cosine from which on two frames are copies; 0 is chosen from the distribution", low=0, high=1
+        0.0, "cosine at and above which two frames count as copies (0: chosen from the distribution)", low=0, high=1
     )
-    least: int = option(2, "frames that a repeated span has at least", low=1, high=10_000)
+    least: int = option(2, "shortest repeated span, in frames", low=1, high=10_000)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class TagOptions(TableOptions):
 class KeyframesOptions(TableOptions):
     """reelbeam keyframes"""
 
-    k: int = option(5, "frames that stand for the video", low=1, high=1000)
+    k: int = option(5, "frames to choose", low=1, high=1000)
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ class SearchOptions(Options):
     image: str = option("", "search with a picture instead of words")
     search_in: str = option(
         "frames",
-        "what is searched: pictures, what is said, both as one vector, or titles and descriptions; all joins them by rank",
+        "what is searched: frames, speech, the fused vectors of both, or titles and descriptions; all joins the lists by rank",
         choices=("frames", "speech", "fused", "titles", "all"),
         flag="--in",
     )
-    phrase: bool = option(False, "find exactly these words in a row, as they were said")
+    phrase: bool = option(False, "find exactly these words in a row in what was said")
     k: int = option(10, "moments to find", low=1, high=10_000)
     json: bool = option(False, "answer as JSON")
     html: str = option("", "write a page with the frames found to this file")

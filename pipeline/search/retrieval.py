@@ -1,4 +1,4 @@
-"""Jobs over the neighbours of frames: what is like a video, what repeats, what is unlike the rest. Each returns a table."""
+"""Retrieval jobs over the nearest neighbours of frames: similar videos, repeated spans, outliers. Each returns a table."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from ..dataset import RowLocations, frame_vectors
 from .opened_index import Frames
 
 BATCH = 1024
-"""Frames that are asked for at once."""
+"""Frames per query batch."""
 
 NEIGHBOURS = 16
-"""Neighbours looked at for each frame: a stretch that repeats more often is found through its nearest copies."""
+"""Neighbours per frame. A span that repeats more often is found through its nearest copies."""
 
 SAMPLE = 20_000
-"""Frames whose nearest neighbours choose the threshold."""
+"""Frames whose nearest neighbours are used to choose the threshold."""
 
 NEAR_TICKS = 30
 """Frames of one video that are closer than this are one scene, not a repetition."""
 
 CLEAR = 0.7
-"""How well a threshold must part two groups to be believed without being given."""
+"""How clearly a chosen threshold must separate two groups (0 to 1)."""
 
 SPAN_COLUMNS = ("uri", "start_ms", "end_ms", "other_uri", "other_start_ms", "other_end_ms", "frames", "score")
 
 
 def similar(frames: Frames, name: str, k: int) -> pa.Table:
-    """Videos that show what a video shows, best first: uri, score, frames, at_ms, other_ms.
+    """Videos that look like a video, best first: uri, score, frames, at_ms, other_ms.
 
     The score is the mean, over the video's frames, of the best cosine that the other video has for it; where the other
     video is not among a frame's neighbours, the last neighbour's cosine stands for it, so it is an upper bound.
@@ -122,7 +122,7 @@ def near_duplicates(frames: Frames, threshold: float = 0.0, least: int = 2) -> t
 
 
 def choose_threshold(frames: Frames, where: RowLocations) -> tuple[float, float]:
-    """The cosine that parts copies from mere likeness, from an even sample of frames, and how clearly it does."""
+    """The cosine that separates copies from similar frames, found on an even sample, and how clearly it does so (0 to 1)."""
     every = max(1, len(frames) // SAMPLE)
     best = [scores[:, 0][ids[:, 0] >= 0] for _, scores, ids in _neighbours(frames, where, every)]
     return split_scores(np.concatenate([np.zeros(0, np.float32), *best]))
@@ -150,7 +150,7 @@ def _neighbours(
 
 
 def outliers(frames: Frames, k: int, neighbours: int = 5) -> pa.Table:
-    """Moments unlike the rest, strangest first: uri, ms, score, nearest_uri, nearest_ms, nearest_score.
+    """Moments unlike the rest, most unusual first: uri, ms, score, nearest_uri, nearest_ms, nearest_score.
 
     The score is 1 less the mean cosine to the nearest frames of other scenes. One moment a stretch of NEAR_TICKS.
     """
@@ -177,7 +177,7 @@ def outliers(frames: Frames, k: int, neighbours: int = 5) -> pa.Table:
 
 
 def _one_a_stretch(found: list[Any], where: RowLocations, k: int) -> list[Any]:
-    """The k strangest, none within NEAR_TICKS of another of its video."""
+    """The k most unusual frames; no two of one video within NEAR_TICKS."""
     kept: list[Any] = []
     taken: dict[int, list[int]] = {}
     for one in sorted(found, key=lambda one: (-one[0], one[1])):

@@ -1,4 +1,4 @@
-"""Jobs that describe: labels for windows, and the few frames that stand for a video. Each returns a table."""
+"""Retrieval jobs that describe: labels for windows, and key frames of a video. Each returns a table."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ...transforms.neighbours import cover, percentile_of
 from ..dataset import Dataset, RowLocations, window_vectors
 
 PROMPT = "a photo of {}"
-"""What a label is put into, unless it is a sentence of its own (with a space)."""
+"""Template for a label that is one word. A label with a space is used as it is."""
 
 DEFAULT_SCALE = 100.0
-"""CLIP's largest logit scale, which trained models end at."""
+"""CLIP's largest logit scale: where trained models end."""
 
 SUMMARY_TICKS = 3000
-"""Frames of a video that a summary compares with each other; of a longer one, an even sample."""
+"""Frames that a summary compares. A longer video is sampled evenly."""
 
 
 def read_labels(file: str) -> list[str]:
@@ -39,7 +39,7 @@ def read_labels(file: str) -> list[str]:
 
 
 def scale_of(encoder: ClipEncoder) -> float:
-    """What CLIP multiplies a cosine with before it compares labels: learnt with its weights."""
+    """CLIP's logit scale: the factor of a cosine before the softmax over labels."""
     found = getattr(getattr(encoder, "model", None), "logit_scale", None)
     return float(found.exp()) if found is not None else DEFAULT_SCALE
 
@@ -88,7 +88,7 @@ def tag_with(dataset: Dataset, labels: Sequence[str], words: np.ndarray, scale: 
 
 
 def keyframes(dataset: Dataset, name: str, k: int) -> pa.Table:
-    """The k frames that stand for a video best, in its order: uri, ms, share, likeness.
+    """The k frames that represent a video best, in its order: uri, ms, share, likeness.
 
     `share` is the share of the video's frames that it stands for, `likeness` their mean cosine to it.
     """

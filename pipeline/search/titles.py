@@ -1,10 +1,11 @@
-"""Search by title or description: whole videos out, as moments. Exact: the books hold one row a video."""
+"""Searches titles and descriptions, and returns whole videos as moments. Exact: the videos table has one row per video."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ...schemas.errors import UsageError
+from ...schemas.small_arrays import flags, int64_array
 from ...schemas.tables import TITLE_EMBEDDINGS
 from ...schemas.tensors import tensor
 from ..dataset import Dataset
@@ -27,17 +28,17 @@ def title_moments(dataset: Dataset, query: np.ndarray, k: int) -> list[Moment]:
             f"no video of {dataset.storage.root} has an embedded title or description. Cure: give INPUT as a csv or parquet list "
             "with the columns uri, title, description to reelbeam extract or nightly; no video is decoded again for it"
         )
-    books = dataset.newest
+    videos = dataset.newest
     scores = np.stack(
         [
-            np.where(books[name].is_valid().to_numpy(), tensor(books, name).astype(np.float32) @ query, -np.inf)
+            np.where(flags(videos[name].is_valid()), tensor(videos, name).astype(np.float32) @ query, -np.inf)
             for name in TITLE_EMBEDDINGS.values()
         ]
     )
     best = scores.max(axis=0)
     matched = [list(TITLE_EMBEDDINGS)[at] for at in scores.argmax(axis=0)]
     order = [int(at) for at in np.argsort(-best, kind="stable")[:k] if np.isfinite(best[at])]
-    rows = books.select(["uri", "video_id", "duration_ms", *TITLE_EMBEDDINGS]).take(order).to_pylist()
+    rows = videos.select(["uri", "video_id", "duration_ms", *TITLE_EMBEDDINGS]).take(int64_array(order)).to_pylist()
     return [
         Moment(row["uri"], row["video_id"], 0, row["duration_ms"], 0, round(float(best[at]), 4), row[matched[at]])
         for at, row in zip(order, rows, strict=True)

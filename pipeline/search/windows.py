@@ -1,4 +1,4 @@
-"""The windows nearest to a vector: by an index where there is one, and by reading what no index knows."""
+"""Finds the windows nearest to a vector: with an index where there is one, and by reading the rows that no index covers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import ModelMismatch
+from ...schemas.small_arrays import flags
 from ...schemas.snapshot import ShardInfo
 from ...schemas.tensors import tensor
 from ...schemas.vector_sources import VectorSource
@@ -22,10 +23,10 @@ Scored = tuple[float, int, dict[str, Any]]
 
 
 class WindowVectors:
-    """One kind of vector a window, open for questions. Rows that came after its index was built are read and compared."""
+    """Searches one kind of window vector. Rows that came after the index was built are read and compared."""
 
     def __init__(self, dataset: Dataset, kind: VectorSource):
-        """Raises ModelMismatch for an index whose vectors other models made than the rows'."""
+        """Raises ModelMismatch when other models made the index's vectors than the rows'."""
         self.dataset, self.kind = dataset, kind
         self.searcher: Searcher | None = None
         self.unindexed: tuple[ShardInfo, ...] = dataset.snapshot.shards
@@ -64,7 +65,7 @@ def nearest_rows(
     best: list[Scored] = []
     for shard in shards:
         for numbers, batch in dataset.shard_batches(shard, [column, *ROW]):
-            there = batch[column].is_valid().to_numpy(zero_copy_only=False)
+            there = flags(batch[column].is_valid())
             scores = tensor(batch, column).astype(np.float32) @ query
             for at in np.flatnonzero(there)[np.argsort(-scores[there], kind="stable")[:k]]:
                 candidate = (float(scores[at]), -int(numbers[at]))
@@ -75,7 +76,7 @@ def nearest_rows(
 
 
 def moment_of(row: dict[str, Any], score: float) -> Moment:
-    """A whole window as an answer."""
+    """A window as a moment."""
     return Moment(
         row["uri"], row["video_id"], row["start_ms"], row["end_ms"], row["start_ms"], round(score, 4), row["text"]
     )

@@ -1,4 +1,4 @@
-"""Changes to feature batches that make a small dataset go further: pure, and the same for the same generator's state.
+"""Augments batches of features. Every function is pure: the same generator state gives the same result.
 
 Each takes tensors and a torch.Generator, and returns new ones. Shapes: values [B, T, ...], valid bool [B, T].
 """
@@ -15,7 +15,7 @@ def standardise(values: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def tick_jitter(values: Tensor, valid: Tensor, ticks: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Moves each sample by -ticks to ticks in time; what moves in from outside is zero and not valid."""
+    """Moves each sample by -ticks to ticks in time; ticks that come from outside are zero and not valid."""
     length = values.shape[1]
     shift = torch.randint(-ticks, ticks + 1, (len(values), 1), generator=generator)
     source = torch.arange(length) - shift
@@ -27,14 +27,14 @@ def tick_jitter(values: Tensor, valid: Tensor, ticks: int, generator: torch.Gene
 
 
 def tick_dropout(values: Tensor, valid: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Forgets each tick with probability `share`, but never the last valid one of a sample."""
+    """Drops each tick with probability `share`, but keeps at least one valid tick per sample."""
     kept = valid & (torch.rand(valid.shape, generator=generator) >= share)
     kept = torch.where(kept.any(1, keepdim=True), kept, valid)
     return values * _wide(kept, values), kept
 
 
 def time_crop(values: Tensor, valid: Tensor, ticks: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """`ticks` neighbouring ticks of each sample, from a random one on: [B, ticks, ...]. Raises ValueError for too many."""
+    """Crops `ticks` neighbouring ticks of each sample at a random start: [B, ticks, ...]. Raises ValueError for too many."""
     if not 1 <= ticks <= values.shape[1]:
         raise ValueError(f"time_crop of {ticks} ticks from {values.shape[1]}")
     start = torch.randint(0, values.shape[1] - ticks + 1, (len(values), 1), generator=generator)
@@ -44,7 +44,7 @@ def time_crop(values: Tensor, valid: Tensor, ticks: int, generator: torch.Genera
 
 
 def modality_dropout(present: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Forgets each modality of present bool [B, M] with probability `share`, but never all of a sample."""
+    """Drops each modality of present bool [B, M] with probability `share`, but keeps at least one per sample."""
     kept = present & (torch.rand(present.shape, generator=generator) >= share)
     return torch.where(kept.any(1, keepdim=True), kept, present)
 
@@ -75,6 +75,6 @@ def mixup(values: list[Tensor], alpha: float, generator: torch.Generator) -> tup
 
 
 def _wide(mask: Tensor, values: Tensor) -> Tensor:
-    """A mask of the first dimensions, to multiply values with."""
+    """Broadcasts a mask over the first dimensions, so that it multiplies values."""
     wide = mask.reshape(*mask.shape, *[1] * (values.dim() - mask.dim()))
     return wide.to(values.dtype)

@@ -1,4 +1,4 @@
-"""From what was read to batches: pure functions over arrays, and a line of jobs that threads do ahead of need."""
+"""Makes batches from arrays: pure functions, and a queue of jobs that threads run ahead of the reader."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Done = TypeVar("Done")
 
 
 def ahead(pool: Executor, jobs: Iterable[Callable[[], Done]], many: int) -> Iterator[Done]:
-    """What the jobs give, in their order, with at most `many` of them waiting or done beside the one asked for."""
+    """Yields the results of jobs, in order. At most `many` jobs run or wait ahead of the reader."""
     waiting: deque[Future[Done]] = deque()
     try:
         for job in jobs:
@@ -35,7 +35,7 @@ def ahead(pool: Executor, jobs: Iterable[Callable[[], Done]], many: int) -> Iter
 
 
 def is_run(starts: np.ndarray) -> bool:
-    """Whether numbers follow each other.
+    """Whether the numbers are consecutive.
 
     >>> is_run(np.array([4, 5, 6])), is_run(np.array([4, 6]))
     (True, False)
@@ -44,7 +44,7 @@ def is_run(starts: np.ndarray) -> bool:
 
 
 def picked(places: np.ndarray) -> slice | np.ndarray:
-    """Places as an index: a slice, which NumPy copies as one piece, when they follow each other."""
+    """Positions as an index: a slice when they are consecutive, because NumPy copies a slice in one piece."""
     return slice(int(places[0]), int(places[-1]) + 1) if len(places) and is_run(places) else places
 
 
@@ -63,7 +63,7 @@ def spans(lows: np.ndarray, highs: np.ndarray, start: int, stop: int) -> np.ndar
 
 
 def cut(steps: Iterable[tuple[int, int, int]], parts: Iterator[tuple[int, Columns]]) -> Iterator[list[Columns]]:
-    """The pieces of what was read that each step is made of, as views."""
+    """The pieces of the read arrays that make up each step, as views."""
     columns: Columns = {}
     left = at = 0
     for start, stop, _ in steps:
@@ -78,19 +78,19 @@ def cut(steps: Iterable[tuple[int, int, int]], parts: Iterator[tuple[int, Column
 
 
 def joined(pieces: list[Columns], memory: Recycled) -> Columns:
-    """Pieces as one batch, whose memory is its reader's to change."""
+    """Joins pieces into one batch. The reader may change its memory."""
     return {name: _joined([piece[name] for piece in pieces], memory) for name in pieces[0]}
 
 
 def _joined(pieces: list[np.ndarray], memory: Recycled) -> np.ndarray:
-    if len(pieces) == 1 and pieces[0].flags.writeable:  # memory of ours, and nobody else's rows
+    if len(pieces) == 1 and pieces[0].flags.writeable:  # our own memory, with no other rows in it
         return pieces[0]
     shape = (sum(len(piece) for piece in pieces), *pieces[0].shape[1:])
     return np.concatenate(pieces, out=memory.empty(shape, pieces[0].dtype))
 
 
 def as_batch(columns: Columns) -> Batch:
-    """Tensors over the arrays' own memory; arrays of objects as lists."""
+    """Tensors that share the arrays' memory; arrays of objects become lists."""
     return {
         name: values.tolist() if values.dtype == object else torch.from_numpy(values)
         for name, values in columns.items()

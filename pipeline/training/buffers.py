@@ -1,4 +1,4 @@
-"""Memory for batches: used again once nobody holds it, because fresh pages cost more than what is copied into them."""
+"""Memory for batches: reused when no array or tensor refers to it. Fresh pages cost more than the copy into them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 import numpy as np
 
 MOST_FREE = 16
-"""Free pieces kept for later: a few a column."""
+"""Free buffers that are kept for reuse: a few per column."""
 
 
 def _references(pieces: list[np.ndarray], at: int) -> int:
@@ -17,11 +17,11 @@ def _references(pieces: list[np.ndarray], at: int) -> int:
 
 
 _OURS_ALONE = _references([np.empty(0)], 0)
-"""References to an array that its list alone holds, as they are counted here."""
+"""Reference count, as measured here, of an array that only the list of buffers refers to."""
 
 
 class Recycled:
-    """Arrays of any shape from a few pieces of memory, which are lent again when no array or tensor uses them any more."""
+    """Allocates arrays of any shape from reused buffers. A buffer is reused when no array or tensor refers to it."""
 
     def __init__(self) -> None:
         self._pieces: list[np.ndarray] = []
@@ -51,11 +51,11 @@ class Recycled:
             return piece[:size].view(dtype).reshape(shape)
 
     def _is_free(self, at: int) -> bool:
-        """Whether no array or tensor uses a piece."""
+        """Whether no array or tensor refers to a buffer."""
         return _references(self._pieces, at) <= _OURS_ALONE
 
     def _drop_unused(self) -> None:
-        """Forgets pieces that are free and did not fit."""
+        """Releases free buffers that were too small."""
         free = [at for at in range(len(self._pieces)) if self._is_free(at)]
         for at in reversed(free[MOST_FREE:]):
             del self._pieces[at]

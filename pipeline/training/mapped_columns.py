@@ -1,6 +1,6 @@
-"""Tensors where they lie in a Parquet file: a column that is one plain, uncompressed page is an array already.
+"""Maps tensor columns of a Parquet file into memory: a column that is one plain, uncompressed page is already an array.
 
-Our writer stores each tensor column so, one page a row group (`transforms/write_shards.py`). A reader that maps the file
+Our writer stores each tensor column this way, one page per row group (`transforms/write_shards.py`). A reader that maps the file
 then copies a row once, from the page cache to its batch, where Parquet's own decoder would copy it once more.
 Source: https://parquet.apache.org/docs/file-format/ (data pages, Thrift's compact protocol, RLE / bit-packing hybrid).
 """
@@ -24,7 +24,7 @@ _CHECKSUM_THEN_STRUCT, _STRUCT = 0x1C, 0x2C
 """A struct whose number is one or two more than that of the field before it: with a checksum between, and without."""
 _DATA_PAGE = 0
 _PLAIN = {"PLAIN", "RLE"}
-"""Encodings of a column whose values are as they are; what is null is told by runs."""
+"""Encodings of a column with plain values, whose nulls are run-length encoded."""
 
 
 class Tensor(NamedTuple):
@@ -33,7 +33,7 @@ class Tensor(NamedTuple):
     place: int
     """Number of its column chunk in a row group."""
     width: int
-    """Bytes a row."""
+    """Bytes per row."""
     dtype: np.dtype
     shape: tuple[int, ...]
     nullable: bool
@@ -101,7 +101,7 @@ def _tensor(field: pa.Field, leaves: Sequence[str]) -> Tensor:
 
 
 def _varint(content: bytes, at: int) -> tuple[int, int]:
-    """A number of 7 bits a byte, lowest first, and the place after it.
+    """A variable-length integer (7 bits per byte, lowest first), and the position after it.
 
     >>> _varint(bytes([0x80, 0x01]), 0)
     (128, 2)
@@ -139,7 +139,7 @@ def page_of(header: bytes) -> tuple[int, int]:
 
 
 def _present(page: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Which rows of a column that may be null are there, and the rest of the page: their values. None: not one page."""
+    """Which rows of a nullable column are not null, and the rest of the page, their values. None when it is not a single page."""
     length = int.from_bytes(page[:4].tobytes(), "little")
     present = levels(page[4 : 4 + length].tobytes(), rows)
     return None if present is None else (present, page[4 + length :])

@@ -22,7 +22,7 @@ _GROUPS_STREAM = 0
 
 
 def mixed(values: np.ndarray) -> np.ndarray:
-    """uint64 [n] to uint64 [n], one to one, with no visible pattern left. Source: Steele et al. 2014, SplitMix64.
+    """Mixes uint64 [n] to uint64 [n], one to one, without a visible pattern. Source: Steele et al. 2014, SplitMix64.
 
     >>> hex(int(mixed(np.array([0], np.uint64))[0]))
     '0xe220a8397b1dcdaf'
@@ -35,7 +35,7 @@ def mixed(values: np.ndarray) -> np.ndarray:
 
 
 def key_of(*parts: int) -> np.uint64:
-    """One number of several, each of which changes it."""
+    """Combines several numbers into one key; each of them changes it."""
     key = np.zeros(1, np.uint64)
     for part in parts:
         key = mixed(key ^ mixed(np.array([part % 2**64], np.uint64)))
@@ -90,7 +90,7 @@ class Order:
         return 1 if self.seed is None else BLOCK_GROUPS
 
     def blocks(self, start: int = 0) -> Iterator[Block]:
-        """The blocks from the one that holds sample `start` on, less empty ones."""
+        """The non-empty blocks, from the one that holds sample `start`."""
         first = int(np.searchsorted(self._ends, start, side="right")) // self._size
         for number in range(first, -(-len(self.counts) // self._size)):
             low, high = number * self._size, min((number + 1) * self._size, len(self.counts))
@@ -118,7 +118,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Share:
-    """Who reads: this rank of so many, this worker of so many on the rank, `batch_size` samples at a time."""
+    """Which part a reader takes: its rank, its worker on that rank, and `batch_size` samples per step."""
 
     batch_size: int
     rank: int = 0
@@ -128,7 +128,7 @@ class Share:
 
     @property
     def step(self) -> int:
-        """Samples that all ranks take together in one step."""
+        """Samples per step, over all ranks."""
         return self.batch_size * self.ranks
 
     def steps(self, total: int, position: int, drop_last: bool = False) -> Iterator[tuple[int, int, int]]:
@@ -153,5 +153,5 @@ class Share:
             position += self.step * self.workers
 
     def first(self, position: int) -> int:
-        """Where this worker's first step starts, when the rank's next one starts at `position`."""
+        """Position of this worker's first step, when the rank's next step starts at `position`."""
         return position + self.worker * self.step

@@ -32,7 +32,7 @@ Filters = Sequence[tuple[str, str, Any]]
 """Conditions that all hold, as pyarrow writes them: [("language", "==", "en"), ("speech_ratio", ">", 0.5)]."""
 
 MOST_OPEN = 64
-"""Files open at a time in one thread: a shuffled block needs at most as many as it has row groups."""
+"""Files that one thread keeps open: a shuffled block needs at most as many as it has row groups."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Group:
     """One row group of one shard, and the samples that start in it."""
 
     shard: int
-    """Place in the snapshot's list of shards."""
+    """Index in the snapshot's list of shards."""
     number: int
     """Row group of the shard's file."""
     first_row: int
@@ -55,7 +55,7 @@ class Group:
 
 
 class ShardFiles:
-    """The shards' files on local disk: where they lie, or copies of a bucket's objects, fetched once a machine.
+    """The shards' files on local disk: the files themselves, or copies of a bucket's objects, fetched once per machine.
 
     Copies have the name of their hash, which is checked; processes wait for each other instead of fetching twice.
     """

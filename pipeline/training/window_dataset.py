@@ -32,7 +32,7 @@ from .order import Block, Order, Share
 from .row_groups import Columns, Filters, Group, ShardFiles, groups_of, parts_of, snapshot_key
 
 READERS = 2
-"""Threads of one process that read, each a block ahead of what is being used."""
+"""Reading threads per process; each is one block ahead."""
 
 
 class WindowDataset(IterableDataset[Batch]):
@@ -84,7 +84,7 @@ class WindowDataset(IterableDataset[Batch]):
 
     @property
     def samples(self) -> int:
-        """Samples an epoch, over all ranks."""
+        """Samples per epoch, over all ranks."""
         return int(self.identity["samples"] or 0)
 
     @property
@@ -98,11 +98,11 @@ class WindowDataset(IterableDataset[Batch]):
         self._reached = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the reader that is asked stands. Asked by a StatefulDataLoader's workers, it is that worker's own state."""
+        """Position of this reader. In a StatefulDataLoader's worker, it is that worker's own state."""
         return self._reached or {**self.identity, "epoch": self.epoch, "position": int(self._at[1])}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on after a batch's state, or a worker's own. Raises UsageError when it is of other samples or another order."""
+        """Resumes after a batch's state, or a worker's own. Raises UsageError when the state belongs to other samples or another order."""
         for name, value in self.identity.items():
             if state.get(name) != value:
                 raise UsageError(
@@ -142,7 +142,7 @@ class WindowDataset(IterableDataset[Batch]):
             yield as_batch(columns) | {"state": {**place, "position": after}}
 
     def _batches(self, order: Order, steps: list[tuple[int, int, int]]) -> Iterator[Columns]:
-        """What each step reads; the pool's threads are ahead of it by a few blocks."""
+        """The batch of each step. Threads read a few blocks ahead."""
         with ThreadPoolExecutor(READERS, "reelbeam-read") as pool:
             parts = ahead(pool, self._reads(order, steps), READERS)
             batches = (partial(joined, pieces, self.memory) for pieces in cut(steps, parts))

@@ -1,4 +1,4 @@
-"""Pictures made of a few kinds of marks, written as one HTML page (SVG inside, no network) or as one PNG."""
+"""Draws marks (boxes, dots, texts, images) as one HTML page with SVG, or as one PNG. Needs no network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Box:
     height: float
     colour: str
     tip: str = ""
-    """What the page shows under the mouse."""
+    """Text that the page shows when the mouse is over the mark."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ Mark = Box | Dot | Line | Label | Picture
 
 
 def colour_of(number: int) -> str:
-    """Well apart for numbers that follow each other.
+    """A colour for a number; consecutive numbers get clearly different colours.
 
     >>> colour_of(0), colour_of(1) != colour_of(2)
     ('#cc5252', True)
@@ -74,7 +74,7 @@ def colour_of(number: int) -> str:
 
 
 def size_of(marks: Sequence[Mark]) -> tuple[int, int]:
-    """Width and height that hold all marks but long labels, margins included."""
+    """Width and height of the drawing: all marks, margins included; long labels may stick out."""
     rights, bottoms = [0.0], [0.0]
     for mark in marks:
         if isinstance(mark, Line):
@@ -93,7 +93,7 @@ def size_of(marks: Sequence[Mark]) -> tuple[int, int]:
 
 
 def as_html(marks: Sequence[Mark], title: str) -> str:
-    """A page that needs nothing else."""
+    """One self-contained HTML page."""
     width, height = size_of(marks)
     drawn = "".join(_svg(mark) for mark in marks)
     head = f"<meta charset=utf-8><title>{html.escape(title)}</title>"
@@ -121,7 +121,7 @@ def _svg(mark: Mark) -> str:
 
 
 def as_png(marks: Sequence[Mark], title: str, file: Path) -> None:
-    """The same picture without what is under the mouse; the title stands in the file's metadata."""
+    """The same drawing as a PNG, without the mouse texts. The title is in the file's metadata."""
     from PIL.PngImagePlugin import PngInfo
 
     image = Image.new("RGB", size_of(marks), "white")
@@ -145,7 +145,7 @@ def as_png(marks: Sequence[Mark], title: str, file: Path) -> None:
 
 
 def write_drawing(marks: Sequence[Mark], title: str, html_file: str, png_file: str) -> None:
-    """Writes what is asked for."""
+    """Writes the page, the picture, or both, as the options ask."""
     if html_file:
         Path(html_file).write_text(as_html(marks, title), encoding="utf-8")
     if png_file:

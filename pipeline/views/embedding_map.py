@@ -1,4 +1,4 @@
-"""A map of embeddings: a dot a frame, in the plane in which they differ most."""
+"""A map of embeddings: one dot per frame, in the plane of the first two principal components."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAP_PX = 800
 def axes(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean float64 [D] and the two directions [2, D] in which vectors differ most: principal components.
 
-    Eigenvectors of the covariance, largest first; of each the largest entry is positive, so that a map keeps its sides.
+    Eigenvectors of the covariance, largest first; the largest entry of each is positive, so that a map is never mirrored.
     """
     vectors = vectors.astype(np.float64)
     mean = vectors.mean(0)
@@ -29,7 +29,7 @@ def axes(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def embedding_map(vectors: np.ndarray, videos: Sequence[str], tips: Sequence[str]) -> list[Mark]:
-    """A dot a vector [n, D] in the plane in which they differ most, coloured by video."""
+    """One dot per vector [n, D], in the plane of the first two principal components, coloured by video."""
     mean, directions = axes(vectors)
     flat = (vectors - mean) @ directions.T
     low, high = flat.min(0), flat.max(0)
@@ -44,7 +44,7 @@ def embedding_map(vectors: np.ndarray, videos: Sequence[str], tips: Sequence[str
 
 
 def map_of(dataset: Dataset, most: int) -> tuple[list[Mark], str]:
-    """A map of the frames of a snapshot: all of them, or every so many-th, so that there are at most `most`."""
+    """A map of the frames of a snapshot: all of them, or frames at even steps, at most `most`."""
     total = max(1, dataset.snapshot.counts.get("frames", 0))
     every = -(-total // most)
     vectors, videos, tips, at = [], [], [], 0

@@ -1,4 +1,4 @@
-"""Views of a snapshot for other tools: one file or folder a shard, kept up to date.
+"""Views of a snapshot for other tools: one file or folder per shard, kept up to date.
 
     lists       Parquet with tensors as (nested) lists of float32 or integers: SQL over single vectors
     npy         a folder a shard, one .npy a column; words as JSON
@@ -71,7 +71,7 @@ def write_npy(table: pa.Table, folder: Path) -> None:
 
 
 def write_tar(table: pa.Table, file: Path) -> None:
-    """Equal tables give equal bytes: entries have no time and no owner."""
+    """Writes a table as a tar. Equal tables give equal bytes: entries have neither time nor owner."""
     names = [field.name for field in table.schema if is_tensor(field)]
     tensors = {name: tensor(table, name) for name in names}
     present = {name: table[name].is_valid().to_numpy() for name in names}
@@ -109,11 +109,11 @@ KINDS: dict[str, tuple[str, Callable[[pa.Table, Path], None]]] = {
     "webdataset": (".tar", write_tar),
     "csv": (".csv", write_csv),
 }
-"""Ending of a shard's file, and what writes it."""
+"""For each kind of view: the extension of a shard's file, and the function that writes it."""
 
 
 def export_view(dataset: Dataset, dest: Path, kind: str) -> dict[str, int]:
-    """Brings DEST up to date with a snapshot: how many shards were written, kept and deleted, and rows in all.
+    """Updates DEST to a snapshot. Returns how many shards were written, kept and deleted, and the total of rows.
 
     Raises UsageError for a DEST that holds something else.
     """
@@ -146,7 +146,7 @@ def export_view(dataset: Dataset, dest: Path, kind: str) -> dict[str, int]:
 
 
 def _export_shard(dataset: Dataset, shard: ShardInfo, file: Path, write: Callable[[pa.Table, Path], None]) -> int:
-    """The rows of a shard that count; a shard without any leaves no file."""
+    """Writes the live rows of one shard. A shard without live rows gets no file."""
     columns = _columns(dataset, shard)
     parts = []
     for numbers, batch in dataset.shard_batches(shard, columns):

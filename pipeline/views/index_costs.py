@@ -16,11 +16,11 @@ from ..dataset import Dataset, count_vectors
 from ..indexes import IndexOptions, kind_for
 
 DIMENSION = 512
-"""Of ViT-B/32, where nobody says otherwise."""
+"""That of ViT-B/32: the default."""
 
 
 def plan_for(output: str | None, options: IndexOptions) -> tuple[str, list[Estimate]]:
-    """The kind that a build would take, and what every kind of the table would cost: with it first if it is not in the table.
+    """The kind that a build would choose, and the cost of every kind in the table. A kind that is not in the table comes first.
 
     Raises UsageError when neither OUTPUT nor --vectors says how many vectors.
     """
@@ -39,7 +39,7 @@ def plan_for(output: str | None, options: IndexOptions) -> tuple[str, list[Estim
 
 
 def print_plan(output: str | None, options: IndexOptions) -> None:
-    """The plan as a table, and what follows from it as sentences."""
+    """Prints the plan as a table, then the conclusions as sentences."""
     chosen, rows = plan_for(output, options)
     search_bytes = options.search_memory_mb << 20
     table = Table(

@@ -45,33 +45,37 @@ def local_file(uri: str, folder: Path) -> Path | None:
     return copy
 
 
-def frame_at(file: Path, at_ms: int, height: int = 180) -> bytes | None:
-    """A JPEG of a video's frame at an instant; None when ffmpeg finds none there."""
+def frame_at(file: Path, at_ms: int, height: int = 180, stream: str = "") -> bytes | None:
+    """A JPEG of a video's frame at an instant, of the `--video-stream` that was extracted; None when ffmpeg finds none there."""
     limits = Limits(wall_s=60, stall_s=60, output_bytes=16 << 20)
     reading = [part for name, value in guarded_input().items() for part in (f"-{name}", value)]
     command = ["ffmpeg", "-nostdin", "-v", "error", *reading, "-ss", f"{at_ms / 1000:.3f}", "-i", file_url(file)]
-    shown = ["-frames:v", "1", "-vf", f"scale=-2:{height}", "-f", "mjpeg", "pipe:{pipe0}"]
+    chosen = ["-map", f"0:V:{stream}"] if stream else []
+    shown = [*chosen, "-frames:v", "1", "-vf", f"scale=-2:{height}", "-f", "mjpeg", "pipe:{pipe0}"]
     try:
         return bytes(run([*command, *shown], 1, limits).outputs[0]) or None
     except InputError:
         return None
 
 
-def moments_page(results: list[tuple[str, list[Moment]]]) -> str:
-    """A page that shows each query's moments with the frames found. Needs no network and no other file."""
+def moments_page(results: list[tuple[str, list[Moment]]], stream: str = "") -> str:
+    """A page that shows each query's moments with the frames found. Needs no network and no other file.
+
+    `stream` is the `--video-stream` of the dataset; empty for ffmpeg's own choice.
+    """
     with tempfile.TemporaryDirectory(prefix="reelbeam-page-") as folder:
         parts = [
             f"<section><h2>{html.escape(query)}</h2><div class=row>"
-            f"{''.join(_card(moment, Path(folder)) for moment in moments)}</div></section>"
+            f"{''.join(_card(moment, Path(folder), stream) for moment in moments)}</div></section>"
             for query, moments in results
         ]
     head = f"<meta charset=utf-8><title>Moments found</title><style>{STYLE}</style>"
     return f"<!doctype html><html lang=en>{head}<h1>Moments found</h1>{''.join(parts)}</html>\n"
 
 
-def _card(moment: Moment, folder: Path) -> str:
+def _card(moment: Moment, folder: Path, stream: str) -> str:
     file = local_file(moment.uri, folder)
-    picture = frame_at(file, moment.best_ms) if file else None
+    picture = frame_at(file, moment.best_ms, stream=stream) if file else None
     shown = "<div class=none>no picture</div>"
     if picture:
         shown = f"<img alt='' src='data:image/jpeg;base64,{base64.b64encode(picture).decode()}'>"

@@ -27,4 +27,4 @@ class TimelineOptions(Options):
 class MapOptions(TimelineOptions):
     """reelbeam map"""
 
-    frames: int = option(3000, "dots at most: every so many-th frame is taken", low=3, high=100_000)
+    frames: int = option(3000, "most dots to draw; frames are taken at even steps", low=3, high=100_000)

@@ -1,4 +1,4 @@
-"""One video on one axis of time: its frames, shots, words, sound and speech, aligned as the dataset holds them."""
+"""Draws one video on one time axis: frames, shots, words, sound and speech, aligned as in the dataset."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ FRAME_PX = 54
 LANES = {"frames": 30, "shots": 92, "words": 116, "sound": 176, "speech": 240}
 """Name of each lane and its top, in pixels."""
 LEVEL_DB = (-80.0, 0.0)
-"""What the sound lane shows, from bottom to top."""
+"""Range of levels in the sound lane, from bottom to top, in dBFS."""
 
 COLUMNS = ["video_id", "uri", "window", "tick_pts_ms", "tick_valid", "tick_sound", "shot", "audio_feature", "words"]
 
 
 def find_video(dataset: Dataset, asked: str) -> dict[str, Any]:
-    """The row of a video, by id, uri or file name. Raises UsageError when none or several have it."""
+    """The row of a video, by id, uri or file name. Raises UsageError when no video or several videos match."""
     rows = [row for row in dataset.videos.values() if row["windows"]]
     found = [row for row in rows if asked in (row["video_id"], row["uri"])] or [
         row for row in rows if row["uri"].rpartition("/")[2] == asked
@@ -46,7 +46,7 @@ def find_video(dataset: Dataset, asked: str) -> dict[str, Any]:
 
 
 def rows_of(dataset: Dataset, video_id: str) -> pa.Table:
-    """All windows of a video that count, in order."""
+    """All live windows of a video, in order."""
     parts = []
     for shard in dataset.snapshot.shards:
         if shard.first_key[0] <= video_id <= shard.last_key[0] and video_id not in shard.removed:
@@ -102,7 +102,7 @@ def timeline(rows: pa.Table, grid: Grid, frame: Callable[[int], bytes | None]) -
 
 
 def _sound(ticks: np.ndarray, level_db: np.ndarray, x: Callable[[float], float], grid: Grid) -> list[Mark]:
-    """A step for each tick with sound, as high as its level."""
+    """One step per tick with sound; its height is the level."""
     low, high = LEVEL_DB
     shares = np.clip((level_db - low) / (high - low), 0, 1).tolist()
     bottom = LANES["sound"] + 56
@@ -118,5 +118,8 @@ def timeline_of(dataset: Dataset, asked: str) -> tuple[list[Mark], str]:
     rows = rows_of(dataset, video["video_id"])
     with tempfile.TemporaryDirectory(prefix="reelbeam-timeline-") as folder:
         file = local_file(video["uri"], Path(folder))
-        marks = timeline(rows, dataset.snapshot.grid, lambda at_ms: frame_at(file, at_ms, FRAME_PX) if file else None)
+        stream = dataset.snapshot.options.get("video_stream", "")
+        marks = timeline(
+            rows, dataset.snapshot.grid, lambda at_ms: frame_at(file, at_ms, FRAME_PX, stream) if file else None
+        )
     return marks, video["uri"].rpartition("/")[2]

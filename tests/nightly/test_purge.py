@@ -134,7 +134,7 @@ def test_a_half_written_table_is_no_proof(world: World, capsys: pytest.CaptureFi
     whole = next((world.output / "windows").rglob("*.parquet")).read_bytes()
     (world.output / "videos" / "half.parquet").write_bytes(whole[:-100])
     assert main(["verify", str(world.output), "--gone", gone]) == 4
-    assert "cannot be read, nobody can say whose rows it holds" in capsys.readouterr().out
+    assert "cannot be read, so its rows are unknown" in capsys.readouterr().out
 
 
 def test_a_failure_and_the_report_that_names_it_go_too(world: World) -> None:
