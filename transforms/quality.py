@@ -14,7 +14,7 @@ LEAST_REPEATS = 3
 MOST_REPETITION = 0.5
 """Largest share of words in repeated phrases that raises no flag."""
 MOST_CHARS_A_SECOND = 30.0
-"""Twice the 15 characters a second of fast narration (BBC subtitle guidelines: 160 to 180 words a minute)."""
+"""Twice the 15 characters per second of fast narration (BBC subtitle guidelines: 160 to 180 words a minute)."""
 MUCH_VOICE = 0.5
 """Share of a window with voice above which a transcript without words is suspicious."""
 
