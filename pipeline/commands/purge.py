@@ -8,7 +8,7 @@ from ...schemas.storage import Storage
 from ..nightly import PurgeOptions
 from .base import none_left
 
-HELP = "take one video out of OUTPUT at once: shards, books, indexes, old snapshots. Take it out of INPUT first"
+HELP = "remove one video from OUTPUT now: from shards, tables, indexes and old snapshots. Remove it from INPUT first"
 OPTIONS = PurgeOptions
 
 

@@ -82,7 +82,7 @@ def keep_unseen(found: Changes, listed: list[Video], books: Mapping[str, Mapping
 
 
 def settle_suspects(night: Night) -> tuple[list[Video], list[Video]]:
-    """Videos to extract, and those of which only etag or mtime changed: their bytes have the hash that the books have."""
+    """Videos to extract, and videos of which only the etag or mtime changed (the hash of their bytes equals the stored one)."""
     touched = [
         video for video in night.changes.suspects if hash_of(video) == night.books[video.video_id]["content_sha256"]
     ]

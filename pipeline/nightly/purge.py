@@ -1,4 +1,4 @@
-"""purge: one video leaves OUTPUT at once and everywhere: shards, books, indexes, and every snapshot that can be restored."""
+"""purge: removes one video from all of OUTPUT now: shards, tables, indexes, and every snapshot that can be restored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a video is anywhere in OUTPUT: rows, books, vectors, and its name in any file at all."""
+"""Finds what is left of a video in OUTPUT: rows, table entries, vectors, and its name in any file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class NamedVideo:
 
 
 def known_as(dataset: Dataset, text: str) -> NamedVideo:
-    """A video by uri or id, with its uri where the books still have it."""
+    """A video given by uri or id, with its uri if the videos table still has it."""
     named = NamedVideo.of(text)
     rows = dataset.table("videos")
     if named.uri or not len(rows):
@@ -62,7 +62,7 @@ def known_as(dataset: Dataset, text: str) -> NamedVideo:
 
 
 def likely_names(dataset: Dataset, text: str) -> list[str]:
-    """The uris of the books that end with a name: what somebody may have meant who named a video that is not there."""
+    """Uris in the videos table that end with the given name: suggestions when the named video does not exist."""
     return sorted(row["uri"] for row in dataset.videos.values() if f"/{row['uri']}".endswith("/" + text.lstrip("./")))
 
 

@@ -31,9 +31,9 @@ class Search:
 
     sentences: int
     places: tuple[str, ...]
-    """One line for each file that still holds one, in a row of nobody or of a video that is not in the books."""
+    """One line per file that still contains such a text, in a row without a video or of a video that is not in the videos table."""
     shared: tuple[str, ...]
-    """Uris of the videos of the books that say the same: the same bytes under another name, or the same words."""
+    """Uris of other videos in the videos table with the same text: the same bytes under another name, or the same words."""
 
 
 def sentences_of(storage: Storage, video_id: str) -> list[str]:

@@ -45,7 +45,7 @@ class Work:
     parts: frozenset[str]
     dataset: Dataset
     videos: list[Video]
-    """Those that must be decoded again, with the bytes that the books know."""
+    """Videos that must be decoded again, with the bytes that the videos table records."""
     lost: frozenset[str]
     """Videos with rows whose bytes are not there any more: their rows can't be recomputed, and leave."""
 
@@ -89,7 +89,7 @@ def plan_remodel(location: str, job: Job, parent: Snapshot) -> Work:
 
 def recompute(videos: Sequence[Video], job: Job, parts: frozenset[str]) -> list[ShardInfo]:
     """Shards of rows in which only the touched columns are filled; those of an earlier try, where its receipt is there."""
-    videos = [replace(video, title=None, description=None) for video in videos]  # these books are never published
+    videos = [replace(video, title=None, description=None) for video in videos]  # this videos table is never published
     seen = hashlib.sha256("".join(f"{video.video_id}{video.etag}" for video in videos).encode()).hexdigest()[:12]
     run_name = f"remodel-{job.fingerprint}-{seen}"
     try:

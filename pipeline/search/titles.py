@@ -1,4 +1,4 @@
-"""Search by title or description: whole videos out, as moments. Exact: the books hold one row a video."""
+"""Search by title or description: whole videos out, as moments. Exact: the videos table has one row per video."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Group:
 
 
 class ShardFiles:
-    """The shards' files on local disk: where they lie, or copies of a bucket's objects, fetched once a machine.
+    """The shards' files on local disk: the stored files, or copies of a bucket's objects, downloaded once per machine.
 
     Copies have the name of their hash, which is checked; processes wait for each other instead of fetching twice.
     """
