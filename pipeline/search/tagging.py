@@ -57,7 +57,7 @@ def tag(dataset: Dataset, labels: Sequence[str], device: str, top: int) -> pa.Ta
 
 
 def tag_with(dataset: Dataset, labels: Sequence[str], words: np.ndarray, scale: float, top: int) -> pa.Table:
-    """The same with labels that are vectors already, float32 [labels, D]. Holds 4 bytes a window and label."""
+    """The same for labels given as vectors, float32 [labels, D]. Uses 4 bytes of memory per window and label."""
     numbers, parts = [], []
     for rows, vectors, valid in window_vectors(dataset):
         mean = (vectors * valid[..., None]).sum(axis=1)
