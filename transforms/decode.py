@@ -27,6 +27,7 @@ from ..schemas.errors import Failure, InputError
 from .decode_command import DecodePlan, ShotSearch, decode_command, plan_decode, suits_nvdec, tick_of
 from .downmix import heard_samples
 from .ffmpeg import MEMORY_BYTES, Finished, Limits, file_url, run
+from .frame_choice import EXACT, KEY
 from .metrics import StageMetrics
 from .stage import shared_stage
 from .unit_cuts import presentation_ms, printed_pts, small_bytes, unit_cuts
@@ -48,6 +49,8 @@ FROM_THE_MIDDLE = (
     "Invalid data found when processing input",
     "ac-tex damaged",
     "slice mismatch",
+    "mmco: unref short failure",
+    "co located POCs unavailable",
 )
 """Messages about frames before the first keyframe after a seek. Safe to ignore: the previous unit decodes those frames."""
 
@@ -117,7 +120,7 @@ def decode_unit(
     limits = Limits(options.wall_s(seconds), options.stall_s, 2 * expected + (1 << 20))
 
     def attempt(nvdec: bool) -> Finished:
-        command = decode_command(source, unit, plan, grid, wanted, options.shots, nvdec=nvdec)
+        command = decode_command(source, unit, plan, grid, wanted, options.shots, frames=options.frames, nvdec=nvdec)
         return run(command, 5, limits, nice=options.nice, memory_bytes=None if nvdec else MEMORY_BYTES)
 
     try:
@@ -130,7 +133,8 @@ def decode_unit(
     samples = heard_samples(decoded.samples, source, unit, plan, limits.wall_s, options.stall_s)
     if samples is not decoded.samples:
         decoded = replace(decoded, samples=samples)
-    if plan.seek_s is not None and unit.probe.container in UNINDEXED and is_whole(decoded, unit, grid):
+    sought = plan.seek_s is not None and unit.probe.container in UNINDEXED
+    if sought and (options.frames == KEY or is_whole(decoded, unit, grid)):
         finished = replace(finished, errors=without_seek_complaints(finished.errors))
     judged, failures = judge(decoded, finished, unit)
     return judged, failures + overrun(decoded, plan, unit)
@@ -192,6 +196,8 @@ class DecodeLimits:
     """Settings of the decoder processes."""
 
     shots: ShotSearch = ShotSearch()
+    frames: str = EXACT
+    """Which frames are decoded: one of `frame_choice.FRAMES`."""
     stall_s: float = 120.0
     timeout_s: float = 0.0
     """Wall limit of one unit; 0 allows 60 s and 20 times the unit's length."""

