@@ -16,7 +16,7 @@ from ...schemas.tables import RowShape
 from ...transforms.decode import DecodeLimits
 from ...transforms.decode_command import NO_SHOTS, ShotSearch
 from ...transforms.discover import PlanUnits, ProbeVideos
-from ...transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of, wanted_streams
+from ...transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of, running_senses, wanted_streams
 from ...transforms.frame_choice import EXACT
 from ...transforms.shard_files import read_receipt
 from ...transforms.write_shards import WriteBooks, WriteShards
@@ -106,7 +106,8 @@ def build_wave(
         nvdec=options.decode_on == "nvdec",
     )
     group_ms = int(GROUP_TICKS * 1000 / grid.tick_hz)
-    probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos(options.streams)
+    captions = any(one.captions for one in running_senses(job.profile, parts))
+    probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos(options.streams, captions)
     planned = (
         probed
         | "Readable" >> beam.Filter(lambda pair: not isinstance(pair[1], Failure))
