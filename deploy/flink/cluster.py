@@ -1,11 +1,14 @@
-"""A Flink session cluster for Beam on this machine: one job manager, task managers, Beam's job service, a pool of SDK workers.
+"""A Flink session cluster for Beam on this machine: one job manager, task managers, Beam's job service.
 
-    python deploy/flink/cluster.py up [FOLDER]      starts it in the background and prints the flags that point to it
-    python deploy/flink/cluster.py down [FOLDER]    stops all of it
-    python deploy/flink/cluster.py serve FOLDER     runs it until standard input closes or SIGTERM comes
+Task managers start SDK workers themselves (sdk_worker.sh). Beam's external worker pool cannot serve two task managers: both number
+their workers from 1, and the pool then ends the other's worker.
 
-One process, the keeper (`serve`), starts all the others and restarts task managers and the pool when they die. Nothing is left
-behind: the keeper ends the group of each process that it started, and if it is killed itself, the kernel ends them.
+    python -m deploy.flink.cluster up [FOLDER]      starts it in the background and prints the flags that point to it
+    python -m deploy.flink.cluster down [FOLDER]    stops all of it
+    python -m deploy.flink.cluster serve FOLDER     runs it until standard input closes or SIGTERM comes
+
+One process, the keeper (`serve`), starts all the others and restarts task managers that die. Nothing is left behind: the keeper
+ends the group of each process that it started, and if it is killed itself, the kernel ends them.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import contextlib
 import json
 import os
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -25,11 +29,14 @@ import urllib.request
 from dataclasses import asdict
 from pathlib import Path
 
-from distribution import DEFAULT_FOLDER, Unavailable, fetch
-from settings import Member, Ports, members
+from .distribution import DEFAULT_FOLDER, HERE, REPOSITORY, Unavailable, fetch
+from .settings import SLOTS, Member, Ports, members
 
 START_S, STOP_S = 120, 20
 TASK_MANAGERS = 2
+CACHE_MS = 30_000
+"""How long an SDK worker waits for the next stage of its job. Without it, each stage starts Python anew."""
+
 STATE = "cluster.json"
 """Written when the cluster is ready: the keeper's pid, ports, and the flags for a Beam pipeline."""
 
@@ -43,11 +50,10 @@ class Keeper:
 
     def start(self, member: Member) -> None:
         """Starts a member in a process group of its own. It dies with the keeper (PR_SET_PDEATHSIG)."""
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # the pool starts `python`
         with open(self.folder / f"{member.name}.log", "ab") as log:
             self.running[member.name] = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *member.command],
-                env={**os.environ, "PATH": path}, cwd=self.folder,
+                env={**os.environ, "REELBEAM_PYTHON": sys.executable}, cwd=self.folder,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 
@@ -56,7 +62,7 @@ class Keeper:
             self.start(member)
 
     def look(self) -> str:
-        """Starts members anew that died and may. Returns the name of one that died for good, or an empty string."""
+        """Starts members anew that died and may be. Returns the name of one that died for good, or an empty string."""
         for member in self.wanted:
             if self.running[member.name].poll() is not None:
                 self.end_group(member.name)
@@ -88,8 +94,10 @@ class Keeper:
 
 def beam_flags(ports: Ports) -> list[str]:
     """The flags of a pipeline that runs on the cluster."""
-    return ["--runner", "PortableRunner", "--job_endpoint", f"127.0.0.1:{ports.job}",
-            "--environment_type", "EXTERNAL", "--environment_config", f"127.0.0.1:{ports.pool}"]  # fmt: skip
+    command = json.dumps({"command": str(HERE / "sdk_worker.sh")}, separators=(",", ":"))
+    return ["--runner", "PortableRunner", "--job_endpoint", f"127.0.0.1:{ports.job}", "--parallelism", str(SLOTS),
+            "--environment_type", "PROCESS", "--environment_config", command,
+            "--environment_cache_millis", str(CACHE_MS)]  # fmt: skip
 
 
 def serve(folder: Path, ports: Ports, task_managers: int) -> int:
@@ -120,12 +128,11 @@ def serve(folder: Path, ports: Ports, task_managers: int) -> int:
 
 
 def is_ready(ports: Ports, task_managers: int) -> bool:
-    """Whether all task managers have joined, and the job service and the pool answer."""
+    """Whether all task managers have joined, and the job service answers."""
     with contextlib.suppress(OSError, ValueError):
         with urllib.request.urlopen(f"http://127.0.0.1:{ports.web}/overview", timeout=2) as answer:
             joined = json.load(answer)["taskmanagers"]
-        for port in (ports.job, ports.pool):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection(("127.0.0.1", ports.job), timeout=1).close()
         return bool(joined >= task_managers)
     return False
 
@@ -147,14 +154,14 @@ def up(folder: Path) -> int:
     fetch()
     read, write = os.pipe()  # the keeper reads a pipe of its own, so that it outlives this terminal
     with open(folder / "keeper.log", "wb") as log:
-        keeper = subprocess.Popen([sys.executable, __file__, "serve", str(folder)], stdin=read, stdout=log,
-                                  stderr=subprocess.STDOUT, start_new_session=True, pass_fds=[write])  # fmt: skip
+        keeper = subprocess.Popen([sys.executable, "-m", "deploy.flink.cluster", "serve", str(folder)], cwd=REPOSITORY, stdin=read,
+                                  stdout=log, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=[write])  # fmt: skip
     while not read_state(folder).get("ready"):
         if keeper.poll() is not None:
             print((folder / "keeper.log").read_text(), file=sys.stderr)
             return 1
         time.sleep(0.2)
-    print(" ".join(beam_flags(Ports())))
+    print(shlex.join(beam_flags(Ports())))
     return 0
 
 
@@ -176,7 +183,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["up", "down", "serve"])
     parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER / "cluster")
-    parser.add_argument("--ports", type=int, nargs=5, help="ports of web page, RPC, jobs, artifacts, worker pool")
+    parser.add_argument("--ports", type=int, nargs=4, help="ports of web page, RPC, jobs, artifacts")
     parser.add_argument("--task-managers", type=int, default=TASK_MANAGERS)
     options = parser.parse_args()
     folder = options.folder.absolute()

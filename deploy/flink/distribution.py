@@ -1,6 +1,6 @@
 """Downloads what a Flink cluster that runs Beam pipelines needs: Flink from PyPI, Beam's Flink runner from Maven Central.
 
-    python deploy/flink/distribution.py [FOLDER]
+    python -m deploy.flink.distribution [FOLDER]
 
 The files are kept in FOLDER (default: build/flink, which git ignores), and a second call downloads nothing.
 Needs a JDK (11 or 17) and Maven.
@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-DEFAULT_FOLDER = HERE.parents[1] / "build" / "flink"
+REPOSITORY = HERE.parents[1]
+DEFAULT_FOLDER = REPOSITORY / "build" / "flink"
 
 FLINK = "apache-flink-libraries==1.19.3"
 """Flink's own distribution, as the Python package that carries its jars. The minor version is the one of pom.xml's runner."""

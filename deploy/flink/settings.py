@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from distribution import HERE, Distribution
+from .distribution import HERE, Distribution
 
 SLOTS = 4
 """Task slots per task manager: one task manager alone can run a job of parallelism 4 when the other dies."""
@@ -30,13 +29,12 @@ appender.console.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} %m%n
 
 @dataclass(frozen=True)
 class Ports:
-    """Ports on loopback that clients use: Flink's web page, its RPC, Beam's job service and its artifacts, the worker pool."""
+    """Ports on loopback: Flink's web page, its RPC, Beam's job service, its artifacts."""
 
     web: int = 8081
     rpc: int = 6123
     job: int = 8099
     artifact: int = 8098
-    pool: int = 50000
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,9 @@ taskmanager.memory.framework.heap.size: 128m
 taskmanager.memory.task.heap.size: 512m
 taskmanager.memory.framework.off-heap.size: 64m
 taskmanager.memory.task.off-heap.size: 128m
-taskmanager.memory.managed.size: 128m
-taskmanager.memory.network.min: 64m
-taskmanager.memory.network.max: 64m
+taskmanager.memory.managed.size: 192m
+taskmanager.memory.network.min: 192m
+taskmanager.memory.network.max: 192m
 taskmanager.memory.jvm-metaspace.size: 256m
 taskmanager.memory.jvm-overhead.min: 192m
 taskmanager.memory.jvm-overhead.max: 192m
@@ -97,18 +95,16 @@ def members(found: Distribution, ports: Ports, folder: Path, task_managers: int)
     flink, configured = "org.apache.flink.runtime", ["--configDir", str(folder / "conf")]
     manager = ["java", "-Xmx640m", "-XX:MaxMetaspaceSize=256m", *options, *path,
                f"{flink}.entrypoint.StandaloneSessionClusterEntrypoint", *configured]  # fmt: skip
-    worker = ["java", "-Xmx640m", "-XX:MaxDirectMemorySize=256m", "-XX:MaxMetaspaceSize=256m", *options, *path,
+    worker = ["java", "-Xmx640m", "-XX:MaxDirectMemorySize=400m", "-XX:MaxMetaspaceSize=256m", *options, *path,
               f"{flink}.taskexecutor.TaskManagerRunner", *configured]  # fmt: skip
     [small] = found.flink.glob("log4j-slf4j-impl-*.jar")
     service = ["java", "-Xmx384m", *options, *path, str(HERE / "JobService.java"), str(small),
                f"--flink-master=127.0.0.1:{ports.web}", f"--artifacts-dir={folder / 'artifacts'}",
                "--job-host=127.0.0.1", f"--job-port={ports.job}", f"--artifact-port={ports.artifact}",
                "--expansion-port=0"]  # fmt: skip
-    pool = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", "--service_port", str(ports.pool)]
     return [
         Member("job-manager", manager),
         *(Member(f"task-manager-{at}", [*worker, f"-Dtaskmanager.resource-id=tm{at}"], again=True)
           for at in range(1, task_managers + 1)),
         Member("job-service", service),
-        Member("worker-pool", pool, again=True),
     ]  # fmt: skip
