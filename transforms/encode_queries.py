@@ -79,10 +79,12 @@ def fusion_of(snapshot: Snapshot) -> FusionSpec:
     cure = "cure: bring that file back to its place" if sha256 else "cure: install the version that made it"
     remade = "or run: reelbeam nightly --fuse HOW --remodel"
     if how not in HOWS and not Path(how).is_file():
-        raise ModelMismatch(f"the dataset was fused by {named}, which is not here; {cure}, {remade}")
+        raise ModelMismatch(f"the dataset was fused by {named}, which does not exist here; {cure}, {remade}")
     spec = FusionSpec(**{name: made_with[name] for name in made_with if name not in ("model", "weights_sha256")})
     if spec.identity() != made_with:
-        raise ModelMismatch(f"the dataset was fused by {named}, which is not the {how} that is here; {cure}, {remade}")
+        raise ModelMismatch(
+            f"the dataset was fused by {named}, which differs from the {how} found here; {cure}, {remade}"
+        )
     return spec
 
 
