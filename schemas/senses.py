@@ -263,7 +263,9 @@ def wrong_value(declared: Column, value: Any) -> str:
         wanted_fields = {name for name, _ in declared.fields}
         for record in value:
             if set(record) != wanted_fields or None in record.values():
-                return f"{declared.name}: a record is {record}, wanted are values for {', '.join(sorted(wanted_fields))}"
+                return (
+                    f"{declared.name}: a record is {record}, wanted are values for {', '.join(sorted(wanted_fields))}"
+                )
     try:
         pa.array([value], declared.field(1).type)
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:

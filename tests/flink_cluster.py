@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deploy.flink.distribution import REPOSITORY, missing_program
 from object_store import free_ports
+
+from deploy.flink.distribution import REPOSITORY, missing_program
 
 START_S, STOP_S = 180, 30
 
@@ -90,7 +91,9 @@ def flink_cluster(folder: Path) -> Iterator[Cluster]:
         keeper.wait(STOP_S)
 
 
-def wait_until(ready: Callable[[], Any], running: subprocess.Popen[bytes], logs: Path, seconds: float = START_S) -> None:
+def wait_until(
+    ready: Callable[[], Any], running: subprocess.Popen[bytes], logs: Path, seconds: float = START_S
+) -> None:
     """Polls until something is ready. Fails with the ends of all logs after `seconds`, or when the process has ended."""
     deadline = time.monotonic() + seconds
     while not ready():

@@ -34,8 +34,9 @@ from .settings import SLOTS, Member, Ports, members
 
 START_S, STOP_S = 120, 20
 TASK_MANAGERS = 2
-CACHE_MS = 30_000
-"""How long an SDK worker waits for the next stage of its job. Without it, each stage starts Python anew."""
+CACHE_MS = 3_000
+"""How long an SDK worker waits for the next stage of its job: without it, each stage starts Python anew. Shorter than Flink's delay
+before a restart, or a job whose worker died meets the dead one again, until its restarts are used up."""
 
 STATE = "cluster.json"
 """Written when the cluster is ready: the keeper's pid, ports, and the flags for a Beam pipeline."""

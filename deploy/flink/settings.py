@@ -77,7 +77,7 @@ heartbeat.interval: 1000
 heartbeat.timeout: 8000
 restart-strategy.type: fixed-delay
 restart-strategy.fixed-delay.attempts: 20
-restart-strategy.fixed-delay.delay: 1 s
+restart-strategy.fixed-delay.delay: 5 s
 io.tmp.dirs: {folder / "tmp"}
 web.upload.dir: {folder / "uploads"}
 """
