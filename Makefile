@@ -18,6 +18,8 @@ $(VENV)/.done: setup.py constraints.txt pyproject.toml
 	@$(MAKE) --no-print-directory system
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,test,lint,docs]'
+	@# RapidOCR asks for the OpenCV with windows, which needs libGL; this one has the same modules and needs none
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --force-reinstall --no-deps opencv-python-headless
 	@touch $@
 
 # What the benchmarks compare with; only they need it.

@@ -12,10 +12,11 @@ from ..schemas.errors import UsageError
 from ..schemas.senses import PLAIN_TYPES, Sense
 from ..schemas.tables import MODALITIES, windows_schema
 from .profiles import Profile
+from .screen_text import ScreenText
 
 GROUP = "reelbeam.senses"
 
-BUILT_IN: tuple[type[Sense], ...] = ()
+BUILT_IN: tuple[type[Sense], ...] = (ScreenText,)
 
 CORE = ("clip", "whisper", "text", "audio", "fusion", *MODALITIES)
 """Names of models and modalities: no further sense may have one of them."""
