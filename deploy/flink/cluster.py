@@ -34,10 +34,6 @@ from .settings import SLOTS, Member, Ports, members
 
 START_S, STOP_S = 120, 20
 TASK_MANAGERS = 2
-CACHE_MS = 3_000
-"""How long an SDK worker waits for the next stage of its job: without it, each stage starts Python anew. Shorter than Flink's delay
-before a restart, or a job whose worker died meets the dead one again, until its restarts are used up."""
-
 STATE = "cluster.json"
 """Written when the cluster is ready: the keeper's pid, ports, and the flags for a Beam pipeline."""
 
@@ -94,11 +90,11 @@ class Keeper:
 
 
 def beam_flags(ports: Ports) -> list[str]:
-    """The flags of a pipeline that runs on the cluster."""
+    """The flags of a pipeline that runs on the cluster. Not `--environment_cache_millis`: a job whose SDK worker died would then
+    meet the dead one again, until its restarts are used up."""
     command = json.dumps({"command": str(HERE / "sdk_worker.sh")}, separators=(",", ":"))
     return ["--runner", "PortableRunner", "--job_endpoint", f"127.0.0.1:{ports.job}", "--parallelism", str(SLOTS),
-            "--environment_type", "PROCESS", "--environment_config", command,
-            "--environment_cache_millis", str(CACHE_MS)]  # fmt: skip
+            "--environment_type", "PROCESS", "--environment_config", command]  # fmt: skip
 
 
 def serve(folder: Path, ports: Ports, task_managers: int) -> int:
