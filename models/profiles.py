@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import UsageError
+from ..schemas.senses import Sense
 from ..schemas.tables import RowShape
 from .audio import FEATURES, AudioSpec
 from .clip import ClipSpec
@@ -33,18 +34,22 @@ class Profile:
     text: TextSpec = TextSpec(weights=OFFLINE_TEXT)
     audio: AudioSpec = AudioSpec()
     fusion: FusionSpec = FusionSpec()
+    senses: tuple[Sense, ...] = ()
+    """The further senses that are on."""
     good_at: str = ""
     costs: str = ""
     """Both in one line, for a person who chooses. Sizes are those of the downloads."""
 
     def identities(self) -> dict[str, Any]:
         """What each model is, weights hashed: stored in every snapshot, compared before features may meet."""
-        return {name: getattr(self, name).identity() for name in ("clip", "whisper", "text", "audio", "fusion")}
+        models = {name: getattr(self, name).identity() for name in ("clip", "whisper", "text", "audio", "fusion")}
+        return models | {one.name: one.identity() for one in self.senses}
 
     def row_shape(self, ticks: int) -> RowShape:
         frame_dim, text_dim = self.clip.dimension, self.text.dimension
         fused_dim = self.fusion.dimension(frame_dim, text_dim)
-        return RowShape(ticks, frame_dim, len(FEATURES), text_dim, fused_dim, self.whisper.audio_embedding_dim)
+        stored = tuple(one.stored(ticks) for one in self.senses)
+        return RowShape(ticks, frame_dim, len(FEATURES), text_dim, fused_dim, self.whisper.audio_embedding_dim, stored)
 
 
 MODELS = ("clip", "whisper", "text")

@@ -39,6 +39,21 @@ def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
     return parser
 
 
+def joined_changes(given: Sequence[str]) -> list[str]:
+    """The arguments with `--senses -ocr` as one, because argparse would take -ocr for a flag.
+
+    >>> joined_changes(["extract", "--senses", "-ocr,+looks", "--dry-run"])
+    ['extract', '--senses=-ocr,+looks', '--dry-run']
+    """
+    found: list[str] = []
+    for part in given:
+        if found and found[-1] == "--senses" and re.match(r"-[a-z]", part):
+            found[-1] = f"--senses={part}"
+        else:
+            found.append(part)
+    return found
+
+
 def _set_up_logging() -> None:
     """Our own lines from INFO up, everybody else's from WARNING up, less what users can do nothing about."""
     handler = logging.StreamHandler(sys.stderr)
@@ -52,7 +67,7 @@ def _set_up_logging() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     _set_up_logging()
-    given = sys.argv[1:] if argv is None else list(argv)
+    given = joined_changes(sys.argv[1:] if argv is None else list(argv))
     named = given[:1] if given and given[0] in COMMANDS else COMMANDS  # one command starts without importing the others
     args, rest = build_parser(named).parse_known_args(given)
     try:

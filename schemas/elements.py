@@ -8,13 +8,18 @@ Spans are half-open. A tick is an instant of the uniform grid `tick / tick_hz`; 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from .errors import Failure
+
+if TYPE_CHECKING:
+    from .senses import FrameNeed, SenseFrames, SenseRows
 
 SAMPLE_RATE_HZ = 16_000
 """All sound is decoded to mono float32 at this rate, the native one of Whisper and silero."""
@@ -137,6 +142,8 @@ class Decoded:
     """With `sound_start_ms`: the part of the unit that has sound. Other samples are padding. Both are equal without sound."""
     cuts_ms: np.ndarray
     """int32 [c]: presentation time of the first frame of each shot that starts in this unit."""
+    for_senses: Mapping[FrameNeed, SenseFrames] = field(default_factory=dict)
+    """The frames that further senses asked for."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,8 @@ class UnitFeatures:
     failures: tuple[Failure, ...] = field(default=())
     speech_states: np.ndarray | None = None
     """float32 [unit's windows, W]: sums of Whisper's encoder states, zeros without speech; see transforms/pool_speech.py."""
+    senses: Mapping[str, SenseRows] = field(default_factory=dict)
+    """What each further sense found, by its name."""
 
 
 Group = tuple[UnitFeatures, ...]

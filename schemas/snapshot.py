@@ -163,6 +163,7 @@ class Snapshot:
 
     def to_json(self) -> bytes:
         fields = asdict(self)
+        fields["shape"] = self.shape.to_json()
         fields["grid"] = {"tick_hz": str(self.grid.tick_hz), "window_ticks": self.grid.window_ticks}
         return json.dumps({"format": FORMAT, **fields}, indent=1).encode()
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .errors import CorruptOutput
+from .senses import SenseColumns
 from .tensors import column, tensor, tensor_column
 
 SCHEMA_VERSION = 2
@@ -41,13 +43,21 @@ class RowShape:
     """0: no fused embedding is stored."""
     audio_embedding_dim: int = 0
     """0: no states of the speech model are stored."""
+    senses: tuple[SenseColumns, ...] = ()
+    """Columns of the further senses that are on, in the order in which they are stored."""
 
     @classmethod
-    def from_json(cls, fields: dict[str, int]) -> RowShape:
-        return cls(**fields)
+    def from_json(cls, fields: dict[str, Any]) -> RowShape:
+        return cls(**{**fields, "senses": tuple(SenseColumns.from_json(one) for one in fields.get("senses", ()))})
 
-    def to_json(self) -> dict[str, int]:
-        return asdict(self)
+    def to_json(self) -> dict[str, Any]:
+        fields = {name: value for name, value in asdict(self).items() if name != "senses"}
+        return {**fields, **({"senses": [one.to_json() for one in self.senses]} if self.senses else {})}
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Whatever has a status column: the built-in modalities and the further senses."""
+        return (*MODALITIES, *(one.name for one in self.senses))
 
 
 WORDS = pa.list_(
@@ -164,6 +174,7 @@ def windows_schema(shape: RowShape) -> pa.Schema:
                 else []
             ),
             *(column(f"{modality}_status", pa.string(), status) for modality in MODALITIES),
+            *(field for sense in shape.senses for field in sense.fields(shape.text_dim)),
         ],
         {"reelbeam_schema": str(SCHEMA_VERSION), "shape": json.dumps(shape.to_json())},
     )
@@ -230,7 +241,7 @@ def failures_schema() -> pa.Schema:
         [
             column("video_id", pa.string(), "id of the video"),
             column("uri", pa.string(), "where it lies"),
-            column("stage", pa.string(), "stage, probe or decode"),
+            column("stage", pa.string(), "stage, probe, decode or senses"),
             column("kind", pa.string(), "a short stable word to count by"),
             column("message", pa.string(), "what happened, with ffmpeg's own words"),
             column("retryable", pa.bool_(), "whether trying again can help"),
@@ -250,8 +261,11 @@ def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return table.select(schema.names) if missing else table
 
 
-def validate_windows(table: pa.Table, shape: RowShape) -> None:
-    """Raises CorruptOutput when rows break what the format promises: schema, order, spans, unit lengths, statuses."""
+def validate_windows(table: pa.Table, shape: RowShape, embedded: bool = True) -> None:
+    """Raises CorruptOutput when rows break what the format promises: schema, order, spans, unit lengths, statuses.
+
+    `embedded` is False for rows that CLIP did not fill, of which other columns are carried over.
+    """
     if not table.schema.equals(windows_schema(shape)):
         raise CorruptOutput(
             f"windows: columns are {table.schema.names}, wanted {windows_schema(shape).names} for {shape}"
@@ -265,9 +279,9 @@ def validate_windows(table: pa.Table, shape: RowShape) -> None:
     if ((tensor(table, "tick_pts_ms") >= 0) != valid).any():
         raise CorruptOutput("windows: tick_pts_ms and tick_valid disagree")
     lengths = np.linalg.norm(tensor(table, "frame_embedding").astype(np.float32), axis=2)
-    if (np.abs(lengths - valid) > 0.01).any():
+    if (np.abs(lengths - (valid if embedded else 0)) > 0.01).any():
         raise CorruptOutput("windows: a frame embedding is not of unit length, or a tick without a frame has one")
-    for modality in MODALITIES:
+    for modality in shape.modalities:
         states = set(table[f"{modality}_status"].to_pylist())
         if bad := [state for state in states if state not in (OK, ABSENT) and not state.startswith(FAILED)]:
             raise CorruptOutput(f"windows: {modality}_status holds {bad[0]!r}")

@@ -21,6 +21,7 @@ from ..schemas.tensors import tensor_array
 from .decode import covered_windows
 from .metrics import StageMetrics
 from .quality import chars_a_second, flags, repetition
+from .run_senses import SENSES, sense_columns
 
 
 def window_of(word: Word, grid: Grid) -> int:
@@ -54,7 +55,8 @@ def align(features: UnitFeatures, grid: Grid, shape: RowShape) -> UnitRows:
     kept = np.flatnonzero(heard | frames["tick_valid"].any(axis=1))
     spoken = [_spoken(features, windows[at], grid, bool(heard[at])) for at in kept]
     spans = [grid.window_ms(windows[at]) for at in kept]
-    reason = next((f"{FAILED}: {failure.message}" for failure in features.failures), ABSENT)
+    losses = [failure for failure in features.failures if failure.stage != SENSES]
+    reason = next((f"{FAILED}: {failure.message}" for failure in losses), ABSENT)
     schema = windows_schema(shape)
     columns = {
         "video_id": [unit.video.video_id] * len(kept),
@@ -70,6 +72,7 @@ def align(features: UnitFeatures, grid: Grid, shape: RowShape) -> UnitRows:
             if name in schema.names
         },
         **_heard_columns(features, kept, shape),
+        **sense_columns(features.senses, kept, shape),
         "frame_status": _statuses(frames["tick_valid"][kept], unit.probe.video_stream is not None, reason),
         "audio_status": _statuses(sound["tick_sound"][kept], unit.probe.audio_stream is not None, reason),
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -24,12 +24,15 @@ from apache_beam.utils.windowed_value import WindowedValue
 from ..models.preprocessing import Preprocessing
 from ..schemas.elements import SAMPLE_RATE_HZ, Decoded, Grid, Group, Unit, UnitFeatures
 from ..schemas.errors import Failure, InputError
+from ..schemas.senses import FrameNeed
 from .decode_command import DecodePlan, ShotSearch, decode_command, plan_decode, suits_nvdec, tick_of
 from .downmix import heard_samples
 from .ffmpeg import MEMORY_BYTES, Finished, Limits, file_url, run
+from .frame_times import presentation_ms, printed_pts
 from .metrics import StageMetrics
+from .sense_frames import OWN_PIPES, frame_bytes, parse_needs
 from .stage import shared_stage
-from .unit_cuts import presentation_ms, printed_pts, small_bytes, unit_cuts
+from .unit_cuts import small_bytes, unit_cuts
 
 UNINDEXED = ("mpegts", "mpeg")
 """Containers in which a seek lands in the middle of a group of pictures."""
@@ -53,10 +56,16 @@ FROM_THE_MIDDLE = (
 
 
 def assemble(
-    finished: Finished, unit: Unit, plan: DecodePlan, grid: Grid, wanted: Preprocessing, shots: ShotSearch
+    finished: Finished,
+    unit: Unit,
+    plan: DecodePlan,
+    grid: Grid,
+    wanted: Preprocessing,
+    shots: ShotSearch,
+    needs: Sequence[FrameNeed] = (),
 ) -> Decoded:
     """Converts the decoder's output to arrays. An incomplete last frame is dropped."""
-    pixels, tick_report, shot_report, sound, small = finished.outputs
+    pixels, tick_report, shot_report, sound, small, *further = finished.outputs
     probe = unit.probe
     pts = printed_pts(bytes(tick_report))
     height, width = wanted.size
@@ -80,6 +89,7 @@ def assemble(
         sound_start_ms,
         *heard,
         unit_cuts(shots, small, bytes(shot_report), unit),
+        parse_needs(further, needs, probe, lambda at: tick_of(at, probe, grid)),
     )
 
 
@@ -107,18 +117,25 @@ def unit_samples(decoded: Decoded, start_s: Fraction) -> np.ndarray:
 
 
 def decode_unit(
-    unit: Unit, source: str, grid: Grid, wanted: Preprocessing, options: DecodeLimits
+    unit: Unit,
+    source: str,
+    grid: Grid,
+    wanted: Preprocessing,
+    options: DecodeLimits,
+    needs: Sequence[FrameNeed] = (),
 ) -> tuple[Decoded | None, tuple[Failure, ...]]:
     """Decodes one unit: its frames and samples, and its failures. Without frames and samples there is always a failure."""
     plan = plan_decode(unit, grid)
     seconds = plan.sound_end_s - plan.sound_start_s
     expected = int(seconds * grid.tick_hz + 2) * math.prod(wanted.size) * 3 + int(seconds + 2) * SAMPLE_RATE_HZ * 4
     expected += small_bytes(options.shots, plan)
+    expected += sum(int(seconds * grid.tick_hz + 2) * frame_bytes(need, unit.probe) for need in needs)
+    pipes = OWN_PIPES + 2 * len(needs)
     limits = Limits(options.wall_s(seconds), options.stall_s, 2 * expected + (1 << 20))
 
     def attempt(nvdec: bool) -> Finished:
-        command = decode_command(source, unit, plan, grid, wanted, options.shots, nvdec=nvdec)
-        return run(command, 5, limits, nice=options.nice, memory_bytes=None if nvdec else MEMORY_BYTES)
+        command = decode_command(source, unit, plan, grid, wanted, options.shots, needs, nvdec=nvdec)
+        return run(command, pipes, limits, nice=options.nice, memory_bytes=None if nvdec else MEMORY_BYTES)
 
     try:
         finished = attempt(nvdec=True) if options.nvdec and suits_nvdec(unit.probe) else None
@@ -126,7 +143,7 @@ def decode_unit(
             finished = attempt(nvdec=False)
     except InputError as error:
         return None, (Failure.of("decode", error, unit.start_ms, unit.end_ms),)
-    decoded = assemble(finished, unit, plan, grid, wanted, options.shots)
+    decoded = assemble(finished, unit, plan, grid, wanted, options.shots, needs)
     samples = heard_samples(decoded.samples, source, unit, plan, limits.wall_s, options.stall_s)
     if samples is not decoded.samples:
         decoded = replace(decoded, samples=samples)
@@ -207,7 +224,16 @@ class DecodeLimits:
 class _DecodeUnits(beam.DoFn):
     """Decodes ahead: while later stages embed a group, the decoders already work on the next ones."""
 
-    def __init__(self, grid: Grid, wanted: Preprocessing, limits: DecodeLimits, decoders: int, ahead: int):
+    def __init__(
+        self,
+        grid: Grid,
+        wanted: Preprocessing,
+        limits: DecodeLimits,
+        decoders: int,
+        ahead: int,
+        needs: Sequence[FrameNeed],
+    ):
+        self.needs = needs
         self.grid, self.wanted, self.limits = grid, wanted, limits
         self.decoders, self.ahead = decoders, ahead
 
@@ -240,7 +266,7 @@ class _DecodeUnits(beam.DoFn):
         started = time.monotonic()
         try:
             with self.stage.local(unit.video) as path:
-                decoded, failures = decode_unit(unit, file_url(path), self.grid, self.wanted, self.limits)
+                decoded, failures = decode_unit(unit, file_url(path), self.grid, self.wanted, self.limits, self.needs)
         except InputError as error:  # the object changed or vanished since it was listed
             decoded, failures = None, (Failure.of("stage", error, unit.start_ms, unit.end_ms),)
         self.metrics.add(
@@ -262,9 +288,10 @@ class DecodeUnits(beam.PTransform):
         limits: DecodeLimits = DecodeLimits(),
         decoders: int = 1,
         ahead: int = 2,
+        needs: Sequence[FrameNeed] = (),
     ):
         super().__init__()
-        self.do = _DecodeUnits(grid, wanted, limits, decoders, ahead)
+        self.do = _DecodeUnits(grid, wanted, limits, decoders, ahead, needs)
 
     def expand(self, groups: beam.PCollection) -> beam.PCollection:
         return groups | beam.ParDo(self.do)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -10,7 +11,9 @@ import ffmpeg
 
 from ..models.preprocessing import Preprocessing
 from ..schemas.elements import SAMPLE_RATE_HZ, Grid, Probe, Unit
+from ..schemas.senses import FrameNeed
 from .ffmpeg import guarded_input
+from .sense_frames import sense_output
 from .shots import CONTEXT_MS
 from .small_pictures import HEIGHT, WIDTH
 
@@ -117,11 +120,12 @@ def decode_command(
     grid: Grid,
     wanted: Preprocessing,
     shots: ShotSearch,
+    needs: Sequence[FrameNeed] = (),
     *,
     nvdec: bool = False,
 ) -> list[str]:
     """The ffmpeg command of a unit. Pipes, in order: frames (rgb24), their pts, the pts of cuts or of small pictures, samples
-    (f32le), small pictures (yuv420p).
+    (f32le), small pictures (yuv420p); then two for each need of a sense.
 
     Frames are selected before scaling, so unused frames are never scaled. A tick gets the first frame at or after its time, if
     that frame comes before the next tick.
@@ -148,6 +152,12 @@ def decode_command(
         if late:
             frames = frames.filter("trim", end_pts=last_pts)
         frames = frames.filter("select", f"gte(pts,{first_pts})*if(isnan(prev_selected_pts),1,gt({this},{previous}))")
+        if needs:
+            copies = frames.filter_multi_output("split", 1 + len(needs))
+            frames = copies.stream(0)
+            for number, need in enumerate(needs):
+                sized = Preprocessing(need.size(probe.width, probe.height), resize_mode="squash")
+                outputs.append(sense_output(to_model_size(copies.stream(1 + number), probe, sized), need, number))
         frames = (
             to_model_size(frames, probe, wanted)
             .filter("metadata", mode="add", key="tick", value="1")

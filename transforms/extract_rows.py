@@ -10,15 +10,32 @@ import apache_beam as beam
 
 from ..models.profiles import Profile
 from ..schemas.elements import Grid, UnitOutcome, UnitRows
+from ..schemas.senses import Sense
 from .align import AlignToWindows
 from .decode import DecodeLimits, DecodeUnits
 from .embed_frames import EmbedFrames
 from .embed_text import EmbedText
 from .fuse import FuseModalities
 from .measure_audio import MeasureAudio
+from .run_senses import RunSenses
 from .transcribe import TranscribeSpeech, find_speech_spans
 
 EVERY_MODEL = frozenset({"clip", "whisper", "audio", "text"})
+"""The models of a profile. With them runs every further sense; without all of them, the senses in `parts` run."""
+
+
+def running_senses(profile: Profile, parts: frozenset[str]) -> list[Sense]:
+    """The further senses that run: those in `parts`, or all beside every model."""
+    return [one for one in profile.senses if parts == EVERY_MODEL or one.name in parts]
+
+
+def wanted_streams(profile: Profile, parts: frozenset[str]) -> tuple[bool, bool]:
+    """Whether the models and senses in `parts` need the pictures, and whether they need the sound."""
+    senses = running_senses(profile, parts)
+    anything = any(not (one.frames or one.samples or one.words) for one in senses)
+    pictures = anything or "clip" in parts or any(one.frames for one in senses)
+    sound = anything or bool(parts & {"whisper", "audio"}) or any(one.samples or one.words for one in senses)
+    return pictures, sound
 
 
 class ExtractRows(beam.PTransform):
@@ -48,13 +65,18 @@ class ExtractRows(beam.PTransform):
         }
         if "whisper" not in self.parts:  # one of the audio features is the share of speech
             stages["audio"] = "Speech" >> beam.Map(find_speech_spans) | stages["audio"]
-        found = groups | DecodeUnits(grid, models.clip.pixels, self.limits, self.decoders)
+        senses = running_senses(models, self.parts)
+        needs = tuple(dict.fromkeys(one.frames for one in senses if one.frames))
+        found = groups | DecodeUnits(grid, models.clip.pixels, self.limits, self.decoders, needs=needs)
         for part, stage in stages.items():
             if part in self.parts:
                 found = found | stage
-        rows = found | AlignToWindows(grid, models.row_shape(grid.window_ticks))
+        if senses:
+            found = found | RunSenses(senses, grid, self.device)
+        shape = models.row_shape(grid.window_ticks)
+        rows = found | AlignToWindows(grid, shape)
         if "text" in self.parts:
-            rows = rows | EmbedText(models.text, self.device)
+            rows = rows | EmbedText(models.text, shape, self.device)
         if self.parts == EVERY_MODEL:
             rows = rows | FuseModalities(models, self.device)
         return rows | "Units" >> beam.FlatMap(list)

@@ -79,7 +79,7 @@ def run(
     Raises InputError("timeout" | "oversized") when a limit is exceeded, and FileNotFoundError when the program is missing.
     """
     readers, writers = zip(*(os.pipe() for _ in range(pipes)), strict=True) if pipes else ((), ())
-    named = [re.sub(r"\{pipe(\d)\}", lambda found: str(writers[int(found[1])]), part) for part in command]
+    named = [re.sub(r"\{pipe(\d+)\}", lambda found: str(writers[int(found[1])]), part) for part in command]
     guard = [
         "setpriv",
         "--pdeathsig",

@@ -21,8 +21,7 @@ ROW_GROUP_BYTES = 8 << 20
 def write_windows(table: pa.Table, file: Path) -> None:
     """Writes one shard. Tensors are plain and uncompressed (one copy from disk to array), other columns zstd-compressed."""
     plain = [column.name for column in table.schema if pa.types.is_fixed_size_binary(column.type)]
-    others = [column.name for column in table.schema if column.name not in plain and column.name != "words"]
-    leaves = others + [f"words.list.element.{leaf}" for leaf in ("word", "start_ms", "end_ms", "probability")]
+    leaves = [leaf for column in table.schema if column.name not in plain for leaf in _leaves(column)]
     row_bytes = max(1, table.nbytes // max(1, len(table)))
     pq.write_table(
         table,
@@ -35,6 +34,13 @@ def write_windows(table: pa.Table, file: Path) -> None:
         write_statistics=["video_id", "window", "start_ms", "end_ms"],
         store_schema=True,
     )
+
+
+def _leaves(column: pa.Field) -> list[str]:
+    """The Parquet columns of an Arrow column: those of a list of records have its fields' names."""
+    if pa.types.is_list(column.type) and pa.types.is_struct(column.type.value_type):
+        return [f"{column.name}.list.element.{field.name}" for field in column.type.value_type]
+    return [column.name]
 
 
 def put_table(storage: Storage, path: str, table: pa.Table, write: Any = pq.write_table) -> TableInfo:

@@ -53,12 +53,14 @@ def shard_table(units: Iterable[UnitRows]) -> pa.Table:
     return pa.concat_tables(tables).combine_chunks() if tables else ordered[0].table
 
 
-def write_shard(storage: Storage, path: str, units: Iterable[UnitRows], shape: RowShape) -> ShardInfo | None:
-    """Writes one shard. Returns None when its units have no rows."""
+def write_shard(
+    storage: Storage, path: str, units: Iterable[UnitRows], shape: RowShape, embedded: bool = True
+) -> ShardInfo | None:
+    """Writes one shard. Returns None when its units have no rows. `embedded`: whether CLIP has filled them."""
     table = shard_table(units)
     if not len(table):
         return None
-    validate_windows(table, shape)
+    validate_windows(table, shape, embedded)
     return put_windows(storage, path, table)
 
 
@@ -149,15 +151,17 @@ def write_books(
 
 
 class _WriteShard(beam.DoFn):
-    def __init__(self, output: str, run: str, parts: int, shape: RowShape):
+    def __init__(self, output: str, run: str, parts: int, shape: RowShape, embedded: bool):
         self.storage, self.run, self.parts, self.shape = Storage.at(output), run, parts, shape
+        self.embedded = embedded
 
     def setup(self) -> None:
         self.metrics = StageMetrics("write_shards")
 
     def process(self, keyed: tuple[int, Iterable[UnitRows]]) -> Iterator[ShardInfo]:
         with self.metrics.busy():
-            info = write_shard(self.storage, shard_path(self.run, keyed[0], self.parts), keyed[1], self.shape)
+            path = shard_path(self.run, keyed[0], self.parts)
+            info = write_shard(self.storage, path, keyed[1], self.shape, self.embedded)
         if info:
             self.metrics.add(shards=1, rows=info.rows, bytes=info.bytes)
             yield info
@@ -166,10 +170,10 @@ class _WriteShard(beam.DoFn):
 class WriteShards(beam.PTransform):
     """UnitRows -> ShardInfo. All windows of a video go to one shard, chosen by the video's id."""
 
-    def __init__(self, output: str, run: str, parts: int, shape: RowShape):
+    def __init__(self, output: str, run: str, parts: int, shape: RowShape, embedded: bool = True):
         super().__init__()
         self.parts = parts
-        self.do = _WriteShard(output, run, parts, shape)
+        self.do = _WriteShard(output, run, parts, shape, embedded)
 
     def expand(self, rows: beam.PCollection) -> beam.PCollection:
         parts = self.parts

@@ -43,7 +43,17 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     for one in found:
         if one["good_at"]:
             print(f"{one['name']}: {one['good_at']}. Costs {one['costs']}.")
+    if not args.profile:
+        for name, described in sense_facts().items():
+            print(f"--senses +{name}: {described}")
     return 0
+
+
+def sense_facts() -> dict[str, str]:
+    """The further senses at hand, each with the first line of its docstring."""
+    from ...models.sense_registry import known_senses
+
+    return {name: (sense.__doc__ or "").strip().partition("\n")[0] for name, sense in sorted(known_senses().items())}
 
 
 def profile_facts(names: list[str]) -> list[dict[str, Any]]:

@@ -41,6 +41,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         f"{counts['media_ms'] / 3_600_000:.3f} h, {counts['windows']} windows, {counts['frames']} frames, {counts['words']} words"
     )
     print(f"{facts['shards']} shards, {facts['bytes'] / 1e6:.1f} MB, row numbers given: {facts['next_row']}")
+    if facts["senses"]:
+        print(f"further senses: {', '.join(facts['senses'])}")
     for name, index in facts["indexes"].items():
         print(
             f"index {name}: {index['kind']}, {index['vectors']} {VECTOR_SOURCES[index['of']].called}, from snapshot {index['snapshot']}"
@@ -59,6 +61,7 @@ def status_of(dataset: Dataset) -> dict[str, Any]:
         "fingerprint": snapshot.fingerprint,
         "options": snapshot.options,
         "models": {name: identity.get("weights", "") for name, identity in snapshot.models.items()},
+        "senses": [sense.name for sense in snapshot.shape.senses],
         "counts": snapshot.counts,
         "shards": len(snapshot.shards),
         "bytes": sum(shard.bytes for shard in snapshot.shards),

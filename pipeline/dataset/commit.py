@@ -60,7 +60,8 @@ class DatasetSettings:
         ]
         raise ModelMismatch(
             f"{storage.root} was made with other settings, and features of two models must not mix. "
-            f"{'; '.join(changed)}. Cure: use the same settings, or another OUTPUT"
+            f"{'; '.join(changed)}. Cure: use the same settings, or another OUTPUT, or recompute what differs: "
+            "reelbeam nightly INPUT OUTPUT --remodel"
         )
 
 

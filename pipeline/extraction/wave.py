@@ -14,7 +14,7 @@ from ...schemas.tables import RowShape
 from ...transforms.decode import DecodeLimits
 from ...transforms.decode_command import NO_SHOTS, ShotSearch
 from ...transforms.discover import PlanUnits, ProbeVideos
-from ...transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of
+from ...transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of, wanted_streams
 from ...transforms.shard_files import read_receipt
 from ...transforms.write_shards import WriteBooks, WriteShards
 from ..dataset import WaveRows, read_table
@@ -55,7 +55,7 @@ def build_wave(
 ) -> None:
     """Adds the wave's stages to a pipeline: probe, plan, extract, write.
 
-    `parts` are the models to run. Streams that none of them needs are not decoded.
+    `parts` are the models and further senses to run. Streams that none of them needs are not decoded.
     """
     options, output = job.options, job.storage.root
     grid = options.grid
@@ -71,13 +71,13 @@ def build_wave(
         probed
         | "Readable" >> beam.Filter(lambda pair: not isinstance(pair[1], Failure))
         | PlanUnits(grid, options.unit_windows, group_ms, -(-len(videos) // BUCKET_VIDEOS))
-        | "Streams" >> beam.Map(keep_streams, parts)
+        | "Streams" >> beam.Map(keep_streams, *wanted_streams(job.profile, parts))
         | "Spread" >> beam.Reshuffle()
     )
     rows = planned | ExtractRows(
         job.profile, grid, limits, options.decoder_count, options.device, options.still_difference, parts
     )
-    shards = rows | WriteShards(output, run, shard_count(videos, options, shape), shape)
+    shards = rows | WriteShards(output, run, shard_count(videos, options, shape), shape, "clip" in parts)
     outcomes = rows | "Outcome" >> beam.Map(outcome_of)
     _ = {"probed": probed, "outcomes": outcomes, "shards": shards} | WriteBooks(output, run, job.titles)
 
@@ -89,19 +89,17 @@ def shot_search(options: ExtractOptions, parts: frozenset[str]) -> ShotSearch:
     return ShotSearch(options.shots or SHOT_DETECTORS[0], options.shot_threshold, options.device)
 
 
-def streams_for(probe: Probe, parts: frozenset[str]) -> Probe:
-    """The probe without the streams that no model in `parts` needs, so that they are not decoded."""
-    pictures = probe.video_stream if "clip" in parts else None
-    sound = probe.audio_stream if parts & {"whisper", "audio"} else None
-    return replace(probe, video_stream=pictures, audio_stream=sound)
+def keep_streams(group: Group, pictures: bool, sound: bool) -> Group:
+    """The same units without the streams that are not wanted, so that they are not decoded."""
 
+    def kept(probe: Probe) -> Probe:
+        return replace(
+            probe,
+            video_stream=probe.video_stream if pictures else None,
+            audio_stream=probe.audio_stream if sound else None,
+        )
 
-def keep_streams(group: Group, parts: frozenset[str]) -> Group:
-    """The same units with only the streams that the models in `parts` need."""
-    return tuple(
-        replace(features, unit=replace(features.unit, probe=streams_for(features.unit.probe, parts)))
-        for features in group
-    )
+    return tuple(replace(one, unit=replace(one.unit, probe=kept(one.unit.probe))) for one in group)
 
 
 def shard_count(videos: Sequence[Video], options: ExtractOptions, shape: RowShape) -> int:

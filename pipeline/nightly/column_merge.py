@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ...schemas.snapshot import ShardInfo
 from ...schemas.storage import Storage
 from ...schemas.tables import ABSENT, RowShape, windows_schema
 from ...schemas.tensors import tensor, tensor_array
+from ...transforms.embed_text import embedded_texts
 from ..dataset import read_table
 
 TOUCHES: dict[str, tuple[str, ...]] = {
@@ -40,8 +41,14 @@ whatever changed."""
 
 FUSED = "fused_embedding"
 
-SAME = {"clip": ("tick_pts_ms", "tick_valid"), "whisper": ("tick_sound",), "audio": ("tick_sound",)}
-"""Columns that a second look at the same bytes must give again, or the new columns would not belong to the old rows."""
+
+def touched_by(parts: Iterable[str], shape: RowShape) -> set[str]:
+    """The stored columns that some models and further senses fill."""
+    senses = {one.name: {*(column.name for column in one.columns), one.status} for one in shape.senses}
+    if "text" in (parts := set(parts)):
+        senses["text"] = {*TOUCHES["text"], *embedded_texts(shape)}
+    stored = set(windows_schema(shape).names)
+    return stored & {name for part in parts for name in (senses.get(part) or TOUCHES.get(part, ()))}
 
 
 def fresh_rows(storage: Storage, fresh: Sequence[ShardInfo], ids: set[str], shape: RowShape) -> pa.Table:
@@ -58,14 +65,19 @@ def keys_of(table: pa.Table) -> list[tuple[str, int]]:
     return list(zip(table["video_id"].to_pylist(), table["window"].to_pylist(), strict=True))
 
 
-def same_rows(old: pa.Table, new: pa.Table, video_id: str, parts: frozenset[str]) -> bool:
+def same_columns(pictures: bool, sound: bool) -> list[str]:
+    """Columns that a second look at the same bytes must give again, or the new columns would not belong to the old rows."""
+    return [*(("tick_pts_ms", "tick_valid") if pictures else ()), *(("tick_sound",) if sound else ())]
+
+
+def same_rows(old: pa.Table, new: pa.Table, video_id: str, compared: Sequence[str]) -> bool:
     """Whether a second look at a video saw the same ticks where the old rows have some."""
     before, after = (table.filter(pc.equal(table["video_id"], video_id)) for table in (old, new))
     place = {window: at for at, window in enumerate(after["window"].to_pylist())}
     windows = before["window"].to_pylist()
     if not set(place) <= set(windows):
         return False
-    for name in {name for part in parts for name in SAME.get(part, ())}:
+    for name in compared:
         marks = tensor(before, "tick_valid" if name == "tick_pts_ms" else name).astype(bool)
         stored, seen = tensor(before, name), tensor(after, name)
         for row, window in enumerate(windows):
@@ -82,9 +94,11 @@ def merged(old: pa.Table, new: pa.Table, parts: frozenset[str], shape: RowShape)
     schema = windows_schema(shape)
     place = {key: at for at, key in enumerate(keys_of(new))}
     at = [place.get(key) for key in keys_of(old)]
-    touched = {name for part in parts for name in TOUCHES[part]} & set(schema.names)
+    touched = touched_by(parts, shape)
     columns = {name: old[name] for name in schema.names if name not in touched and name != FUSED}
-    if FUSED in schema.names:
+    if FUSED in schema.names and FUSED in old.schema.names and not parts & set(TOUCHES):
+        columns[FUSED] = old[FUSED]
+    elif FUSED in schema.names:
         columns[FUSED] = pa.nulls(len(old), schema.field(FUSED).type)
     for name in touched:
         field = schema.field(name)
@@ -101,7 +115,8 @@ def merged(old: pa.Table, new: pa.Table, parts: frozenset[str], shape: RowShape)
 
 def _picked(new: pa.Table, name: str, at: Sequence[int | None], field: pa.Field) -> pa.Array:
     """A plain column of the new rows in the order of the old ones; its empty value where there is no new row."""
-    empty: dict[str, Any] = {"text": "", "words": [], "language": "", "text_status": ABSENT}
+    empty: dict[str, Any] = {"text": "", "words": [], "language": ""}
     empty |= {"repetition": 0.0, "chars_per_s": 0.0, "speech_flags": []}
     values = new[name].to_pylist()
-    return pa.array([empty.get(name) if one is None else values[one] for one in at], field.type)
+    default = ABSENT if name.endswith("_status") else empty.get(name)
+    return pa.array([default if one is None else values[one] for one in at], field.type)

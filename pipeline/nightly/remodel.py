@@ -27,13 +27,14 @@ from ...schemas.snapshot import ShardInfo, Snapshot, shard_path, stretches_of
 from ...schemas.tables import TITLE_EMBEDDINGS, validate_windows, videos_schema
 from ...schemas.tensors import tensor_array, with_column
 from ...schemas.vector_sources import still_valid
-from ...transforms.embed_text import text_vectors
+from ...transforms.embed_text import embedded_texts, text_vectors, texts_of
+from ...transforms.extract_rows import running_senses, wanted_streams
 from ...transforms.fusers import fused
 from ...transforms.listing import list_videos
 from ...transforms.shard_files import put_table, put_windows, read_receipt
 from ..dataset import Dataset, check_written, count_videos, gather_failures, live_rows, next_snapshot
 from ..extraction import Job, as_known, build_wave, run_wave
-from .column_merge import TOUCHES, fresh_rows, merged, same_rows
+from .column_merge import TOUCHES, fresh_rows, merged, same_columns, same_rows, touched_by
 
 log = logging.getLogger("reelbeam")
 
@@ -68,21 +69,26 @@ def remodel_dataset(location: str, job: Job, run_name: str) -> Remodelled:
     ]
     shards, lost, words = carry(job, work, fresh, run_name)
     published = swap(job, parent, shards, lost, words, work.parts, run_name)
-    return Remodelled(tuple(sorted(work.parts)), len(work.videos), len(lost), published.number)
+    on = {one.name for one in job.profile.senses}
+    gone = [f"-{one.name}" for one in parent.shape.senses if one.name not in on]
+    return Remodelled((*gone, *sorted(work.parts)), len(work.videos), len(lost), published.number)
 
 
 def plan_remodel(location: str, job: Job, parent: Snapshot) -> Work:
     """What the new models touch."""
     dataset = Dataset(job.storage, parent)
-    parts = frozenset(name for name in TOUCHES if parent.models.get(name) != job.models[name])
+    names = (*TOUCHES, *(one.name for one in job.profile.senses))
+    parts = frozenset(name for name in names if parent.models.get(name) != job.models[name])
     listed = {video.video_id: video for video in list_videos(location)}
     rowed = {video_id: row for video_id, row in dataset.videos.items() if row["windows"]}
     lost = frozenset(key for key, row in rowed.items() if key not in listed or listed[key].etag != row["etag"])
-    needs_sound = bool(parts & {"whisper", "audio"})
+    if any(one.words for one in running_senses(job.profile, parts)):
+        parts |= {"whisper"}  # the words that it wants are heard again
+    pictures, sound = wanted_streams(job.profile, parts)
     videos = [
         listed[key]
         for key, row in rowed.items()
-        if key not in lost and (("clip" in parts and row["frames"]) or (needs_sound and row["audio_codec"]))
+        if key not in lost and ((pictures and row["frames"]) or (sound and row["audio_codec"]))
     ]
     return Work(parts, dataset, sorted(videos, key=lambda video: video.uri), lost)
 
@@ -108,13 +114,14 @@ def carry(
     the words of each video."""
     shape = job.profile.row_shape(job.options.window_ticks)
     decoded = {video.video_id for video in work.videos}
+    compared, touched = same_columns(*wanted_streams(job.profile, work.parts)), touched_by(work.parts, shape)
     made, lost = [], set(work.lost)
     words: dict[str, int] = {}
     for part, shard in enumerate(work.dataset.snapshot.shards):
         old, numbers = live_rows(job.storage, shard, lost)
         ids = set(pc.unique(old["video_id"]).to_pylist())
         new = fresh_rows(job.storage, fresh, ids & decoded, shape)
-        strangers = {video_id for video_id in ids & decoded if not same_rows(old, new, video_id, work.parts)}
+        strangers = {video_id for video_id in ids & decoded if not same_rows(old, new, video_id, compared)}
         if strangers:
             log.warning("%d videos gave other rows than before; they will be extracted anew", len(strangers))
             lost |= strangers
@@ -123,9 +130,10 @@ def carry(
         if not len(old):
             continue
         table = merged(old, new, work.parts, shape)
-        if work.parts & {"whisper", "text"}:
-            table = with_text_embeddings(table, job)
-        if job.profile.fusion.is_on:
+        for into, of in embedded_texts(shape).items():
+            if into in touched:
+                table = with_text_embeddings(table, job, into, of)
+        if job.profile.fusion.is_on and work.parts & set(TOUCHES):
             table = fused(table, job.profile, job.options.device)
         validate_windows(table, shape)
         for video_id, said in zip(table["video_id"].to_pylist(), table["words"].to_pylist(), strict=True):
@@ -137,13 +145,11 @@ def carry(
     return made, lost, words
 
 
-def with_text_embeddings(table: pa.Table, job: Job) -> pa.Table:
-    """The sentence embedding of each row's text, null where nothing is said."""
+def with_text_embeddings(table: pa.Table, job: Job, into: str, of: str) -> pa.Table:
+    """The sentence embedding of each row's text in column `of`, null without one."""
     spec, device = job.profile.text, job.options.device
-    values, spoken = text_vectors(
-        table["text"].to_pylist(), lambda said: loaded(spec, device).encode(said), spec.dimension
-    )
-    return with_column(table, "text_embedding", tensor_array(values, spoken))
+    values, spoken = text_vectors(texts_of(table, of), lambda said: loaded(spec, device).encode(said), spec.dimension)
+    return with_column(table, into, tensor_array(values, spoken))
 
 
 def swap(
