@@ -66,7 +66,7 @@ class WordsManifest:
         return self.windows + self.videos
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """Size of all its files but index.json."""
         return sum(file.bytes for file in (*self.segments, self.ids))
 

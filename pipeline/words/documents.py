@@ -121,8 +121,13 @@ def stored_titles(dataset: Dataset) -> np.ndarray:
 
 
 def rows_in(shard: ShardInfo, rows: np.ndarray) -> np.ndarray:
-    """Those of the row numbers int64 [n] that lie in a shard's runs: bool [n]."""
-    held = np.zeros(len(rows), bool)
-    for first, count in shard.runs:
-        held |= (rows >= first) & (rows < first + count)
-    return held
+    """Those of the sorted row numbers int64 [n] that lie in a shard's runs: int64 [m].
+
+    >>> shard = ShardInfo("p", 3, 0, "", ("a", 0), ("b", 0), 7, stretches=((7, 1), (20, 2)))
+    >>> rows_in(shard, np.array([6, 7, 8, 21, 22])).tolist()
+    [7, 21]
+    """
+    parts = [
+        rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + count)] for first, count in sorted(shard.runs)
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *parts])

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,10 +130,12 @@ def live_files(folder: Path) -> list[str]:
 
 
 class OpenWords:
-    """A lexical index, open for searching. Its temporary folder goes with it."""
+    """A lexical index, open for searching. A temporary folder that is given goes with it."""
 
-    def __init__(self, index: tantivy.Index, folder: tempfile.TemporaryDirectory[str] | None = None):
-        self.index, self._folder = index, folder
+    def __init__(self, index: tantivy.Index, folder: str = ""):
+        self.index = index
+        if folder:
+            weakref.finalize(self, shutil.rmtree, folder, True)
         index.reload()
         self.searcher = index.searcher()
 
@@ -141,13 +144,17 @@ class OpenWords:
         cls, storage: Storage, manifest: WordsManifest, cache: LocalCache | None = None, check: bool = False
     ) -> OpenWords:
         """Opens a build. Raises CorruptOutput when a file is missing, differs, or is not what tantivy reads."""
-        folder = tempfile.TemporaryDirectory(prefix="reelbeam-words-")
-        gather_files(storage, manifest, Path(folder.name), cache, check)
+        folder = tempfile.mkdtemp(prefix="reelbeam-words-")
         try:
-            index = tantivy.Index.open(folder.name)
+            gather_files(storage, manifest, Path(folder), cache, check)
+            index = tantivy.Index.open(folder)
+            return cls(register(index, manifest.analyzers), folder)
         except ValueError as error:
+            shutil.rmtree(folder, True)
             raise CorruptOutput(f"{manifest.segments[0].path}: tantivy cannot open it: {error}; {CURE}") from error
-        return cls(register(index, manifest.analyzers), folder)
+        except CorruptOutput:
+            shutil.rmtree(folder, True)
+            raise
 
     def ids(self, name: str) -> np.ndarray:
         """The ids of all its windows or videos, sorted: uint64 [n]. `name` is ROW or VIDEO."""
