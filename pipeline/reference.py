@@ -21,6 +21,7 @@ import pyarrow as pa
 from ..models.audio import FEATURES
 from ..models.fusion import TIMBRE
 from ..models.profiles import PROFILES
+from ..models.sense_registry import BUILT_IN
 from ..models.weights import PACKAGE
 from ..schemas.errors import EXIT_CODES
 from ..schemas.index_manifest import (
@@ -214,6 +215,9 @@ def sections() -> dict[str, str]:
         "windows": columns(windows_schema(SHAPE)),
         "videos": columns(videos_schema(SHAPE.text_dim)),
         "failures": columns(failures_schema()),
+        "senses": columns(
+            pa.schema([field for kind in BUILT_IN for field in kind().stored(10).fields(SHAPE.text_dim)])
+        ),
         "sound": sound_measures(),
         "profiles": profiles(),
         "index kinds": index_kinds(),

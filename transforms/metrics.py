@@ -20,6 +20,14 @@ def totals() -> dict[str, dict[str, int]]:
         return {stage: dict(counters) for stage, counters in _totals.items()}
 
 
+def add_totals(gained: dict[str, dict[str, int]]) -> None:
+    """Adds what the stages of a worker process have counted."""
+    with _lock:
+        for stage, counters in gained.items():
+            for name, count in counters.items():
+                _totals[stage][name] += count
+
+
 class StageMetrics:
     """Counters of one stage. `busy_ms` is working time, summed over threads; `wait_ms` is time that others waited for it.
 

@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Plans, extracts, reports."""
-    from ..extraction import profiled
+    from ..workers import profiled
 
     options = ExtractOptions.from_args(args)
     with profiled(options.profile):
@@ -41,8 +41,8 @@ def _run(args: argparse.Namespace, options: ExtractOptions, rest: list[str]) -> 
         plan_extraction,
         prepare_job,
         run_extraction,
-        show_progress,
     )
+    from ..workers import show_progress
 
     with phase("prepare"):
         job = prepare_job(args.output, options, rest)
@@ -65,7 +65,7 @@ def _run(args: argparse.Namespace, options: ExtractOptions, rest: list[str]) -> 
     if not plan.todo and not plan.retitled:
         print(f"nothing to do: all {plan.listed} videos are unchanged since snapshot {plan.snapshot}")
         return 0
-    with show_progress(len(plan.todo), job.runner):
+    with show_progress(len(plan.todo), job.runner, job.is_local):
         report = run_extraction(plan, job)
     print(
         f"snapshot {report.snapshot}: {report.done} videos ({say(report.statuses)}), "

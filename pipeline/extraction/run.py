@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from ...schemas.night_report import FailedVideo
@@ -15,7 +16,7 @@ from ..dataset import commit_videos, commit_wave
 from .changes import relisted
 from .plan import ExtractionPlan
 from .prepare import Job
-from .wave import run_wave
+from .wave import over_waves, run_wave
 
 log = logging.getLogger("reelbeam")
 
@@ -46,16 +47,18 @@ def run_extraction(planned: ExtractionPlan, job: Job) -> ExtractionReport:
         rows = [relisted(planned.known[video.video_id], video) for video in planned.retitled]
         report.snapshot = commit_videos(job.storage, job.settings, job.titles.embed(rows), planned.known).number
         report.retitled = len(rows)
-    step = job.options.wave_videos
-    for at in range(0, len(planned.todo), step):
-        wave = replace(run_wave(planned.todo[at : at + step], job), planned=planned.known)
-        report.snapshot = commit_wave(job.storage, job.settings, wave, job.options.max_failed).number
-        report.done += len(wave.videos)
-        for row in wave.videos:
-            report.statuses[row["status"]] += 1
-            report.windows += row["windows"]
-            report.media_ms += row["duration_ms"]
-        report.failures += [FailedVideo(row["uri"], row["stage"], row["kind"], row["message"]) for row in wave.failures]
-        report.seconds = time.monotonic() - started
-        log.info("snapshot %d: %d of %d videos", report.snapshot, report.done, len(planned.todo))
+    with closing(over_waves(run_wave, planned.todo, job)) as waves:
+        for made in waves:
+            wave = replace(made, planned=planned.known)
+            report.snapshot = commit_wave(job.storage, job.settings, wave, job.options.max_failed).number
+            report.done += len(wave.videos)
+            for row in wave.videos:
+                report.statuses[row["status"]] += 1
+                report.windows += row["windows"]
+                report.media_ms += row["duration_ms"]
+            report.failures += [
+                FailedVideo(row["uri"], row["stage"], row["kind"], row["message"]) for row in wave.failures
+            ]
+            report.seconds = time.monotonic() - started
+            log.info("snapshot %d: %d of %d videos", report.snapshot, report.done, len(planned.todo))
     return report

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import apache_beam as beam
 
@@ -14,12 +16,17 @@ from ...schemas.tables import RowShape
 from ...transforms.decode import DecodeLimits
 from ...transforms.decode_command import NO_SHOTS, ShotSearch
 from ...transforms.discover import PlanUnits, ProbeVideos
-from ...transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of, wanted_streams
+from ...transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of, running_senses, wanted_streams
 from ...transforms.shard_files import read_receipt
 from ...transforms.write_shards import WriteBooks, WriteShards
 from ..dataset import WaveRows, read_table
+from ..workers import Pool, shares
 from .options import SHOT_DETECTORS, ExtractOptions
 from .prepare import Job
+
+log = logging.getLogger("reelbeam")
+
+Result = TypeVar("Result")
 
 GROUP_TICKS = 128
 """Ticks per group: enough for full CLIP batches, and few enough that decoding and models overlap."""
@@ -50,6 +57,37 @@ def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
     )
 
 
+def over_waves(
+    do: Callable[[Sequence[Video], Job], Result], videos: Sequence[Video], job: Job
+) -> Generator[Result, None, None]:
+    """Calls `do` for waves of `--wave-videos`, in this process or in `--workers` processes at once; yields results in order.
+
+    The waves and the bytes of their files do not depend on the number of workers. Where a worker was killed twice in a
+    wave, the wave comes in pieces. Close the generator to end the workers.
+    """
+    step = job.options.wave_videos
+    waves = [videos[at : at + step] for at in range(0, len(videos), step)]
+    workers = min(job.worker_count, len(waves))
+    if job.worker_count > workers > 0:
+        log.info("only %d waves for %d workers; a smaller --wave-videos gives more", workers, job.worker_count)
+    if workers <= 1:
+        for wave in waves:
+            yield do(wave, job)
+        return
+    own = shares(workers, job.options.device, job.options.decoder_count)
+    with Pool(do, own, lambda share: job.with_decoders(share.decoders), worker_killed) as pool:
+        for made in pool.run(waves):
+            yield from made
+
+
+def worker_killed(video: Video, why: str) -> Video:
+    """A video that killed its worker: it is not opened again, and recorded as failed."""
+    said = (
+        f"the worker process was killed ({why}) each time it was at this video alone; often that is too little memory"
+    )
+    return replace(video, failure=Failure("worker", "killed", said, retryable=True))
+
+
 def build_wave(
     pipeline: beam.Pipeline, videos: Sequence[Video], job: Job, run: str, parts: frozenset[str] = EVERY_MODEL
 ) -> None:
@@ -66,7 +104,8 @@ def build_wave(
         nvdec=options.decode_on == "nvdec",
     )
     group_ms = int(GROUP_TICKS * 1000 / grid.tick_hz)
-    probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos(options.streams)
+    captions = any(one.captions for one in running_senses(job.profile, parts))
+    probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos(options.streams, captions)
     planned = (
         probed
         | "Readable" >> beam.Filter(lambda pair: not isinstance(pair[1], Failure))

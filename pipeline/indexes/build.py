@@ -26,7 +26,8 @@ from ...transforms import metrics
 from ...transforms.build_index import read_index
 from ...transforms.index_kinds import choose_kind, code_bytes, split_refine
 from ..dataset import Dataset
-from ..extraction import LOCAL_RUNNER, run_beside
+from ..extraction import LOCAL_RUNNER
+from ..workers import run_beside
 from .options import IndexOptions
 from .store import scratch
 

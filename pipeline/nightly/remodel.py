@@ -12,6 +12,7 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import apache_beam as beam
 import pyarrow as pa
@@ -33,7 +34,7 @@ from ...transforms.fusers import fused
 from ...transforms.listing import list_videos
 from ...transforms.shard_files import put_table, put_windows, read_receipt
 from ..dataset import Dataset, check_written, count_videos, gather_failures, live_rows, next_snapshot
-from ..extraction import Job, as_known, build_wave, run_wave
+from ..extraction import Job, as_known, build_wave, over_waves, run_wave
 from .column_merge import TOUCHES, fresh_rows, merged, same_columns, same_rows, touched_by
 
 log = logging.getLogger("reelbeam")
@@ -62,11 +63,7 @@ def remodel_dataset(location: str, job: Job, run_name: str) -> Remodelled:
         return Remodelled(("everything",), published.counts["videos"], 0, published.number)
     work = plan_remodel(location, job, parent)
     log.info("%s: %d videos to recompute, all else is carried over", ", ".join(sorted(work.parts)), len(work.videos))
-    fresh = [
-        shard
-        for at in range(0, len(work.videos), job.options.wave_videos)
-        for shard in recompute(work.videos[at : at + job.options.wave_videos], job, work.parts)
-    ]
+    fresh = [shard for shards in over_waves(partial(recompute, parts=work.parts), work.videos, job) for shard in shards]
     shards, lost, words = carry(job, work, fresh, run_name)
     published = swap(job, parent, shards, lost, words, work.parts, run_name)
     on = {one.name for one in job.profile.senses}
@@ -202,8 +199,7 @@ def extract_anew(location: str, job: Job, planned: Snapshot) -> Snapshot:
     videos = [as_known(video, known.get(video.video_id)) for video in list_videos(location)]
     if not videos:
         raise CorruptOutput(f"{location}: no videos found, nothing was recomputed; cure: look at INPUT")
-    step = job.options.wave_videos
-    waves = [run_wave(videos[at : at + step], job) for at in range(0, len(videos), step)]
+    waves = list(over_waves(run_wave, videos, job))
 
     def next_one(parent: Snapshot | None) -> Snapshot:
         if parent is None or (parent.shards, parent.videos) != (planned.shards, planned.videos):

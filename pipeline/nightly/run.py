@@ -26,8 +26,9 @@ from ..dataset import (
     sweep_files,
     write_wave,
 )
-from ..extraction import ExtractionPlan, ExtractionReport, Job, relisted, run_extraction, show_progress
+from ..extraction import ExtractionPlan, ExtractionReport, Job, relisted, run_extraction
 from ..indexes import IndexOptions
+from ..workers import show_progress
 from .indexes import update_indexes
 from .options import NightlyOptions
 from .plan import Night, find_twins, plan_night, settle_suspects
@@ -73,7 +74,7 @@ def run_night(location: str, job: Job, options: NightlyOptions) -> NightReport:
     with report.timed("videos_table"):
         update_videos_table(job, night, touched, now_ms)
     if todo:
-        with report.timed("extract"), show_progress(len(todo), job.runner):
+        with report.timed("extract"), show_progress(len(todo), job.runner, job.is_local):
             note(
                 report,
                 run_extraction(ExtractionPlan(len(night.listed), todo, report.snapshot_before, night.known), job),

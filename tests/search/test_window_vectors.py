@@ -26,7 +26,7 @@ from reelbeam.schemas.errors import UsageError
 from reelbeam.schemas.example_rows import example_windows
 from reelbeam.schemas.tables import RowShape
 from reelbeam.schemas.tensors import tensor
-from reelbeam.schemas.vector_sources import FUSED, SPEECH, VECTOR_SOURCES, VectorSource
+from reelbeam.schemas.vector_sources import FUSED, SPEECH, VECTOR_SOURCES, WORDS, VectorSource
 
 WORLD = Clusters(16, 50)
 

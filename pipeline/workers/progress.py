@@ -14,7 +14,6 @@ from rich.live import Live
 from rich.text import Text
 
 from ...transforms import metrics
-from .beam_flags import LOCAL_RUNNER
 
 log = logging.getLogger("reelbeam")
 
@@ -60,9 +59,9 @@ def run_beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
 
 
 @contextmanager
-def show_progress(videos: int, runner: str) -> Iterator[None]:
-    """Shows progress until the context ends. Only for the local runner: other runners keep their counters elsewhere."""
-    if runner != LOCAL_RUNNER:
+def show_progress(videos: int, runner: str, local: bool = True) -> Iterator[None]:
+    """Shows progress until the context ends. Only for the `local` runner: other runners keep their counters elsewhere."""
+    if not local:
         log.info("running on %s: see its own progress display; each published wave is logged here", runner)
         yield
         return

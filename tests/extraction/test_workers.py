@@ -1,0 +1,75 @@
+"""extract --workers: what is stored does not depend on the number of workers, nor on the ones that died."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from nights import World
+from worker_tasks import extract_or_die
+
+from reelbeam.pipeline.cli import main
+from reelbeam.pipeline.extraction import ExtractOptions, prepare_job
+from reelbeam.pipeline.extraction import run as extraction_run
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path]) -> Path:
+    folder = tmp_path_factory.mktemp("bucket")
+    for name, seconds in (("a.mp4", 4), ("b.mp4", 12), ("c.mp4", 3), ("d.mp4", 5)):
+        shutil.copy(make_video(name, seconds, sound=False), folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, bucket: Path) -> World:
+    """OUTPUT as one process makes it."""
+    world = World(bucket, tmp_path_factory.mktemp("alone") / "out")
+    assert extract(world) == 0
+    return world
+
+
+def extract(world: World, *flags: str) -> int:
+    return main(["extract", str(world.bucket), str(world.output), "--models", "offline", "--wave-videos", "2", *flags])
+
+
+def shard_bytes(world: World) -> list[bytes]:
+    return [(world.output / shard.path).read_bytes() for shard in world.data.snapshot.shards]
+
+
+def test_two_workers_store_the_same_bytes_and_row_numbers_as_one_process(
+    bucket: Path, alone: World, tmp_path: Path
+) -> None:
+    world = World(bucket, tmp_path / "out")
+    assert extract(world, "--workers", "2") == 0
+    assert shard_bytes(world) == shard_bytes(alone)
+    assert world.numbers() == alone.numbers()
+    assert world.data.snapshot.counts == alone.data.snapshot.counts
+    assert world.verified()
+
+
+@pytest.mark.slow
+def test_a_video_that_kills_its_worker_fails_alone(
+    bucket: Path, alone: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(bucket, tmp_path / "out")
+    monkeypatch.setattr(extraction_run, "run_wave", extract_or_die)
+    assert extract(world, "--workers", "2") == 0
+    counts, undisturbed = world.data.snapshot.counts, alone.data.snapshot.counts
+    assert (counts["videos"], counts["failed"], counts["failures"]) == (4, 1, 1)
+    [failure] = world.data.standing_failures()
+    assert (failure["stage"], failure["kind"], failure["retryable"]) == ("worker", "killed", True)
+    assert "SIGKILL" in failure["message"]
+    assert counts["windows"] == undisturbed["windows"] - 2
+    kept = {key: row for key, row in alone.content().items() if not key[0].endswith("b.mp4")}
+    assert world.content() == kept
+    assert world.verified()
+
+
+def test_workers_are_for_the_local_runner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong: Sequence[str] = ["--workers", "2", "--runner", "PortableRunner"]
+    assert main(["extract", "x", str(tmp_path), "--models", "offline", *wrong]) == 2
+    assert "each wave by itself; cure:" in capsys.readouterr().err
+    assert prepare_job(str(tmp_path), ExtractOptions(models="offline", workers="auto")).worker_count >= 1
