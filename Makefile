@@ -33,6 +33,7 @@ demo: setup
 	@mkdir -p demo_output
 	$(BIN)/reelbeam extract $(SAMPLES) $(OUT) --models offline
 	$(BIN)/reelbeam index $(OUT)
+	$(BIN)/reelbeam index $(OUT) --of words
 	$(BIN)/python examples/show_demo.py $(OUT) demo_output/search.html
 
 test: setup
