@@ -77,6 +77,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.reader
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.bucket
+	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.page
 
 # Which figures fell since the last commit, beyond the noise of their rounds.
@@ -95,6 +96,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.reader --rows 2000
 	$(BIN)/python -m benchmarks.start --quick
 	$(BIN)/python -m benchmarks.bucket --quick
+	$(BIN)/python -m benchmarks.workers --quick
 	$(BIN)/python -m benchmarks.shots --quick
 
 bench-gpu: $(VENV)/.bench
