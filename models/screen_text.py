@@ -10,6 +10,7 @@ import functools
 import hashlib
 import importlib.util
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
@@ -117,7 +118,8 @@ def weights_sha256() -> str:
     """Hash of the networks that the package carries. Raises UsageError when it is not installed."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None:
-        raise UsageError(f"--senses ocr: {missing_package(PACKAGE)}")
+        newer = " (on a Python below 3.13: this RapidOCR knows no newer one)" if sys.version_info >= (3, 13) else ""
+        raise UsageError(f"--senses ocr: {missing_package(PACKAGE)}{newer}")
     digest = hashlib.sha256()
     for file in sorted(Path(found.origin).parent.glob("models/*.onnx")):
         digest.update(file.read_bytes())

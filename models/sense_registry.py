@@ -13,10 +13,11 @@ from ..schemas.senses import PLAIN_TYPES, Sense
 from ..schemas.tables import MODALITIES, windows_schema
 from .profiles import Profile
 from .screen_text import ScreenText
+from .subtitles import Subtitles
 
 GROUP = "reelbeam.senses"
 
-BUILT_IN: tuple[type[Sense], ...] = (ScreenText,)
+BUILT_IN: tuple[type[Sense], ...] = (ScreenText, Subtitles)
 
 CORE = ("clip", "whisper", "text", "audio", "fusion", *MODALITIES)
 """Names of models and modalities: no further sense may have one of them."""

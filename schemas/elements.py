@@ -44,6 +44,19 @@ class Video:
 
 
 @dataclass(frozen=True)
+class Caption:
+    """One caption of a text stream, on the presentation clock."""
+
+    language: str
+    """Two letters where Whisper has a code for it, else the container's tag; empty where the container names none."""
+    text: str
+    start_ms: int
+    end_ms: int
+    source: str
+    """The stream that it comes from."""
+
+
+@dataclass(frozen=True)
 class Probe:
     """Facts of a file from ffprobe, on ffmpeg's clock unless stated otherwise. A stream is None when the file has none."""
 
@@ -79,6 +92,10 @@ class Probe:
     lost_ms: int = 0
     """Media in the file that no decoder gives, as after joining files byte by byte."""
     lost_reason: str = ""
+    captions: tuple[Caption, ...] = ()
+    """Captions of the file's text streams, of a unit only its own. Read when a sense wants them."""
+    captions_lost: str = ""
+    """Why some of them could not be read."""
 
 
 @dataclass(frozen=True)

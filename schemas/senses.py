@@ -220,6 +220,8 @@ class Sense:
     """Whether it wants sound."""
     words: ClassVar[bool] = False
     """Whether it wants the words that Whisper heard."""
+    captions: ClassVar[bool] = False
+    """Whether it wants the captions of the file's text streams, `seen.unit.probe.captions`."""
 
     def columns(self) -> tuple[Column, ...]:
         """The columns that it fills."""

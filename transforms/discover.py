@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import apache_beam as beam
 
@@ -39,10 +40,21 @@ def plan_units(video: Video, probe: Probe, grid: Grid, unit_windows: int) -> lis
     windows = grid.windows(probe.duration_ms)
     count = -(-windows // unit_windows)
     cuts = [windows * part // count for part in range(count + 1)]
-    return [
+    units = [
         Unit(video, probe, number, first, last, grid.window_ms(first)[0], grid.window_ms(last)[0], last == windows)
         for number, (first, last) in enumerate(itertools.pairwise(cuts))
     ]
+    return [with_own_captions(unit) for unit in units] if probe.captions else units
+
+
+def with_own_captions(unit: Unit) -> Unit:
+    """The unit with only those captions that are shown in it. A last unit has all until the end."""
+    own = tuple(
+        one
+        for one in unit.probe.captions
+        if one.end_ms > unit.start_ms and (unit.is_last or one.start_ms < unit.end_ms)
+    )
+    return replace(unit, probe=replace(unit.probe, captions=own))
 
 
 def group_units(units: Iterable[Unit], group_ms: int) -> list[Group]:
@@ -60,8 +72,8 @@ def group_units(units: Iterable[Unit], group_ms: int) -> list[Group]:
 
 
 class _ProbeVideos(beam.DoFn):
-    def __init__(self, choice: StreamChoice):
-        self.choice = choice
+    def __init__(self, choice: StreamChoice, captions: bool):
+        self.choice, self.captions = choice, captions
 
     def setup(self) -> None:
         self.stage = shared_stage()
@@ -69,7 +81,7 @@ class _ProbeVideos(beam.DoFn):
 
     def process(self, video: Video) -> Iterator[tuple[Video, Probe | Failure]]:
         with self.metrics.busy():
-            found = probe_video(video, self.stage, self.choice)
+            found = probe_video(video, self.stage, self.choice, self.captions)
         self.metrics.add(
             videos=1, failed=isinstance(found, Failure), media_ms=0 if isinstance(found, Failure) else found.duration_ms
         )
@@ -77,26 +89,28 @@ class _ProbeVideos(beam.DoFn):
         yield video, found
 
 
-def probe_video(video: Video, stage: Stage, choice: StreamChoice = BY_DEFAULT) -> Probe | Failure:
+def probe_video(
+    video: Video, stage: Stage, choice: StreamChoice = BY_DEFAULT, captions: bool = False
+) -> Probe | Failure:
     """Probes one video. Returns the failure when it cannot be read."""
     if video.failure:
         return video.failure
     try:
         with stage.local(video) as path:
-            return probe_file(path, choice)
+            return probe_file(path, choice, captions)
     except InputError as error:
         return Failure.of("probe", error)
 
 
 class ProbeVideos(beam.PTransform):
-    """Video -> (Video, Probe or Failure), with the streams of a choice."""
+    """Video -> (Video, Probe or Failure), with the streams of a choice, and with captions if wanted."""
 
-    def __init__(self, choice: StreamChoice = BY_DEFAULT):
+    def __init__(self, choice: StreamChoice = BY_DEFAULT, captions: bool = False):
         super().__init__()
-        self.choice = choice
+        self.choice, self.captions = choice, captions
 
     def expand(self, videos: beam.PCollection) -> beam.PCollection:
-        return videos | beam.ParDo(_ProbeVideos(self.choice))
+        return videos | beam.ParDo(_ProbeVideos(self.choice, self.captions))
 
 
 class PlanUnits(beam.PTransform):

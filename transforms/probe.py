@@ -16,6 +16,7 @@ from typing import Any
 from ..schemas.elements import Probe
 from ..schemas.errors import InputError
 from ..schemas.storage import file_sha256
+from .captions import read_captions
 from .encrypted import encryption_of
 from .ffmpeg import Limits, file_url, guarded_input, run
 from .joined import loss_by_joining
@@ -38,8 +39,8 @@ HDR_TRANSFERS = ("smpte2084", "arib-std-b67")
 """PQ (SMPTE ST 2084) and HLG (ARIB STD-B67)."""
 
 
-def probe_file(path: Path, choice: StreamChoice = BY_DEFAULT) -> Probe:
-    """The facts of one media file, with the streams of a choice."""
+def probe_file(path: Path, choice: StreamChoice = BY_DEFAULT, captions: bool = False) -> Probe:
+    """The facts of one media file, with the streams of a choice, and with the captions of its text streams if wanted."""
     size = path.stat().st_size
     if not size:
         raise InputError("empty", "the file has 0 bytes")
@@ -63,6 +64,7 @@ def probe_file(path: Path, choice: StreamChoice = BY_DEFAULT) -> Probe:
     chosen = (video or audio or {})["index"]
     loss = loss_by_joining(path, container.get("format_name", ""), chosen, duration_ms)
     width, height, rotation = displayed(video) if video else (0, 0, 0)
+    said, unsaid = read_captions(path, streams, zero_s) if captions else ((), "")
     audio_start = _fraction(audio.get("start_time")) if audio else None
     return Probe(
         container=container.get("format_name", ""),
@@ -86,6 +88,8 @@ def probe_file(path: Path, choice: StreamChoice = BY_DEFAULT) -> Probe:
         pixel_format=video.get("pix_fmt", "") if video else "",
         lost_ms=loss.ms if loss else 0,
         lost_reason=loss.reason if loss else "",
+        captions=said,
+        captions_lost=unsaid,
     )
 
 

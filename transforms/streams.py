@@ -40,6 +40,10 @@ LANGUAGE_CODES = {
 """Whisper's code of a language -> the tags that containers have for it. Source: ISO 639-1 and 639-2 (T and B)."""
 
 
+CODE_OF = {tag: code for code, tags in LANGUAGE_CODES.items() for tag in tags}
+"""The tags of containers -> Whisper's code of a language."""
+
+
 @dataclass(frozen=True)
 class StreamChoice:
     """Which streams a person wants. Empty fields leave it to `choose_video` and `choose_audio`.

@@ -77,6 +77,11 @@ def _run(args: argparse.Namespace, options: ExtractOptions, rest: list[str]) -> 
         f"{report.windows} windows, {report.media_ms / 3_600_000:.3f} h of media in {report.seconds:.1f} s "
         f"({report.media_ms / 1000 / max(report.seconds, 1e-9):.1f}x realtime)"
     )
+    if report.ticks and job.options.frames != "exact":
+        share = report.frames / report.ticks
+        print(
+            f"  {report.frames} of {report.ticks} ticks ({share:.0%}) have a frame, with --frames {job.options.frames}"
+        )
     if report.retitled:
         print(f"  {report.retitled} unchanged videos have another title or description")
     counted = metrics.totals().get("embed_frames", {})

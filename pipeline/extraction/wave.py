@@ -17,7 +17,8 @@ from ...transforms import metrics
 from ...transforms.decode import DecodeLimits
 from ...transforms.decode_command import NO_SHOTS, ShotSearch
 from ...transforms.discover import PlanUnits, ProbeVideos
-from ...transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of, wanted_streams
+from ...transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of, running_senses, wanted_streams
+from ...transforms.frame_choice import EXACT
 from ...transforms.shard_files import read_receipt
 from ...transforms.write_shards import WriteBooks, WriteShards
 from ..dataset import WaveRows, read_table
@@ -105,11 +106,13 @@ def build_wave(
     shape = job.profile.row_shape(grid.window_ticks)
     limits = DecodeLimits(
         shot_search(options, parts),
+        options.frames or EXACT,
         timeout_s=options.decode_timeout_s,
         nvdec=options.decode_on == "nvdec",
     )
     group_ms = int(GROUP_TICKS * 1000 / grid.tick_hz)
-    probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos(options.streams)
+    captions = any(one.captions for one in running_senses(job.profile, parts))
+    probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos(options.streams, captions)
     planned = (
         probed
         | "Readable" >> beam.Filter(lambda pair: not isinstance(pair[1], Failure))

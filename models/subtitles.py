@@ -1,0 +1,49 @@
+"""The sense `subtitles`: the captions of a file's own text streams, of every language, window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from ..schemas.senses import Column, Reader, Record, Sense, SenseInput
+
+
+@dataclass(frozen=True)
+class Subtitles(Sense):
+    """Captions of the text streams inside a file, of every language."""
+
+    name = "subtitles"
+    version = 1
+    captions = True
+
+    def columns(self) -> tuple[Column, ...]:
+        return (
+            Column(
+                "subtitles",
+                "captions that are shown during the window: language, text, times on the presentation clock, and the stream",
+                "list",
+                "ms",
+                fields=(
+                    ("language", "string"),
+                    ("text", "string"),
+                    ("start_ms", "int32"),
+                    ("end_ms", "int32"),
+                    ("source", "string"),
+                ),
+            ),
+        )
+
+    def load(self, device: str) -> Reader:
+        return captions_of_windows
+
+
+def captions_of_windows(seen: SenseInput, /) -> Sequence[Record | None]:
+    """The captions that are shown in each window of a unit. Raises ValueError when some could not be read."""
+    if seen.unit.probe.captions_lost:
+        raise ValueError(seen.unit.probe.captions_lost)
+    records: list[Record | None] = []
+    for window in seen.windows:
+        start_ms, end_ms = seen.grid.window_ms(window)
+        here = [asdict(one) for one in seen.unit.probe.captions if one.start_ms < end_ms and one.end_ms > start_ms]
+        records.append({"subtitles": here} if here else None)
+    return records
