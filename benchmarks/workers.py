@@ -41,23 +41,24 @@ def main() -> int:
     options = parser.parse_args()
     count, wave, rounds = (4, 2, 1) if options.quick else (options.clips, options.wave_videos, options.rounds)
     bucket = clips(count)
-    single, several, same, details = [], [], [], []
+    single, several, same, peaks, others = [], [], [], [], []
     for _ in range(rounds):
         alone, wanted = extract(bucket, 1, wave)
         many, found = extract(bucket, options.workers, wave)
         single.append(alone.wall_s)
         several.append(many.wall_s)
         same.append(float(found == wanted))
-        details.append({"others_s": [alone.others_s, many.others_s], "tree_bytes": [alone.tree_bytes, many.tree_bytes]})
+        peaks.append(many.tree_bytes / 1e9)
+        others.append((alone.others_s, many.others_s))
     ratios = [one / other for one, other in zip(single, several, strict=True)]
     figures = [
         Figure.of("ratio", f"speed of {options.workers} workers over one process", ratios, at_least=1.15),
         Figure.of("same_bytes", "stored shards are the same (1: yes)", same, at_least=1),
         Figure.of("clips_per_s", f"clips a second, {options.workers} workers", [count / one for one in several]),
         Figure.of("single_clips_per_s", "clips a second, one process", [count / one for one in single]),
-        Figure.of("tree_gb", "memory of launcher and workers, GB", max(one["tree_bytes"][1] for one in details) / 1e9),
+        Figure.of("tree_gb", "memory of launcher and workers, GB", peaks),
     ]
-    missed = finish("workers", figures, options.quick, clips=count, wave_videos=wave, rounds=details)
+    missed = finish("workers", figures, options.quick, clips=count, wave_videos=wave, others_s=others)
     return 0 if options.quick else int(bool(missed))
 
 
