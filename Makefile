@@ -88,6 +88,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.reader
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.bucket
+	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.screen_text
 	$(BIN)/python -m benchmarks.page
 
@@ -107,6 +108,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.reader --rows 2000
 	$(BIN)/python -m benchmarks.start --quick
 	$(BIN)/python -m benchmarks.bucket --quick
+	$(BIN)/python -m benchmarks.workers --quick
 	$(BIN)/python -m benchmarks.shots --quick
 	$(BIN)/python -m benchmarks.screen_text --quick
 
