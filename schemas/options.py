@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from .errors import UsageError
 
-UNRECORDED = {"shots": "scene"}
+UNRECORDED = {"shots": "scene", "frames": "exact"}
 """Values that are left out of data options: the behaviour before the option existed. So older fingerprints stay valid."""
 
 

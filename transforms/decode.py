@@ -28,31 +28,16 @@ from ..schemas.senses import FrameNeed
 from .decode_command import DecodePlan, ShotSearch, decode_command, plan_decode, suits_nvdec, tick_of
 from .downmix import heard_samples
 from .ffmpeg import MEMORY_BYTES, Finished, Limits, file_url, run
+from .frame_choice import EXACT, KEY
 from .frame_times import presentation_ms, printed_pts
 from .metrics import StageMetrics
+from .seek_complaints import UNINDEXED, is_whole, without_seek_complaints
 from .sense_frames import OWN_PIPES, frame_bytes, parse_needs
 from .stage import shared_stage
 from .unit_cuts import small_bytes, unit_cuts
 
-UNINDEXED = ("mpegts", "mpeg")
-"""Containers in which a seek lands in the middle of a group of pictures."""
-
 OVERRUN_MARGIN_MS = 50
 """If media end within this time of the decoding limit of a last unit, they are taken to go on beyond it."""
-
-FROM_THE_MIDDLE = (
-    "Missing reference picture",
-    "Could not find ref with POC",
-    "decode_slice_header error",
-    "non-existing PPS",
-    "no frame!",
-    "Header missing",
-    "Error while decoding stream",
-    "Invalid data found when processing input",
-    "ac-tex damaged",
-    "slice mismatch",
-)
-"""Messages about frames before the first keyframe after a seek. Safe to ignore: the previous unit decodes those frames."""
 
 
 def assemble(
@@ -134,7 +119,9 @@ def decode_unit(
     limits = Limits(options.wall_s(seconds), options.stall_s, 2 * expected + (1 << 20))
 
     def attempt(nvdec: bool) -> Finished:
-        command = decode_command(source, unit, plan, grid, wanted, options.shots, needs, nvdec=nvdec)
+        command = decode_command(
+            source, unit, plan, grid, wanted, options.shots, needs, frames=options.frames, nvdec=nvdec
+        )
         return run(command, pipes, limits, nice=options.nice, memory_bytes=None if nvdec else MEMORY_BYTES)
 
     try:
@@ -147,25 +134,11 @@ def decode_unit(
     samples = heard_samples(decoded.samples, source, unit, plan, limits.wall_s, options.stall_s)
     if samples is not decoded.samples:
         decoded = replace(decoded, samples=samples)
-    if plan.seek_s is not None and unit.probe.container in UNINDEXED and is_whole(decoded, unit, grid):
+    sought = plan.seek_s is not None and unit.probe.container in UNINDEXED
+    if sought and (options.frames == KEY or is_whole(decoded, unit, grid)):
         finished = replace(finished, errors=without_seek_complaints(finished.errors))
     judged, failures = judge(decoded, finished, unit)
     return judged, failures + overrun(decoded, plan, unit)
-
-
-def is_whole(decoded: Decoded, unit: Unit, grid: Grid) -> bool:
-    """Whether every tick of a unit (of a last unit: up to its last frame) has its frame. True for a video without pictures."""
-    first, last = (window * grid.window_ticks for window in (unit.first_window, unit.last_window))
-    reached = int(decoded.ticks[-1]) + 1 if len(decoded.ticks) and unit.is_last else last
-    return unit.probe.video_stream is None or len(decoded.ticks) == reached - first
-
-
-def without_seek_complaints(errors: str) -> str:
-    """
-    >>> without_seek_complaints("[h264] Missing reference picture, default is 0; [h264] mb_skip_run 9 is invalid")
-    '[h264] mb_skip_run 9 is invalid'
-    """
-    return "; ".join(line for line in errors.split("; ") if not any(words in line for words in FROM_THE_MIDDLE))
 
 
 def judge(decoded: Decoded, finished: Finished, unit: Unit) -> tuple[Decoded | None, tuple[Failure, ...]]:
@@ -209,6 +182,8 @@ class DecodeLimits:
     """Settings of the decoder processes."""
 
     shots: ShotSearch = ShotSearch()
+    frames: str = EXACT
+    """Which frames are decoded: one of `frame_choice.FRAMES`."""
     stall_s: float = 120.0
     timeout_s: float = 0.0
     """Wall limit of one unit; 0 allows 60 s and 20 times the unit's length."""

@@ -13,6 +13,7 @@ from ..models.preprocessing import Preprocessing
 from ..schemas.elements import SAMPLE_RATE_HZ, Grid, Probe, Unit
 from ..schemas.senses import FrameNeed
 from .ffmpeg import guarded_input
+from .frame_choice import EXACT, KEY, decoder_options
 from .sense_frames import sense_output
 from .shots import CONTEXT_MS
 from .small_pictures import HEIGHT, WIDTH
@@ -122,16 +123,17 @@ def decode_command(
     shots: ShotSearch,
     needs: Sequence[FrameNeed] = (),
     *,
+    frames: str = EXACT,
     nvdec: bool = False,
 ) -> list[str]:
     """The ffmpeg command of a unit. Pipes, in order: frames (rgb24), their pts, the pts of cuts or of small pictures, samples
     (f32le), small pictures (yuv420p); then two for each need of a sense.
 
     Frames are selected before scaling, so unused frames are never scaled. A tick gets the first frame at or after its time, if
-    that frame comes before the next tick.
+    that frame comes before the next tick. `frames` says which frames there are, see frame_choice.py.
     """
     probe = unit.probe
-    reading: dict[str, object] = {**guarded_input(), "threads": 1}
+    reading: dict[str, object] = {**guarded_input(), "threads": 1, **decoder_options(frames, probe)}
     if nvdec:  # decoded frames are copied to main memory, so everything after the decoder stays the same
         reading["hwaccel"] = "cuda"
     if plan.seek_s is not None:
@@ -146,24 +148,26 @@ def decode_command(
         context_pts = math.ceil((plan.video_start_s - early + probe.zero_s) / probe.time_base)
         seen_pts = math.ceil((plan.video_end_s + late + probe.zero_s) / probe.time_base)
         pictures = media[str(probe.video_stream)].filter("trim", start_pts=context_pts, end_pts=seen_pts)
+        if frames == KEY:  # for decoders that cannot skip
+            pictures = pictures.filter("select", "key")
         both = pictures.filter_multi_output("split") if shots.scores or shots.pictures else None
         this, previous = (tick_expression(probe, grid, name) for name in ("pts", "prev_selected_pts"))
-        frames = both.stream(0) if both else pictures
+        chosen = both.stream(0) if both else pictures
         if late:
-            frames = frames.filter("trim", end_pts=last_pts)
-        frames = frames.filter("select", f"gte(pts,{first_pts})*if(isnan(prev_selected_pts),1,gt({this},{previous}))")
+            chosen = chosen.filter("trim", end_pts=last_pts)
+        chosen = chosen.filter("select", f"gte(pts,{first_pts})*if(isnan(prev_selected_pts),1,gt({this},{previous}))")
         if needs:
-            copies = frames.filter_multi_output("split", 1 + len(needs))
-            frames = copies.stream(0)
+            copies = chosen.filter_multi_output("split", 1 + len(needs))
+            chosen = copies.stream(0)
             for number, need in enumerate(needs):
                 sized = Preprocessing(need.size(probe.width, probe.height), resize_mode="squash")
                 outputs.append(sense_output(to_model_size(copies.stream(1 + number), probe, sized), need, number))
-        frames = (
-            to_model_size(frames, probe, wanted)
+        chosen = (
+            to_model_size(chosen, probe, wanted)
             .filter("metadata", mode="add", key="tick", value="1")
             .filter("metadata", mode="print", key="tick", file="pipe:{pipe1}", direct=1)
         )
-        outputs.append(ffmpeg.output(frames, "pipe:{pipe0}", format="rawvideo", fps_mode="passthrough"))
+        outputs.append(ffmpeg.output(chosen, "pipe:{pipe0}", format="rawvideo", fps_mode="passthrough"))
         if both:
             outputs.append(shot_output(both.stream(1), shots, probe))
     if probe.audio_stream is not None:

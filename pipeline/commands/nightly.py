@@ -28,10 +28,10 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Does the night's work and prints its report."""
     from ...schemas.phases import phase
     from ..extraction import prepare_job
-    from ..workers import profiled
+    from ..workers import profiled, watched
 
     options = NightlyOptions.from_args(args)
-    with profiled(options.profile):
+    with profiled(options.profile), watched(options.metrics_port, options.log_json):
         with phase("prepare"):
             job = prepare_job(args.output, options.part(ExtractOptions), rest)
         return _run(args, job, options)

@@ -40,6 +40,10 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         f"{counts['videos']} videos ({counts['ok']} ok, {counts['partial']} partial, {counts['failed']} failed), "
         f"{counts['media_ms'] / 3_600_000:.3f} h, {counts['windows']} windows, {counts['frames']} frames, {counts['words']} words"
     )
+    if facts["frame_coverage"] is not None:
+        print(
+            f"{facts['frame_coverage']:.1%} of ticks have a frame (--frames {facts['options'].get('frames', 'exact')})"
+        )
     print(f"{facts['shards']} shards, {facts['bytes'] / 1e6:.1f} MB, row numbers given: {facts['next_row']}")
     if facts["senses"]:
         print(f"further senses: {', '.join(facts['senses'])}")
@@ -53,8 +57,14 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
 
 
 def status_of(dataset: Dataset) -> dict[str, Any]:
-    """What `status` tells: facts of the current snapshot, and the failures that still stand."""
+    """What `status` tells: facts of the current snapshot, and the failures that still stand.
+
+    `frame_coverage` is the share of ticks that have a frame, in videos with pictures.
+    """
+    from ...transforms.frame_choice import frame_coverage
+
     snapshot = dataset.snapshot
+    frames, ticks = frame_coverage(dataset.facts.values(), snapshot.grid.tick_hz)
     return {
         "snapshot": snapshot.number,
         "created_at": snapshot.created_at,
@@ -63,6 +73,7 @@ def status_of(dataset: Dataset) -> dict[str, Any]:
         "models": {name: identity.get("weights", "") for name, identity in snapshot.models.items()},
         "senses": [sense.name for sense in snapshot.shape.senses],
         "counts": snapshot.counts,
+        "frame_coverage": round(frames / ticks, 4) if ticks else None,
         "shards": len(snapshot.shards),
         "bytes": sum(shard.bytes for shard in snapshot.shards),
         "next_row": snapshot.next_row,

