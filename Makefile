@@ -90,6 +90,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.bucket
 	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.screen_text
+	$(BIN)/python -m benchmarks.words
 	$(BIN)/python -m benchmarks.page
 
 # Which figures fell since the last commit, beyond the noise of their rounds.
@@ -111,6 +112,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.workers --quick
 	$(BIN)/python -m benchmarks.shots --quick
 	$(BIN)/python -m benchmarks.screen_text --quick
+	$(BIN)/python -m benchmarks.words --quick
 
 bench-gpu: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.gpu

@@ -147,7 +147,7 @@ class Searches:
         kinds = [*([FRAMES] if shown else []), SPEECH, *([FUSED] if fused else [])]
         lists = [self.single(kind, text, k * DEPTH) for kind in kinds]
         if self.has_words and (clauses := plain_query(text)):
-            lists.append(self.words.moments(clauses, k * DEPTH))
+            lists.insert(0, self.words.moments(clauses, k * DEPTH))  # its moments have highlights, and win ties
         titled = self.titles(text, k * DEPTH) if has_titles(self.dataset) else []
         grid = snapshot.grid
         return fused_ranks(lists, k, grid.window_ticks * 1000 / float(grid.tick_hz), titled)

@@ -13,6 +13,7 @@ from nights import OFFLINE, World
 
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.search.exact_words import ExactWords
+from reelbeam.pipeline.search.hybrid import Searches
 from reelbeam.pipeline.words.word_query import parse_query
 
 SAMPLES = REPOSITORY / "examples" / "sample_bucket"
@@ -44,6 +45,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Listed:
     made.list(desk="An office", farm="Two cows")
     assert made.night() == 0
     return made
+
+
+def test_the_moment_in_which_the_words_are_said_is_first_of_all_lists(world: Listed) -> None:
+    """Also without an index of words: two windows of a dataset are indexed in memory."""
+    for query in ("the astronaut looked out at the bright blue planet", "the radio had no signal"):
+        first = Searches(world.data).find("all", query, 3)[0]
+        assert Path(first.uri).stem == "farm"
+        assert first.highlights, "the moment is the one of the words"
 
 
 def test_a_night_updates_the_index_that_there_is(world: Listed, capsys: pytest.CaptureFixture[str]) -> None:
