@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SAMPLES := examples/sample_bucket
 OUT := demo_output/features
 
-.PHONY: demo test test-slow test-long lint types docs bench bench-check bench-quick bench-gpu clean setup system linked
+.PHONY: demo test test-slow test-long test-flink cluster-up cluster-down lint types docs bench bench-check bench-quick bench-gpu clean setup system linked
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.done
@@ -33,19 +33,30 @@ demo: setup
 	@mkdir -p demo_output
 	$(BIN)/reelbeam extract $(SAMPLES) $(OUT) --models offline
 	$(BIN)/reelbeam index $(OUT)
+	$(BIN)/reelbeam index $(OUT) --of words
 	$(BIN)/python examples/show_demo.py $(OUT) demo_output/search.html
 
 test: setup
 	@./deploy/system_packages.sh espeak-ng
-	$(BIN)/python -m pytest -m 'not slow and not long'
+	$(BIN)/python -m pytest -m 'not slow and not long and not flink'
 
 test-slow: setup
 	@./deploy/system_packages.sh espeak-ng
-	$(BIN)/python -m pytest -m 'slow and not long' -s
+	$(BIN)/python -m pytest -m 'slow and not long and not flink' -s
 
 test-long: setup
 	@./deploy/system_packages.sh espeak-ng
 	$(BIN)/python -m pytest -m long -s
+
+# A Flink cluster on this machine: two task managers, Beam's job service. Its jars are kept in build/flink.
+cluster-up: setup
+	@$(BIN)/python -m deploy.flink.cluster up
+
+cluster-down:
+	@$(BIN)/python -m deploy.flink.cluster down
+
+test-flink: setup
+	$(BIN)/python -m pytest -m flink -s
 
 lint: setup
 	$(BIN)/ruff check .

@@ -38,6 +38,7 @@ from ..schemas.night_report import FailedVideo, IndexUpdate, NightReport, Remode
 from ..schemas.options import Options, documented, flag
 from ..schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from ..schemas.tables import RowShape, failures_schema, videos_schema, windows_schema
+from ..schemas.words_manifest import WordsFile, WordsManifest
 from ..transforms.index_kinds import ID_BYTES, KINDS, code_bytes
 from .commands import COMMANDS
 
@@ -80,6 +81,7 @@ PLAIN_FIELDS = {
 RECORDS = (
     *(Snapshot, ShardInfo, TableInfo, IndexInfo),
     *(IndexManifest, PartInfo, Training, CoveredShard, VectorFile, RemovedIds, Recall, OperatingPoint),
+    *(WordsManifest, WordsFile),
     *(NightReport, Remodelled, IndexUpdate, FailedVideo),
 )
 """Stored records whose fields a page shows."""

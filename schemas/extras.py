@@ -18,6 +18,7 @@ EXTRA_OF = {
     "regex": "search",
     "safetensors": "search",
     "sentence_transformers": "search",
+    "tantivy": "search",
     "threadpoolctl": "search",
     "tokenizers": "search",
     "torchvision": "search",
