@@ -38,14 +38,22 @@ def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
         module.arguments(command)
         if module.OPTIONS is not None:
             module.OPTIONS.add_to(command)
-        cache = command.add_argument_group("local cache of a bucket's index files and shards, shared with training")
-        cache.add_argument(
-            "--cache", metavar="DIR", help=f"its folder (default: ${FOLDER_VARIABLE}, or ~/.cache/reelbeam)"
-        )
-        cache.add_argument(
-            "--cache-gb", metavar="GB", type=_size, help=f"its limit in GB (default: ${SIZE_VARIABLE}, or {MOST_GB:g})"
-        )
+        add_cache_flags(command)
     return parser
+
+
+def add_cache_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the local cache, which every command takes."""
+    cache = parser.add_argument_group("local cache of a bucket's index files and shards, shared with training")
+    cache.add_argument(
+        "--cache", metavar="DIR", help=f"folder of the local cache (default: ${FOLDER_VARIABLE}, or ~/.cache/reelbeam)"
+    )
+    cache.add_argument(
+        "--cache-gb",
+        metavar="GB",
+        type=_size,
+        help=f"limit of the local cache in GB (default: ${SIZE_VARIABLE}, or {MOST_GB:g})",
+    )
 
 
 def _size(text: str) -> float:
