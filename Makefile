@@ -33,6 +33,7 @@ demo: setup
 	@mkdir -p demo_output
 	$(BIN)/reelbeam extract $(SAMPLES) $(OUT) --models offline
 	$(BIN)/reelbeam index $(OUT)
+	$(BIN)/reelbeam index $(OUT) --of words
 	$(BIN)/python examples/show_demo.py $(OUT) demo_output/search.html
 
 test: setup
@@ -88,7 +89,9 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.reader
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.bucket
+	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.screen_text
+	$(BIN)/python -m benchmarks.words
 	$(BIN)/python -m benchmarks.page
 
 # Which figures fell since the last commit, beyond the noise of their rounds.
@@ -108,8 +111,10 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.reader --rows 2000
 	$(BIN)/python -m benchmarks.start --quick
 	$(BIN)/python -m benchmarks.bucket --quick
+	$(BIN)/python -m benchmarks.workers --quick
 	$(BIN)/python -m benchmarks.shots --quick
 	$(BIN)/python -m benchmarks.screen_text --quick
+	$(BIN)/python -m benchmarks.words --quick
 
 bench-gpu: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.gpu

@@ -8,14 +8,16 @@ winning. Nothing but 0 publishes anything half-done: a rerun is always safe.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..schemas.errors import ReelbeamError, UsageError
 from ..schemas.extras import missing_package
+from ..schemas.local_cache import FOLDER_VARIABLE, MOST_GB, SIZE_VARIABLE
 from .commands import COMMANDS
 
 log = logging.getLogger("reelbeam")
@@ -36,7 +38,44 @@ def build_parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
         module.arguments(command)
         if module.OPTIONS is not None:
             module.OPTIONS.add_to(command)
+        add_cache_flags(command)
     return parser
+
+
+def add_cache_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the local cache, which every command takes."""
+    cache = parser.add_argument_group("local cache of a bucket's index files and shards, shared with training")
+    cache.add_argument(
+        "--cache", metavar="DIR", help=f"folder of the local cache (default: ${FOLDER_VARIABLE}, or ~/.cache/reelbeam)"
+    )
+    cache.add_argument(
+        "--cache-gb",
+        metavar="GB",
+        type=_size,
+        help=f"limit of the local cache in GB (default: ${SIZE_VARIABLE}, or {MOST_GB:g})",
+    )
+
+
+def _size(text: str) -> float:
+    """A positive number of GB. Raises ArgumentTypeError, which argparse prints with the flag's name."""
+    if not re.fullmatch(r"\d*\.?\d+", text) or float(text) <= 0:
+        raise argparse.ArgumentTypeError(f"{text}: give a number of GB above 0, such as 50")
+    return float(text)
+
+
+@contextlib.contextmanager
+def _cache(args: argparse.Namespace) -> Iterator[None]:
+    """Passes --cache and --cache-gb to this process, its workers and Beam's by the environment, for the length of a command."""
+    given = {FOLDER_VARIABLE: args.cache, SIZE_VARIABLE: args.cache_gb}
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update({name: str(value) for name, value in given.items() if value is not None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def joined_changes(given: Sequence[str]) -> list[str]:
@@ -71,7 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = given[:1] if given and given[0] in COMMANDS else COMMANDS  # one command starts without importing the others
     args, rest = build_parser(named).parse_known_args(given)
     try:
-        code: int = COMMANDS[args.command].run(args, rest)
+        with _cache(args):
+            code: int = COMMANDS[args.command].run(args, rest)
         return code
     except ReelbeamError as error:
         said = re.sub(r" \[while running '[^']*'\]$", "", str(error))  # Beam adds the name of its own step

@@ -38,7 +38,9 @@ from ..schemas.night_report import FailedVideo, IndexUpdate, NightReport, Remode
 from ..schemas.options import Options, documented, flag
 from ..schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from ..schemas.tables import RowShape, failures_schema, videos_schema, windows_schema
+from ..schemas.words_manifest import WordsFile, WordsManifest
 from ..transforms.index_kinds import ID_BYTES, KINDS, code_bytes
+from .cli import add_cache_flags
 from .commands import COMMANDS
 
 SHAPE = RowShape(10, 512, len(FEATURES), 384, 512 + 384 + len(TIMBRE), 1280)
@@ -80,6 +82,7 @@ PLAIN_FIELDS = {
 RECORDS = (
     *(Snapshot, ShardInfo, TableInfo, IndexInfo),
     *(IndexManifest, PartInfo, Training, CoveredShard, VectorFile, RemovedIds, Recall, OperatingPoint),
+    *(WordsManifest, WordsFile),
     *(NightReport, Remodelled, IndexUpdate, FailedVideo),
 )
 """Stored records whose fields a page shows."""
@@ -156,7 +159,10 @@ def index_kinds() -> str:
 
 def commands() -> str:
     """Every command with its arguments and options."""
-    parts = []
+    shared = argparse.ArgumentParser(add_help=False)
+    add_cache_flags(shared)
+    rows = [f"| `{one.option_strings[0]}` | {one.help} |" for one in shared._actions]
+    parts = ["\n".join(["Every command takes these:", "", "| option | what |", "|---|---|", *rows, ""])]
     for name, module in COMMANDS.items():
         parser = argparse.ArgumentParser(add_help=False)
         module.arguments(parser)

@@ -75,12 +75,18 @@ class CoveredShard:
     removed: tuple[str, ...]
     """Hashes of the videos whose rows were removed, see `mark`."""
     vectors: int
-    """Number of the shard's vectors in the build."""
+    """Number of the shard's vectors, or documents, in the build."""
 
     @property
     def key(self) -> tuple[str, str, int]:
         """Identity of the shard: path, hash and first row."""
         return self.path, self.sha256, self.first_row
+
+    @classmethod
+    def of(cls, shard: ShardInfo, vectors: int) -> CoveredShard:
+        """The record of a shard of which a build contains so many vectors."""
+        removed = tuple(mark(video_id) for video_id in shard.removed)
+        return cls(shard.path, shard.sha256, shard.first_row, shard.rows, shard.runs, removed, vectors)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> CoveredShard:

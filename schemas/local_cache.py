@@ -11,9 +11,12 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import CorruptOutput
-from .storage import Storage, file_sha256
+
+if TYPE_CHECKING:
+    from .storage import Storage
 
 FOLDER_VARIABLE, SIZE_VARIABLE = "REELBEAM_CACHE", "REELBEAM_CACHE_GB"
 MOST_GB = 100.0
@@ -86,6 +89,10 @@ class LocalCache:
 
 
 def _fetch(storage: Storage, path: str, sha256: str, copy: Path) -> None:
+    from .storage import (
+        file_sha256,
+    )  # here, so that the command line names the variables without loading a store's client
+
     unchecked = copy.with_suffix(".new")
     storage.fetch(path, unchecked)
     found = file_sha256(unchecked)

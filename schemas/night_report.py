@@ -44,9 +44,11 @@ class IndexUpdate:
     """The snapshot that names the build."""
     kind: str
     vectors: int
-    """Number of vectors in it."""
+    """Number of vectors in it, or of documents."""
     recall_at_10: dict[str, Recall]
-    """Recall@10 by the name of the queries."""
+    """Recall@10 by the name of the queries; empty for words."""
+    of: str = "frames"
+    """What is indexed."""
 
 
 @dataclass

@@ -108,23 +108,23 @@ class IndexInfo:
     """One published index build."""
 
     path: str
-    """Folder of index.faiss and index.json."""
+    """Folder of index.json and of the build's new files."""
     kind: str
-    """The kind of index, as a FAISS factory string."""
+    """The kind of index: a FAISS factory string, or tantivy."""
     vectors: int
-    """Number of vectors in it."""
+    """Number of vectors in it, or of documents."""
     snapshot: int
     """The snapshot that it was built from."""
     rows: int
     """That snapshot's next_row: rows from this number on are newer than the index."""
     sha256: str
-    """Hash of index.faiss, or of the first part of a build with several parts."""
+    """Hash of index.faiss, or of the first part of a build with several parts; of words, of the file of ids."""
     settings_sha256: str
     """Hash of index.json."""
     files: tuple[str, ...] = ()
     """All stored files of the build, including index.json. An update shares files with earlier builds."""
     of: str = "frames"
-    """The embeddings that are indexed: frames, speech or fused."""
+    """What is indexed: embeddings of frames, speech or fused ones; or words."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The vectors that can be indexed: of frames, speech or fused windows. Defines their columns, ids and models."""
+"""What can be indexed: vectors of frames, speech or fused windows, with their columns, ids and models; and words."""
 
 from __future__ import annotations
 
@@ -59,11 +59,30 @@ FUSED = VectorSource("fused", "fused_embedding", ("clip", "whisper", "audio", "t
 VECTOR_SOURCES = {source.name: source for source in (FRAMES, SPEECH, FUSED)}
 
 
+WORDS = "words"
+"""What a lexical index is of. It has documents in place of vectors."""
+
+
+def called_of(of: str) -> str:
+    """Name of what an index holds, in messages."""
+    return "documents" if of == WORDS else VECTOR_SOURCES[of].called
+
+
+def models_of(of: str, snapshot: Snapshot) -> dict[str, Any]:
+    """The identities of the models that an index of this kind depends on, in a snapshot.
+
+    Words depend on the speech model alone: nobody's vectors are in them.
+    """
+    if of != WORDS:
+        return VECTOR_SOURCES[of].made_with(snapshot)
+    return {name: snapshot.models[name] for name in ("whisper",) if name in snapshot.models}
+
+
 def still_valid(snapshot: Snapshot, models: dict[str, Any]) -> dict[str, IndexInfo]:
-    """The indexes of a snapshot whose vectors do not depend on the changed models."""
+    """The indexes of a snapshot whose content does not depend on the changed models."""
     other = replace(snapshot, models=models)
     return {
         name: built
         for name, built in snapshot.indexes.items()
-        if VECTOR_SOURCES[built.of].made_with(other) == VECTOR_SOURCES[built.of].made_with(snapshot)
+        if models_of(built.of, other) == models_of(built.of, snapshot)
     }

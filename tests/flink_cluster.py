@@ -20,7 +20,7 @@ from object_store import free_ports
 
 from deploy.flink.distribution import REPOSITORY, missing_program
 
-START_S, STOP_S = 180, 30
+FETCH_S, START_S, STOP_S = 900, 180, 30
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,9 @@ def flink_cluster(folder: Path) -> Iterator[Cluster]:
     """A cluster of two task managers. It ends with the context, and also when this process is killed: its pipe closes."""
     if reason := missing_program():
         pytest.skip(reason)
+    fetched = subprocess.run([sys.executable, "-m", "deploy.flink.distribution"], cwd=REPOSITORY, timeout=FETCH_S)
+    if fetched.returncode:
+        pytest.skip("the jars of Flink and of Beam's runner could not be downloaded; what was tried is above")
     ports = [str(port) for port in free_ports(4)]
     command = [sys.executable, "-m", "deploy.flink.cluster", "serve", str(folder), "--ports", *ports]
     with open(folder / "keeper.log", "wb") as log:

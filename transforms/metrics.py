@@ -9,9 +9,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from apache_beam.metrics import Metrics
+from apache_beam.runners.runner import PipelineResult
+
+NAMESPACE = "reelbeam"
+"""Beam's namespace of our counters."""
 
 _lock = threading.Lock()
 _totals: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+
+
+_lengths: dict[str, int] = {}
+
+
+def set_length(queue: str, length: int) -> None:
+    """Notes how many wait in a queue now, for those who watch."""
+    with _lock:
+        _lengths[queue] = length
+
+
+def lengths() -> dict[str, int]:
+    """The newest length of each queue of this process."""
+    with _lock:
+        return dict(_lengths)
 
 
 def totals() -> dict[str, dict[str, int]]:
@@ -26,6 +45,16 @@ def add_totals(gained: dict[str, dict[str, int]]) -> None:
         for stage, counters in gained.items():
             for name, count in counters.items():
                 _totals[stage][name] += count
+
+
+def beam_totals(result: PipelineResult) -> dict[str, dict[str, int]]:
+    """Beam's own sums of our counters after a run on another engine, as `totals` gives them."""
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for counter in result.metrics().query()["counters"]:
+        stage, _, name = counter.key.metric.name.partition("/")
+        if counter.key.metric.namespace == NAMESPACE and name:
+            found[stage][name] = found[stage].get(name, 0) + (counter.result or 0)
+    return dict(found)
 
 
 class StageMetrics:
@@ -50,7 +79,7 @@ class StageMetrics:
         with _lock:
             pending, self._pending = dict(self._pending), defaultdict(int)
         for name, count in pending.items():
-            Metrics.counter("reelbeam", f"{self.stage}/{name}").inc(count)
+            Metrics.counter(NAMESPACE, f"{self.stage}/{name}").inc(count)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

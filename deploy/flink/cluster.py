@@ -90,8 +90,7 @@ class Keeper:
 
 
 def beam_flags(ports: Ports) -> list[str]:
-    """The flags of a pipeline that runs on the cluster. Not `--environment_cache_millis`: a job whose SDK worker died would then
-    meet the dead one again, until its restarts are used up."""
+    """The flags of a pipeline that runs on the cluster."""
     command = json.dumps({"command": str(HERE / "sdk_worker.sh")}, separators=(",", ":"))
     return ["--runner", "PortableRunner", "--job_endpoint", f"127.0.0.1:{ports.job}", "--parallelism", str(SLOTS),
             "--environment_type", "PROCESS", "--environment_config", command]  # fmt: skip

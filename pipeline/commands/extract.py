@@ -25,10 +25,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Plans, extracts, reports."""
-    from ..workers import profiled
+    from ..workers import profiled, watched
 
     options = ExtractOptions.from_args(args)
-    with profiled(options.profile):
+    with profiled(options.profile), watched(options.metrics_port, options.log_json):
         return _run(args, options, rest)
 
 
@@ -52,6 +52,11 @@ def _run(args: argparse.Namespace, options: ExtractOptions, rest: list[str]) -> 
             f"would extract {guess.videos} videos ({guess.hours:.2f} h, {guess.units} units, {guess.windows} windows), "
             f"about {guess.bytes / 1e6:.1f} MB; {guess.unchanged} unchanged, {guess.unreadable} unreadable"
         )
+        if guess.probed < guess.videos:
+            print(
+                f"all figures are scaled up from {guess.probed} videos chosen at random; the hours are "
+                f"{max(0.0, guess.hours - guess.hours_off):.2f} to {guess.hours + guess.hours_off:.2f} in 95 of 100 such choices"
+            )
         for uri, failure in guess.failures[:10]:
             print(f"  {failure.stage} {failure.kind}: {uri}: {failure.message[:160]}")
         print(

@@ -7,7 +7,10 @@ import argparse
 from ...schemas.errors import UsageError
 from ..indexes import IndexOptions
 
-HELP = "bring a FAISS index over frames, speech or fused embeddings up to date, and measure its recall. Beam's own options may follow"
+HELP = (
+    "bring an index over frames, speech or fused embeddings up to date, and measure its recall; or one of words. "
+    "Beam's own options may follow"
+)
 OPTIONS = IndexOptions
 
 
@@ -20,6 +23,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Builds or updates, measures, publishes, reports; or plans; or rolls back."""
     options = IndexOptions.from_args(args)
+    if options.plan and options.of == "words":
+        raise UsageError("--plan is about indexes of vectors; one of words takes about 70 bytes per window")
     if options.plan:
         from ..views import print_plan
 
@@ -27,13 +32,15 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         return 0
     if not args.output:
         raise UsageError("say which OUTPUT to index; only --plan --vectors N goes without")
-    from ...schemas.vector_sources import VECTOR_SOURCES
+    from ...schemas.vector_sources import VECTOR_SOURCES, WORDS
     from ..indexes import rollback, update_index
 
     if options.rollback:
         published = rollback(args.output, options.called)
         print(f"snapshot {published.number}: index {options.called} is {published.indexes[options.called].path} again")
         return 0
+    if options.of == WORDS:
+        return _words(args.output, options)
     published, made = update_index(args.output, options, rest)
     print(f"snapshot {published.number}: {made.why}")
     print(
@@ -44,5 +51,17 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
             for kind, one in made.recall_at_10.items()
         )
         + (f"; {made.recall.latency_ms:.2f} ms per query" if made.recall else "")
+    )
+    return 0
+
+
+def _words(output: str, options: IndexOptions) -> int:
+    from ..words import update_words
+
+    published, words = update_words(output, options.called, options.full, options.memory_mb, options.merge_above)
+    print(f"snapshot {published.number}: {words.why}")
+    print(
+        f"index {options.called}: {words.windows} windows, {words.videos} titles, {words.size_bytes / 1e6:.1f} MB; "
+        f"stemmed: {', '.join(name for name in words.analyzers if len(name) == 2) or 'none'}"
     )
     return 0

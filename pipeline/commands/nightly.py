@@ -28,10 +28,10 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Does the night's work and prints its report."""
     from ...schemas.phases import phase
     from ..extraction import prepare_job
-    from ..workers import profiled
+    from ..workers import profiled, watched
 
     options = NightlyOptions.from_args(args)
-    with profiled(options.profile):
+    with profiled(options.profile), watched(options.metrics_port, options.log_json):
         with phase("prepare"):
             job = prepare_job(args.output, options.part(ExtractOptions), rest)
         return _run(args, job, options)
@@ -62,6 +62,8 @@ def _run(args: argparse.Namespace, job: Job, options: NightlyOptions) -> int:
 
 def describe(report: NightReport) -> str:
     """A few lines for a person and a log."""
+    from ...schemas.vector_sources import called_of
+
     if not report.changed:
         return f"nothing to do: all {report.listed} videos are as in snapshot {report.snapshot_after}"
     found = ", ".join(f"{count} {name}" for name, count in report.found.items() if count)
@@ -75,7 +77,7 @@ def describe(report: NightReport) -> str:
     if report.statuses:
         lines.append(f"worked on: {say(Counter(report.statuses))}; {report.windows} windows")
     for name, made in report.indexes.items():
-        lines.append(f"index {name}: {made.kind}, {made.vectors} vectors")
+        lines.append(f"index {name}: {made.kind}, {made.vectors} {called_of(made.of)}")
     if report.compacted or report.swept:
         swept = ", ".join(f"{value} {name}" for name, value in report.swept.items()) or "nothing"
         lines.append(f"{'compacted; ' if report.compacted else ''}swept {swept}")

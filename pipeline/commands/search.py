@@ -13,6 +13,8 @@ from ..search import SearchOptions
 from .base import none_left, one_blas_thread
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from ..search import Moment
 
 log = logging.getLogger("reelbeam")
@@ -30,7 +32,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Searches for one or several queries, and prints the moments."""
     one_blas_thread()
     from ..dataset import Dataset
-    from ..search import Searches, phrase_moments, query_vector
+    from ..search import Searches, find_phrase, query_vector
 
     none_left(rest, "search")
     options = SearchOptions.from_args(args)
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     dataset = Dataset.open(args.output)
     stream = dataset.snapshot.options.get("video_stream", "")
     if options.phrase:
-        show([(query, phrase_moments(dataset, query, options.k)) for query in args.query], options, stream)
+        show([(query, find_phrase(dataset, query, options.k)) for query in args.query], options, stream)
         return 0
     searches = Searches(dataset, options.name, options.models, options.device)
     sees = (
@@ -53,6 +55,11 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         log.warning(
             "%d frames are newer than the index and are not searched; cure: reelbeam index %s",
             searches.index.missing_frames,
+            args.output,
+        )
+    if options.search_in in ("words", "all") and searches.has_words and searches.words.index.stale:
+        log.warning(
+            "rows came or went since the index of words was built, and new ones are not found; cure: reelbeam index %s --of words",
             args.output,
         )
     if options.image:
@@ -88,5 +95,17 @@ def print_moments(query: str, moments: Sequence[Moment]) -> None:
 
     table = Table("score", "from", "to", "video", "words", title=query, title_justify="left")
     for moment in moments:
-        table.add_row(f"{moment.score:.3f}", clock(moment.start_ms), clock(moment.end_ms), moment.uri, moment.text)
+        table.add_row(f"{moment.score:.3f}", clock(moment.start_ms), clock(moment.end_ms), moment.uri, marked(moment))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+    for note in dict.fromkeys(moment.note for moment in moments if moment.note):
+        print(note)
+
+
+def marked(moment: Moment) -> Text:
+    """A moment's text with its highlights in bold. What the text says is never read as markup."""
+    from rich.text import Text
+
+    text = Text(moment.text)
+    for start, end in moment.highlights:
+        text.stylize("bold", start, end)
+    return text

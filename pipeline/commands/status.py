@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Prints the facts of the current snapshot."""
     one_blas_thread()
-    from ...schemas.vector_sources import VECTOR_SOURCES
+    from ...schemas.vector_sources import called_of
     from ..dataset import Dataset
 
     none_left(rest, "status")
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         print(f"further senses: {', '.join(facts['senses'])}")
     for name, index in facts["indexes"].items():
         print(
-            f"index {name}: {index['kind']}, {index['vectors']} {VECTOR_SOURCES[index['of']].called}, from snapshot {index['snapshot']}"
+            f"index {name}: {index['kind']}, {index['vectors']} {called_of(index['of'])}, from snapshot {index['snapshot']}"
         )
     for failure in facts["failures"]:
         print(f"  {failure['stage']} {failure['kind']}: {failure['uri']}: {failure['message'][:160]}")

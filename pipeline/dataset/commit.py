@@ -19,7 +19,7 @@ from ...schemas.errors import CorruptOutput, GateError, ModelMismatch
 from ...schemas.options import UNRECORDED, fingerprint
 from ...schemas.parquet_ranges import open_parquet
 from ...schemas.phases import phase
-from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo
+from ...schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import Storage
 from ...schemas.tables import FAILED, RowShape, failures_schema, videos_schema
 from ...transforms.shard_files import put_table
@@ -240,3 +240,19 @@ def count_videos(known: dict[str, dict[str, Any]], failures: int) -> dict[str, i
         "media_ms": sum(row["duration_ms"] for row in rows),
         "failures": failures,
     }
+
+
+def commit_index(storage: Storage, name: str, info: IndexInfo) -> Snapshot:
+    """Commits a snapshot in which the index `name` is this build."""
+
+    def swapped(parent: Snapshot | None) -> Snapshot:
+        current = parent or snapshots.load(storage)
+        return replace(
+            current,
+            number=current.number + 1,
+            parent=current.number,
+            created_at=snapshots.now(),
+            indexes={**current.indexes, name: info},
+        )
+
+    return snapshots.commit_next(storage, swapped)

@@ -105,6 +105,13 @@ class ExtractOptions(Options):
     profile: str = option(
         "", "write where the time went to this JSON file: seconds of phases and stages, processor seconds"
     )
+    metrics_port: int = option(
+        0,
+        "serve counters for Prometheus on this port of every interface while the run lasts (0: do not)",
+        low=0,
+        high=65535,
+    )
+    log_json: bool = option(False, "write each log line as a JSON object")
     dry_run: bool = option(False, "print what would be done, and do nothing")
 
     def __post_init__(self) -> None:

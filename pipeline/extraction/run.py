@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from ...schemas.night_report import FailedVideo
+from ...transforms import metrics
 from ...transforms.frame_choice import frame_coverage
 from ..dataset import commit_videos, commit_wave
 from .changes import relisted
@@ -65,6 +66,9 @@ def run_extraction(planned: ExtractionPlan, job: Job) -> ExtractionReport:
             report.failures += [
                 FailedVideo(row["uri"], row["stage"], row["kind"], row["message"]) for row in wave.failures
             ]
+            kinds = Counter(row["kind"] for row in wave.failures)
+            windows = sum(row["windows"] for row in wave.videos)
+            metrics.add_totals({"committed": {"videos": len(wave.videos), "windows": windows}, "failures": kinds})
             report.seconds = time.monotonic() - started
             log.info("snapshot %d: %d of %d videos", report.snapshot, report.done, len(planned.todo))
     return report

@@ -13,6 +13,7 @@ from ...schemas import snapshot as snapshots
 from ...schemas.elements import Group, Probe, Video
 from ...schemas.errors import Failure
 from ...schemas.tables import RowShape
+from ...transforms import metrics
 from ...transforms.decode import DecodeLimits
 from ...transforms.decode_command import NO_SHOTS, ShotSearch
 from ...transforms.discover import PlanUnits, ProbeVideos
@@ -46,7 +47,10 @@ def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
     run = snapshots.new_run()
     build = beam.Pipeline(runner=job.runner, options=job.beam)
     build_wave(build, videos, job, run)
-    build.run().wait_until_finish()
+    result = build.run()
+    result.wait_until_finish()
+    if not job.is_local:
+        metrics.add_totals(metrics.beam_totals(result))
     shards, videos_info, failures_info = read_receipt(job.storage, run)
     return WaveRows(
         run,
@@ -72,7 +76,8 @@ def over_waves(
     if job.worker_count > workers > 0:
         log.info("only %d waves for %d workers; a smaller --wave-videos gives more", workers, job.worker_count)
     if workers <= 1:
-        for wave in waves:
+        for number, wave in enumerate(waves):
+            metrics.set_length("waves_waiting", len(waves) - number - 1)
             yield do(wave, job)
         return
     own = shares(workers, job.options.device, job.options.decoder_count)

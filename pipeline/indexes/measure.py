@@ -12,7 +12,7 @@ import numpy as np
 
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import GateError
-from ...schemas.index_manifest import CoveredShard, IndexManifest, OperatingPoint, PartInfo, RemovedIds, mark
+from ...schemas.index_manifest import CoveredShard, IndexManifest, OperatingPoint, PartInfo, RemovedIds
 from ...schemas.snapshot import ShardInfo
 from ...transforms.build_index import lists_of
 from ...transforms.index_parts import can_merge
@@ -95,18 +95,7 @@ def described(build: Build, vectors: int, parts: Sequence[PartInfo], why: str) -
 
 def covered(shards: Sequence[ShardInfo], counts: dict[str, int]) -> tuple[CoveredShard, ...]:
     """The shards whose vectors a build contains, for the next update to compare with."""
-    return tuple(
-        CoveredShard(
-            shard.path,
-            shard.sha256,
-            shard.first_row,
-            shard.rows,
-            shard.runs,
-            tuple(mark(video_id) for video_id in shard.removed),
-            counts[shard.path],
-        )
-        for shard in shards
-    )
+    return tuple(CoveredShard.of(shard, counts[shard.path]) for shard in shards)
 
 
 def put_side_files(

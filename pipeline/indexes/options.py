@@ -14,8 +14,9 @@ class IndexOptions(Options):
     index: str = option("auto", "auto, or any FAISS factory string: Flat, IVF1024,SQfp16, ...")
     of: str = option(
         "frames",
-        "embeddings to index: of every frame, of the speech of each window, or the fused one of each window",
-        choices=("frames", "speech", "fused"),
+        "what to index: the embeddings of every frame, of the speech of each window, or the fused one of each window; or the words "
+        "of speech, titles and descriptions",
+        choices=("frames", "speech", "fused", "words"),
     )
     name: str = option("", "name of the index in OUTPUT/indexes (empty: the value of --of)")
     min_recall: float = option(

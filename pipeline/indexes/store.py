@@ -10,20 +10,20 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
 
-from ...schemas import snapshot as snapshots
 from ...schemas.errors import CorruptOutput
 from ...schemas.index_manifest import IndexManifest, PartInfo, VectorFile
 from ...schemas.local_cache import LocalCache
 from ...schemas.snapshot import IndexInfo, Snapshot
 from ...schemas.storage import Storage, file_sha256
 from ...transforms.build_index import lists_of, merge_results, read_index
+from ..dataset import commit_index
 
 REFINE_FACTOR = 8
 """Candidates rescored per result, for an index that stores raw vectors for rescoring."""
@@ -146,8 +146,8 @@ class RawVectors:
         return out
 
 
-def read_manifest(storage: Storage, built: IndexInfo) -> IndexManifest:
-    """Reads a build's index.json. Raises CorruptOutput when it is missing or its hash differs from the snapshot's."""
+def stored_settings(storage: Storage, built: IndexInfo) -> bytes:
+    """A build's index.json. Raises CorruptOutput when it is missing or its hash differs from the snapshot's."""
     path = f"{built.path}/index.json"
     try:
         text = storage.get(path)
@@ -155,7 +155,12 @@ def read_manifest(storage: Storage, built: IndexInfo) -> IndexManifest:
         raise CorruptOutput(f"{path} is missing; cure: reelbeam index --full") from error
     if hashlib.sha256(text).hexdigest() != built.settings_sha256:
         raise CorruptOutput(f"{path}: its hash is not the one in the snapshot; cure: reelbeam index --full")
-    return IndexManifest.from_json(text, built.path, built.sha256)
+    return text
+
+
+def read_manifest(storage: Storage, built: IndexInfo) -> IndexManifest:
+    """Reads a build's index.json. Raises CorruptOutput when it is missing or its hash differs from the snapshot's."""
+    return IndexManifest.from_json(stored_settings(storage, built), built.path, built.sha256)
 
 
 def read_removed(storage: Storage, manifest: IndexManifest) -> np.ndarray:
@@ -245,22 +250,6 @@ def publish(storage: Storage, name: str, folder: str, manifest: IndexManifest) -
         manifest.of,
     )
     return commit_index(storage, name, info)
-
-
-def commit_index(storage: Storage, name: str, info: IndexInfo) -> Snapshot:
-    """Commits a snapshot in which the index `name` is this build."""
-
-    def swapped(parent: Snapshot | None) -> Snapshot:
-        current = parent or snapshots.load(storage)
-        return replace(
-            current,
-            number=current.number + 1,
-            parent=current.number,
-            created_at=snapshots.now(),
-            indexes={**current.indexes, name: info},
-        )
-
-    return snapshots.commit_next(storage, swapped)
 
 
 def put_scratch(storage: Storage, path: str, file: Path, vectors: int) -> PartInfo:

@@ -1,4 +1,4 @@
-"""Builds, updates and rolls back a FAISS index over a snapshot's frame, speech or fused embeddings."""
+"""Builds and updates a FAISS index, and rolls back any index, over a snapshot's frame, speech or fused embeddings."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ...schemas.index_manifest import IndexManifest
 from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage
 from ...schemas.vector_sources import VECTOR_SOURCES
-from ..dataset import Dataset
+from ..dataset import Dataset, commit_index
 from ..extraction import beam_options
 from .changes import changes_since, decide
 from .delta import Drift, delta_build
 from .full_build import Encode, full_build
 from .options import IndexOptions
 from .queries import encode_texts
-from .store import commit_index, read_manifest
+from .store import read_manifest, stored_settings
 
 log = logging.getLogger("reelbeam")
 
@@ -102,7 +102,7 @@ def rollback(output: str, name: str) -> Snapshot:
     for number in reversed(snapshots.numbers(storage)):
         earlier = snapshots.load(storage, number).indexes.get(name)
         if earlier is not None and earlier.snapshot < current.snapshot and _second(earlier.path) <= _second(path):
-            read_manifest(storage, earlier)
+            stored_settings(storage, earlier)
             missing = [file for file in earlier.files if not _is_there(storage, file)]
             if missing:
                 raise UsageError(f"{earlier.path} was swept: {missing[0]} is missing; cure: reelbeam index --full")

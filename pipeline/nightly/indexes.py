@@ -10,9 +10,10 @@ from ...schemas.errors import GateError, ReelbeamError
 from ...schemas.night_report import IndexUpdate
 from ...schemas.snapshot import IndexInfo, Snapshot
 from ...schemas.storage import Storage
-from ...schemas.vector_sources import VECTOR_SOURCES
+from ...schemas.vector_sources import VECTOR_SOURCES, WORDS
 from ..dataset import Dataset, shard_ids
 from ..indexes import IndexOptions, read_manifest, update_index
+from ..words import NothingToIndex, check_words, update_words
 from .verify import check_index
 
 
@@ -26,7 +27,7 @@ def update_indexes(
     asked = {options.called: options}
     for name, built in {**standing, **current.indexes}.items():
         if name not in asked:
-            kind = read_manifest(storage, built).asked
+            kind = "auto" if built.of == WORDS else read_manifest(storage, built).asked
             asked[name] = replace(options, name=name, of=built.of, index=kind, full=False)
     done, errors = {}, []
     for name, wanted in asked.items():
@@ -42,6 +43,8 @@ def update_indexes(
 def update_one(storage: Storage, options: IndexOptions, compacted: bool = False) -> IndexUpdate | None:
     """Updates one index, when a row came, went or changed since it was built, and when rows that no longer count have just
     left their shards. What has no vector has no index."""
+    if options.of == WORDS:
+        return update_lexical(storage, options)
     current, of = snapshots.load(storage), VECTOR_SOURCES[options.of]
     built = current.indexes.get(options.called)
     if built and built.rows == current.next_row and built.snapshot >= current.rows_changed and not compacted:
@@ -55,7 +58,26 @@ def update_one(storage: Storage, options: IndexOptions, compacted: bool = False)
         return None
     if problems := list(check_index(Dataset(storage, published), options.called, published.indexes[options.called])):
         raise GateError(f"the index that was just built is not as promised: {'; '.join(problems)}")
-    return IndexUpdate(published.number, made.kind, made.vectors, made.recall_at_10)
+    return IndexUpdate(published.number, made.kind, made.vectors, made.recall_at_10, options.of)
+
+
+def update_lexical(storage: Storage, options: IndexOptions) -> IndexUpdate | None:
+    """Updates the index of words, when a window or a title came, went or changed. Where nothing has words any more, it goes."""
+    built = snapshots.load(storage).indexes.get(options.called)
+    try:
+        published, made = update_words(
+            storage.root, options.called, options.full, options.memory_mb, options.merge_above
+        )
+    except NothingToIndex:
+        if built:
+            snapshots.commit_next(storage, lambda parent: _without(parent, options.called))
+        return None
+    info = published.indexes[options.called]
+    if info == built:
+        return None
+    if problems := list(check_words(Dataset(storage, published), options.called, info)):
+        raise GateError(f"the index that was just built is not as promised: {'; '.join(problems)}")
+    return IndexUpdate(published.number, made.kind, made.documents, {}, options.of)
 
 
 def _without(parent: Snapshot | None, name: str) -> Snapshot:

@@ -16,10 +16,11 @@ from ...schemas.errors import UsageError
 from ...schemas.index_manifest import raw_name
 from ...schemas.snapshot import ShardInfo
 from ...schemas.storage import Storage
-from ...schemas.vector_sources import VECTOR_SOURCES
+from ...schemas.vector_sources import VECTOR_SOURCES, WORDS
 from ...transforms.listing import video_id_of
 from ..dataset import Dataset, are_held, files_of, stored_file
 from ..indexes import Queries, stored_ids
+from ..words import stray_documents
 from .purge_texts import parquet_names, spelt, stands_in
 
 VECTORS = ("/index.faiss", "/delta.faiss", "/queries.npz", ".f16")
@@ -110,8 +111,13 @@ def find_traces(storage: Storage, named: NamedVideo) -> Iterator[str]:
         file: VECTOR_SOURCES[built.of].ids_per_row(one.shape)
         for one in known.values()
         for built in one.indexes.values()
+        if built.of != WORDS
         for file in built.files
     }
+    lexical = {built.path: built for one in known.values() for built in one.indexes.values() if built.of == WORDS}
+    for built in lexical.values():
+        if stray := stray_documents(storage, built, shards, int(named.video_id, 16)):
+            yield f"{built.path}: holds the words of {stray} windows or titles that no snapshot holds any more, or of this video"
     for piece in storage.unfinished():
         yield f"{piece.path}: an unfinished write, so its rows are unknown"
     for stored in storage.list():

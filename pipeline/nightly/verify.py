@@ -18,16 +18,17 @@ from ...schemas.local_cache import LocalCache
 from ...schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import file_sha256
 from ...schemas.tables import conformed, failures_schema, validate_windows, videos_schema
-from ...schemas.vector_sources import VECTOR_SOURCES
+from ...schemas.vector_sources import VECTOR_SOURCES, WORDS
 from ..dataset import FOLDERS, Dataset, batch_ids, count_videos, shard_ids, stored_file
 from ..indexes import changes_since, open_searcher, read_manifest
+from ..words import check_words, read_words_manifest
 
 
 def verify_dataset(dataset: Dataset) -> Iterator[str]:
     """Yields one line per problem; nothing at all is a proof. Each stored file is read once."""
     rows: Counter[str] = Counter()
     indexes = dataset.snapshot.indexes
-    ids: dict[str, list[np.ndarray]] = {built.of: [] for built in indexes.values()}
+    ids: dict[str, list[np.ndarray]] = {built.of: [] for built in indexes.values() if built.of != WORDS}
     yield from _numbers(dataset.snapshot)
     for shard in dataset.snapshot.shards:
         with _opened(dataset, shard) as (problem, file):
@@ -47,7 +48,10 @@ def verify_dataset(dataset: Dataset) -> Iterator[str]:
                     yield f"{info.path}: columns are {found.names}, wanted {schema.names}"
     yield from _counts(dataset, rows)
     for name, built in indexes.items():
-        yield from check_index(dataset, name, built, ids[built.of])
+        if built.of == WORDS:
+            yield from check_words(dataset, name, built)
+        else:
+            yield from check_index(dataset, name, built, ids[built.of])
 
 
 def verify_sizes(dataset: Dataset) -> Iterator[str]:
@@ -59,7 +63,7 @@ def verify_sizes(dataset: Dataset) -> Iterator[str]:
     promised = {shard.path: shard.bytes for shard in snapshot.shards} | {info.path: info.bytes for info in tables}
     for name, built in snapshot.indexes.items():
         try:
-            promised |= {part.path: part.bytes for part in read_manifest(dataset.storage, built).parts if part.bytes}
+            promised |= _index_sizes(dataset, built)
         except CorruptOutput as error:
             yield f"index {name}: {error}"
     for path, size in promised.items():
@@ -67,6 +71,14 @@ def verify_sizes(dataset: Dataset) -> Iterator[str]:
             yield f"{path}: is missing"
         elif held[path] != size:
             yield f"{path}: {held[path]} bytes, promised {size}"
+
+
+def _index_sizes(dataset: Dataset, built: IndexInfo) -> dict[str, int]:
+    """Sizes of a build's files, by path. Raises CorruptOutput."""
+    if built.of == WORDS:
+        words = read_words_manifest(dataset.storage, built)
+        return {file.path: file.bytes for file in (*words.segments, words.ids)}
+    return {part.path: part.bytes for part in read_manifest(dataset.storage, built).parts if part.bytes}
 
 
 def _numbers(snapshot: Snapshot) -> Iterator[str]:

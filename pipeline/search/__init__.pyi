@@ -3,7 +3,7 @@ from .frames import Moment as Moment
 from .frames import as_json as as_json
 from .frames import query_vector as query_vector
 from .hybrid import Searches as Searches
-from .hybrid import phrase_moments as phrase_moments
+from .hybrid import find_phrase as find_phrase
 from .knn import knn_table as knn_table
 from .opened_index import Filter as Filter
 from .opened_index import Frames as Frames

@@ -43,6 +43,10 @@ class Moment:
     best_ms: int
     score: float
     text: str
+    highlights: tuple[tuple[int, int], ...] = ()
+    """Half-open spans of characters of `text` that a search for words has found."""
+    note: str = ""
+    """What was found in place of a word that occurs nowhere."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ Source: Cormack, Clarke, Buettcher 2009, "Reciprocal rank fusion outperforms Con
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -22,9 +21,11 @@ import pyarrow.compute as pc
 
 from ...schemas.errors import UsageError
 from ...schemas.small_arrays import flags
-from ...schemas.vector_sources import FRAMES, FUSED, SPEECH, VECTOR_SOURCES, VectorSource
+from ...schemas.vector_sources import FRAMES, FUSED, SPEECH, VECTOR_SOURCES, WORDS, VectorSource
 from ...transforms.encode_queries import encode_query, said_encoder
 from ..dataset import Dataset
+from ..words import SMALL, exact_words, parse_query, plain_query
+from .exact_words import ExactWords
 from .frames import FrameIndex, Moment
 from .titles import has_titles, title_moments
 from .windows import ROW, WindowVectors
@@ -69,32 +70,23 @@ def fused_ranks(
     return [replace(shown[key][1], score=round(sums[key], 5)) for key in order]
 
 
-def plain(text: str) -> list[str]:
-    """The words of a text without case and punctuation: how phrases are compared.
-
-    >>> plain("Don't stop, now!")
-    ["don't", 'stop', 'now']
-    """
-    return re.findall(r"[\w']+", text.lower())
-
-
 def said_words(dataset: Dataset, first: str) -> Iterator[tuple[dict[str, Any], list[tuple[str, int, int]]]]:
-    """(row, its words as (plain word, start_ms, end_ms)), in the order of the rows; a row that cannot matter has no words."""
+    """(row, its words as (lower-case word, start_ms, end_ms)), in the order of the rows; a row that cannot matter has no words."""
     for _, batch in dataset.batches([*ROW, "words"]):
         may = flags(pc.match_substring(batch["text"], first, ignore_case=True))
         wanted = may | np.append(False, may[:-1])  # a phrase may go on in the next window
         wanted[:1] = True
         for at, row in enumerate(batch.select(ROW).to_pylist()):
             words = batch["words"][at].as_py() if wanted[at] else []
-            yield row, [(part, one["start_ms"], one["end_ms"]) for one in words for part in plain(one["word"])]
+            yield row, [(part, one["start_ms"], one["end_ms"]) for one in words for part in exact_words(one["word"])]
 
 
 def phrase_moments(dataset: Dataset, phrase: str, k: int) -> list[Moment]:
     """The first k places where exactly these words are said in a row, also across windows; score 1.
 
-    Raises UsageError for a phrase without a word.
+    Reads all rows. Raises UsageError for a phrase without a word.
     """
-    wanted = plain(phrase)
+    wanted = exact_words(phrase)
     if not wanted:
         raise UsageError(f"--phrase {phrase!r} holds no word")
     found: list[Moment] = []
@@ -115,6 +107,15 @@ def phrase_moments(dataset: Dataset, phrase: str, k: int) -> list[Moment]:
     return found[:k]
 
 
+def find_phrase(dataset: Dataset, phrase: str, k: int) -> list[Moment]:
+    """The same with an up-to-date lexical index, where there is one, which leaves few rows to be read."""
+    if exact_words(phrase) and any(built.of == WORDS for built in dataset.snapshot.indexes.values()):
+        indexed = ExactWords.open(dataset)
+        if indexed.is_current:
+            return indexed.phrases(phrase, k)
+    return phrase_moments(dataset, phrase, k)
+
+
 class Searches:
     """All ways to search one dataset by words. Each is opened at its first use."""
 
@@ -127,19 +128,35 @@ class Searches:
         """The index over frames."""
         return FrameIndex(self.dataset, self.name)
 
+    @cached_property
+    def words(self) -> ExactWords:
+        """The lexical index. Raises UsageError where a large dataset has none."""
+        return ExactWords.open(self.dataset)
+
     def find(self, where: str, text: str, k: int) -> list[Moment]:
-        """The k best moments for words: in frames, speech, fused, titles, or all."""
+        """The k best moments for words: in frames, speech, fused, titles, words, or all. Raises UsageError for words that are
+        not in the query syntax."""
         if where == "titles":
             return self.titles(text, k)
+        if where == "words":
+            return self.words.moments(parse_query(text), k)
         if where != "all":
             return self.single(VECTOR_SOURCES[where], text, k)
         snapshot = self.dataset.snapshot
         shown, fused = bool(snapshot.counts.get("frames")), FUSED.is_stored(snapshot.shape)
         kinds = [*([FRAMES] if shown else []), SPEECH, *([FUSED] if fused else [])]
         lists = [self.single(kind, text, k * DEPTH) for kind in kinds]
+        if self.has_words and (clauses := plain_query(text)):
+            lists.insert(0, self.words.moments(clauses, k * DEPTH))  # its moments have highlights, and win ties
         titled = self.titles(text, k * DEPTH) if has_titles(self.dataset) else []
         grid = snapshot.grid
         return fused_ranks(lists, k, grid.window_ticks * 1000 / float(grid.tick_hz), titled)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether words can be searched: there is an index of them, or the dataset is small."""
+        indexed = any(built.of == WORDS for built in self.dataset.snapshot.indexes.values())
+        return indexed or self.dataset.snapshot.counts.get("windows", 0) <= SMALL
 
     def single(self, kind: VectorSource, text: str, k: int) -> list[Moment]:
         """The k best moments by one kind of vector."""

@@ -80,8 +80,8 @@ class SearchOptions(Options):
     image: str = option("", "search with a picture instead of words")
     search_in: str = option(
         "frames",
-        "what is searched: frames, speech, the fused vectors of both, or titles and descriptions; all joins the lists by rank",
-        choices=("frames", "speech", "fused", "titles", "all"),
+        "what is searched: frames, speech, the fused vectors of both, titles and descriptions, or exact words; all joins the lists",
+        choices=("frames", "speech", "fused", "titles", "words", "all"),
         flag="--in",
     )
     phrase: bool = option(False, "find exactly these words in a row in what was said")

@@ -84,8 +84,18 @@ def _card(moment: Moment, folder: Path, stream: str) -> str:
     name = html.escape(os.path.basename(moment.uri))
     return (
         f"<figure><a href='{link}'>{shown}</a><figcaption><b>{name}</b> {clock(moment.start_ms)} to "
-        f"{clock(moment.end_ms)} <i>{moment.score:.3f}</i><br>{html.escape(moment.text)}</figcaption></figure>"
+        f"{clock(moment.end_ms)} <i>{moment.score:.3f}</i><br>{_marked(moment)}</figcaption></figure>"
     )
+
+
+def _marked(moment: Moment) -> str:
+    """A moment's text with its highlights, safe in a page."""
+    parts, at = [], 0
+    for start, end in moment.highlights:
+        parts += [html.escape(moment.text[at:start]), f"<mark>{html.escape(moment.text[start:end])}</mark>"]
+        at = end
+    note = f"<br><small>{html.escape(moment.note)}</small>" if moment.note else ""
+    return "".join([*parts, html.escape(moment.text[at:])]) + note
 
 
 STYLE = (

@@ -1,3 +1,4 @@
+from .metrics_page import watched as watched
 from .pool import Pool as Pool
 from .profile import profiled as profiled
 from .progress import run_beside as run_beside

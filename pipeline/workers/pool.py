@@ -156,6 +156,8 @@ class Pool(Generic[Item, Result]):
                 seat.task = waiting.popleft()
                 with contextlib.suppress(OSError):  # it has just died: its closed socket says so below
                     seat.link.send_bytes(pickle.dumps(seat.task.items))
+        metrics.set_length("waves_waiting", len(waiting))
+        metrics.set_length("workers_busy", sum(seat.task is not None for seat in self._seats))
         for link in wait([seat.link for seat in self._seats]):
             seat = next(seat for seat in self._seats if seat.link is link)
             try:
@@ -168,7 +170,8 @@ class Pool(Generic[Item, Result]):
     def _take(self, seat: Seat, kind: str, values: list[Any], pieces: dict[int, Piece[Result]]) -> None:
         if kind == "log":
             name, level, text = values
-            logging.getLogger(name).log(level, "worker %d: %s", seat.share.number, text)
+            said = "worker %d: %s", seat.share.number, text
+            logging.getLogger(name).log(level, *said, extra={"worker": seat.share.number})
         elif kind == "counts":
             metrics.add_totals(values[0])
         elif kind == "ready":

@@ -14,7 +14,10 @@ from nights import World
 
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.nightly.purge_texts import look_for, sentences_of
+from reelbeam.pipeline.words.analyzers import terms
+from reelbeam.pipeline.words.words_store import OpenWords, read_words_manifest
 from reelbeam.schemas import snapshot as snapshots
+from reelbeam.schemas.storage import Storage
 from reelbeam.transforms.listing import video_id_of
 
 SAMPLES = REPOSITORY / "examples" / "sample_bucket"
@@ -157,3 +160,50 @@ def test_what_a_video_of_an_older_snapshot_says_counts_as_a_trace_when_the_books
     found = look_for(storage, sentences, video_id_of(twin))
     assert (found.shared, found.places) == ((talk,), ())
     assert len(snapshots.numbers(storage)) >= 1
+
+
+def every_term(output: Path) -> set[str]:
+    """Every term in every lexical index build that any snapshot names, out of tantivy's files, deleted documents' included."""
+    terms: set[str] = set()
+    storage = Storage.at(str(output))
+    for one in snapshots.load_all(storage).values():
+        for built in one.indexes.values():
+            if built.of == "words":
+                manifest = read_words_manifest(storage, built)
+                opened = OpenWords.of_build(storage, manifest)
+                for kind in manifest.fields:
+                    for name in manifest.analyzers:
+                        terms |= {term for term, _ in opened.searcher.terms_with_prefix(f"{kind}_{name}", "")}
+    return terms
+
+
+def test_a_purge_leaves_no_term_that_only_the_video_had(world: World) -> None:
+    gone = str(world.bucket / "talk.mp4.mkv")
+    assert main(["index", str(world.output), "--of", "words"]) == 0
+    texts: dict[bool, set[str]] = {True: set(), False: set()}
+    for _, batch in world.data.batches(["uri", "text"]):
+        for row in batch.to_pylist():
+            texts[row["uri"] == gone] |= set(terms("en", row["text"]))
+    own = texts[True] - texts[False]
+    assert len(own) > 5
+    before = every_term(world.output)
+    assert own <= before
+    assert main(["purge", str(world.output), gone, *AT_ONCE]) == 0
+    after = every_term(world.output)
+    assert after
+    assert not own & after
+    held = b"".join(file.read_bytes() for file in (world.output / "indexes").rglob("*") if file.is_file())
+    assert not [term for term in own if len(term) > 5 and term.encode() in held]
+    assert world.verified()
+    assert main(["verify", str(world.output), "--gone", gone]) == 0
+
+
+def test_words_of_a_purged_video_in_an_index_that_was_not_built_again_are_a_trace(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = str(world.bucket / "talk.mp4.mkv")
+    assert main(["index", str(world.output), "--of", "words"]) == 0
+    monkeypatch.setattr("reelbeam.pipeline.nightly.purge.update_one", lambda *_: None)
+    assert main(["purge", str(world.output), gone, *AT_ONCE]) == 3
+    assert main(["verify", str(world.output), "--gone", gone]) == 4
+    assert "holds the words of" in capsys.readouterr().out

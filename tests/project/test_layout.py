@@ -12,7 +12,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ORDER = ["schemas", "models", "transforms", "pipeline"]
-ROOMS = ["dataset", "workers", "extraction", "indexes", "search", "training", "nightly", "views", "commands"]
+ROOMS = ["dataset", "workers", "words", "extraction", "indexes", "search", "training", "nightly", "views", "commands"]
 """The rooms of pipeline/: a room imports only from those before it."""
 SAYS_NOTHING = {"util", "utils", "data", "info", "meta", "manager", "said", "traces", "carry", "where", "rows", "describe"} | {
     "page", "pages", "memory", "job", "indexed", "misc", "helpers", "common"
@@ -127,6 +127,7 @@ def test_files_are_short_and_named_after_what_they_hold() -> None:
     [
         ("dataset", {"apache_beam", "torch", "faiss", "whisper", "open_clip", "sentence_transformers"}),
         ("training", {"apache_beam", "faiss", "whisper", "open_clip", "sentence_transformers"}),
+        ("words", {"apache_beam", "torch", "faiss", "whisper", "open_clip", "sentence_transformers"}),
         ("search", {"apache_beam", "whisper"}),
     ],
 )

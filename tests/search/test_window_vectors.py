@@ -26,7 +26,7 @@ from reelbeam.schemas.errors import UsageError
 from reelbeam.schemas.example_rows import example_windows
 from reelbeam.schemas.tables import RowShape
 from reelbeam.schemas.tensors import tensor
-from reelbeam.schemas.vector_sources import FUSED, SPEECH, VECTOR_SOURCES, VectorSource
+from reelbeam.schemas.vector_sources import FUSED, SPEECH, VECTOR_SOURCES, WORDS, VectorSource
 
 WORLD = Clusters(16, 50)
 
@@ -115,7 +115,7 @@ def test_every_kind_of_vector_is_named_by_its_option() -> None:
         for declared in IndexOptions.__dataclass_fields__.values()
         if declared.name == "of"
     ]
-    assert set(choices) == set(VECTOR_SOURCES)
+    assert set(choices) == {*VECTOR_SOURCES, WORDS}
 
 
 def test_a_night_keeps_the_kind_that_was_asked_for_and_goes_on_where_a_column_has_gone(made: MadeDataset) -> None:

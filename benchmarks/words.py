@@ -1,0 +1,118 @@
+"""The index of words: size, build time beside bare tantivy, time of single queries, cost of a night of +1%.
+
+    python -m benchmarks.words [--windows 1000000] [--quick]
+
+The windows are made: 25 words each out of a vocabulary of 30,000 with Zipf's frequencies. Bare tantivy gets the same texts from memory,
+with the same analyzer, number of threads and memory; ours reads them from the shards, and stores, hashes and publishes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import tantivy
+
+from benchmarks.measure import ROOT
+from benchmarks.results import Figure, finish
+from reelbeam.models.devices import cores
+from reelbeam.pipeline.search import Searches
+from reelbeam.pipeline.words import parse_query, update_words
+from reelbeam.pipeline.words.analyzers import register, schema_of
+from reelbeam.pipeline.words.words_build import MOST_HEAP_BYTES, MOST_THREADS
+
+sys.path.insert(0, str(ROOT / "tests"))
+from made_words import MadeWords, Said
+
+WORDS_A_WINDOW, WINDOWS_A_VIDEO, SHARD = 25, 100, 20_000
+VOCABULARY = 30_000
+QUERIES = 200
+MOST_RATIO, MOST_QUERY_MS, MOST_NIGHT = 1.3, 20.0, 0.05
+
+
+def texts(count: int, seed: int) -> Iterator[str]:
+    """Made sentences."""
+    choose = random.Random(seed)
+    spell = random.Random(0)
+    vocabulary = ["".join(spell.choices("etaoinshrdlucm", k=spell.randint(2, 9))) for _ in range(VOCABULARY)]
+    weights = [*itertools.accumulate(1 / (1 + rank) for rank in range(VOCABULARY))]
+    for _ in range(count):
+        yield " ".join(choose.choices(vocabulary, cum_weights=weights, k=WORDS_A_WINDOW))
+
+
+def say(made: MadeWords, count: int, first_video: int, seed: int) -> None:
+    """Commits windows, a shard at a time."""
+    said: list[Said] = []
+    for at, text in enumerate(texts(count, seed)):
+        said.append((first_video + at // WINDOWS_A_VIDEO, at % WINDOWS_A_VIDEO, "en", text))
+        if len(said) == SHARD or at == count - 1:
+            made.say(said)
+            said = []
+
+
+def bare(sentences: list[str]) -> float:
+    """Seconds that bare tantivy takes for the same texts."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.monotonic()
+        schema = schema_of(("en",), ("speech",))
+        index = register(tantivy.Index(schema, path=folder), ("en",))
+        writer = index.writer(MOST_HEAP_BYTES, min(MOST_THREADS, cores()))
+        for row, text in enumerate(sentences):
+            writer.add_document(tantivy.Document.from_dict({"row": row, "speech_en": text}, schema))
+        writer.commit()
+        writer.wait_merging_threads()
+        return time.monotonic() - started
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--windows", type=int, default=1_000_000)
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    count = 5000 if options.quick else options.windows
+    with tempfile.TemporaryDirectory(prefix="reelbeam-bench-words-") as folder:
+        made = MadeWords(Path(folder, "out"))
+        say(made, count, 1, seed=1)
+        sentences = [*texts(count, 1)]
+        plain = bare(sentences)
+        started = time.monotonic()
+        _, manifest = update_words(made.root)
+        built = time.monotonic() - started
+        plain = (plain + bare(sentences)) / 2  # one before and one after: the machine may be shared
+        searches = Searches(made.data)
+        choose = random.Random(2)
+        hits: list[float] = []
+        moments: list[float] = []
+        for _ in range(QUERIES // (10 if options.quick else 1)):
+            query = " ".join(choose.choices(choose.choice(sentences).split(), k=2))
+            clauses = parse_query(query)
+            started = time.monotonic()
+            searches.words.index.hits(clauses, 10)
+            hits.append(1000 * (time.monotonic() - started))
+            started = time.monotonic()
+            searches.words.moments(clauses, 10)
+            moments.append(1000 * (time.monotonic() - started))
+        say(made, count // 100, 10**9, seed=3)
+        started = time.monotonic()
+        update_words(made.root)
+        night = time.monotonic() - started
+    figures = [
+        Figure.of("build_ratio", "time of a build over bare tantivy's", built / plain, at_most=MOST_RATIO),
+        Figure.of("build_s", "seconds of a build", built),
+        Figure.of("bytes_per_window", "bytes of the index per window of 25 words", manifest.size_bytes / count),
+        Figure.of("index_ms", "median of a query to the index", statistics.median(hits), at_most=MOST_QUERY_MS),
+        Figure.of("moments_ms", "median of a query with the rows of its moments", statistics.median(moments)),
+        Figure.of("night_share", "time of a night of +1% over a build's", night / built, at_most=MOST_NIGHT),
+    ]
+    return finish("words", figures, options.quick, windows=count, bare_s=round(plain, 2))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

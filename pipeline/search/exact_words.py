@@ -1,0 +1,211 @@
+"""Search for exact words: the documents of a lexical index as moments, with the time in which the words are said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.compute as pc
+
+from ...schemas.errors import UsageError
+from ...schemas.small_arrays import string_array
+from ...schemas.vector_sources import WORDS
+from ..dataset import Dataset
+from ..words import (
+    LEAD_WORDS,
+    PLAIN,
+    SMALL,
+    TEXT_FIELDS,
+    Clause,
+    Occurrence,
+    WordHit,
+    WordIndex,
+    analyzer_of,
+    complete,
+    covered,
+    exact_spans,
+    exact_words,
+    normal,
+    occurrences,
+    phrase_query,
+    replaced,
+    spans_of,
+    tightest,
+)
+from .frames import Moment
+
+COLUMNS = ["video_id", "uri", "window", "start_ms", "end_ms", "language", "text", "words"]
+
+
+PAGE = 100
+"""Windows that are read at once for a phrase."""
+
+MOST_WINDOWS = 8
+"""Windows over which a phrase may extend."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A moment, and the share of the query's weight (inverse document frequencies) that it holds: 1 is all of it."""
+
+    moment: Moment
+    coverage: float
+
+
+class ExactWords:
+    """Searches the words of a dataset with its lexical index; a small dataset is indexed in memory where it has none."""
+
+    def __init__(self, dataset: Dataset, index: WordIndex):
+        self.dataset, self.index = dataset, index
+
+    @classmethod
+    def open(cls, dataset: Dataset) -> ExactWords:
+        """Raises UsageError where a large dataset has no lexical index."""
+        built = next((one for one in dataset.snapshot.indexes.values() if one.of == WORDS), None)
+        if built is not None:
+            return cls(dataset, WordIndex.of_build(dataset, built))
+        if dataset.snapshot.counts.get("windows", 0) > SMALL:
+            root = dataset.storage.root
+            raise UsageError(f"{root} has no index of words; make it with: reelbeam index {root} --of words")
+        return cls(dataset, WordIndex.in_memory(dataset))
+
+    def moments(self, clauses: Sequence[Clause], k: int) -> list[Moment]:
+        """The k best moments, best first."""
+        return [found.moment for found in self.found(clauses, k)]
+
+    def found(self, clauses: Sequence[Clause], k: int) -> list[Found]:
+        """The k best moments with their coverage. Phrases are compared word for word, as they stand and unstemmed."""
+        asked, total = k + 10, self.index.opened.searcher.num_docs
+        while True:
+            hits = self.index.hits(clauses, min(asked, max(1, total)))
+            answers = list(self._answers(hits, clauses))
+            if len(answers) >= k or len(hits) < asked or asked >= total:
+                return answers[:k]
+            asked *= 4
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the index holds every row of the snapshot."""
+        return not self.index.stale
+
+    def phrases(self, phrase: str, k: int) -> list[Moment]:
+        """The first k places, by row number, where exactly these words are said in a row, also across windows; score 1."""
+        wanted = exact_words(phrase)
+        [clause] = phrase_query(" ".join(wanted[: LEAD_WORDS + 1]))
+        found: list[Moment] = []
+        skip, reach = 0, min(len(wanted), MOST_WINDOWS)
+        while len(found) < k:
+            numbers = self.index.rows_with([clause], PAGE, skip)
+            rows = self.dataset.take([number + more for number in numbers for more in range(reach)], COLUMNS)
+            for number in numbers:
+                if number in rows:
+                    found += _phrase_at(phrase, [rows[number + at] for at in range(reach) if number + at in rows])
+            skip += PAGE
+            if len(numbers) < PAGE:
+                break
+        return found[:k]
+
+    def _answers(self, hits: Sequence[WordHit], clauses: Sequence[Clause]) -> Iterator[Found]:
+        numbers = [hit.row for hit in hits if hit.row is not None]
+        rows = self.dataset.take([*numbers, *(number + 1 for number in numbers)], COLUMNS)
+        titles = self._titles([hit.video for hit in hits if hit.video is not None])
+        weights = [0.0 if clause.excluded else max(self.index.weight(clause), 0.01) for clause in clauses]
+        unknown = [self.index.is_unknown(clause) for clause in clauses]
+        seen: set[tuple[str, int, int]] = set()
+        for hit in hits:
+            one = None
+            if hit.row is not None and hit.row in rows:
+                one = said(rows[hit.row], rows.get(hit.row + 1), clauses, unknown, weights, hit.score)
+            elif hit.video is not None and hit.video in titles:
+                one = named(titles[hit.video], self.index.analyzers, clauses, unknown, weights, hit.score)
+            if one and (key := (one.moment.video_id, one.moment.start_ms, one.moment.end_ms)) not in seen:
+                seen.add(key)
+                yield one
+
+    def _titles(self, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Rows of the videos table by the id as a number."""
+        if not numbers:
+            return {}
+        videos = self.dataset.newest.select(["video_id", "uri", "duration_ms", "title", "description"])
+        asked = videos.filter(pc.is_in(videos["video_id"], string_array(f"{number:016x}" for number in numbers)))
+        return {int(row["video_id"], 16): row for row in asked.to_pylist()}
+
+
+def said(
+    row: dict[str, Any],
+    after: dict[str, Any] | None,
+    clauses: Sequence[Clause],
+    unknown: Sequence[bool],
+    weights: Sequence[float],
+    score: float,
+) -> Found | None:
+    """The moment of a window in which clauses are said, from the first to the last of their words; None where no word of the
+    window is one, or a phrase is not there word for word. A phrase may go on in the next window, `after`."""
+    own = row["words"]
+    follows = after is not None and (after["video_id"], after["window"]) == (row["video_id"], row["window"] + 1)
+    words = [*own, *(after["words"] if follows and after else [])]
+    name = analyzer_of(normal(row["text"]), row["language"])
+    places = [
+        one
+        for one in occurrences([word["word"] for word in words], name, clauses, unknown, TEXT_FIELDS[0])
+        if one.first < len(own)
+    ]
+    if not complete(places, clauses, TEXT_FIELDS[0]):
+        return None
+    first, last = tightest(places)
+    start_ms, end_ms = words[first]["start_ms"], max(word["end_ms"] for word in words[first : last + 1])
+    marked = {at for one in places for at in range(one.first, one.last + 1)}
+    note = replaced(places, clauses, unknown, [word["word"] for word in words])
+    spans = spans_of(row["text"], [word["word"] for word in own], marked)
+    moment = Moment(row["uri"], row["video_id"], start_ms, end_ms, start_ms, round(score, 4), row["text"], spans, note)
+    return Found(moment, covered(places, weights))
+
+
+def _phrase_at(phrase: str, rows: Sequence[dict[str, Any]]) -> Iterator[Moment]:
+    """The places in a window where a phrase begins; it may go on in the windows after it."""
+    first = rows[0]
+    line = [
+        row
+        for at, row in enumerate(rows)
+        if (row["video_id"], row["window"]) == (first["video_id"], first["window"] + at)
+    ]
+    words = [word for row in line for word in row["words"]]
+    texts = [word["word"] for word in words]
+    for one in occurrences(texts, PLAIN, [Clause(phrase, phrase=True)], [False], TEXT_FIELDS[0]):
+        if one.first < len(first["words"]):
+            start_ms, end_ms = words[one.first]["start_ms"], words[one.last]["end_ms"]
+            own = texts[: len(first["words"])]
+            marked = spans_of(first["text"], own, set(range(one.first, one.last + 1)))
+            yield Moment(first["uri"], first["video_id"], start_ms, end_ms, start_ms, 1.0, first["text"], marked)
+
+
+def named(
+    row: dict[str, Any],
+    analyzers: Sequence[str],
+    clauses: Sequence[Clause],
+    unknown: Sequence[bool],
+    weights: Sequence[float],
+    score: float,
+) -> Found | None:
+    """The moment of a video whose title or description has the words: all of the video. The text is the better of the two."""
+    best: tuple[float, str, tuple[tuple[int, int], ...], str] | None = None
+    everywhere: list[Occurrence] = []
+    for kind in TEXT_FIELDS[1:]:
+        text = normal(row[kind] or "")
+        spans = exact_spans(text)
+        words = [text[start:end] for start, end in spans]
+        for name in analyzers:
+            places = occurrences(words, name, clauses, unknown, kind)
+            everywhere += places
+            share = covered(places, weights)
+            if places and (best is None or share > best[0]):
+                marked = sorted({at for one in places for at in range(one.first, one.last + 1)})
+                note = replaced(places, clauses, unknown, words)
+                best = (share, text, tuple(spans[at] for at in marked), note)
+    if best is None or not all(
+        any(one.clause == at for one in everywhere) for at, clause in enumerate(clauses) if clause.required
+    ):
+        return None
+    moment = Moment(row["uri"], row["video_id"], 0, row["duration_ms"], 0, round(score, 4), *best[1:])
+    return Found(moment, best[0])

@@ -1,0 +1,133 @@
+"""Reads what is indexed out of a dataset: one document per window with words, and one per video with a title or description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from ...schemas.snapshot import ShardInfo
+from ..dataset import Dataset, shard_batches
+from .analyzers import ROW, VIDEO, analyzer_of, field_name, normal
+
+LEAD_WORDS = 3
+"""Words of the next window that a window's document also holds, so that a phrase is found across the border of two windows. Of a
+longer phrase, the first LEAD_WORDS + 1 words find the candidates."""
+
+LEAD_CHARACTERS = 40
+"""Limit of the same for scripts without spaces."""
+
+COLUMNS = ("video_id", "window", "language", "text")
+
+TITLES = np.dtype([("video", "<u8"), ("digest", "<u8")])
+"""One indexed video: its id as a number, and a hash of its title and description."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What is said in one window."""
+
+    row: int
+    language: str
+    text: str
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of its document."""
+        text = normal(self.text)
+        return {ROW: self.row, field_name("speech", analyzer_of(text, self.language)): text}
+
+
+@dataclass(frozen=True)
+class Titled:
+    """What a video is called."""
+
+    video_id: str
+    title: str
+    description: str
+
+    @property
+    def number(self) -> int:
+        """The id as a number: 64 bits."""
+        return int(self.video_id, 16)
+
+    @property
+    def digest(self) -> int:
+        """Hash of both texts: 64 bits."""
+        return int.from_bytes(blake2b(f"{self.title}\0{self.description}".encode(), digest_size=8).digest(), "little")
+
+    def fields(self, analyzers: Iterable[str]) -> dict[str, Any]:
+        """The fields of its document. The language of a title is not known: each analyzer gets it, in a field of its own."""
+        found: dict[str, Any] = {VIDEO: self.number}
+        for kind in ("title", "description"):
+            if text := normal(getattr(self, kind)):
+                found |= {field_name(kind, name): text for name in analyzers}
+        return found
+
+
+def lead(text: str) -> str:
+    """The first words of a text.
+
+    >>> lead("and so it goes on"), len(lead("東" * 50))
+    ('and so it', 40)
+    """
+    return " ".join(text.split(None, LEAD_WORDS)[:LEAD_WORDS])[:LEAD_CHARACTERS]
+
+
+def spoken(dataset: Dataset, shards: Iterable[ShardInfo]) -> Iterator[Spoken]:
+    """The windows of some shards in which something is said, with the first words of the next window of the video."""
+    for shard in shards:
+        before: tuple[str, int, int, str, str] | None = None
+        for numbers, batch in shard_batches(dataset.storage, shard, COLUMNS, rows=8192):
+            columns = (batch[name].to_pylist() for name in COLUMNS)
+            for row, video_id, window, language, text in zip(numbers.tolist(), *columns, strict=True):
+                if before and before[4]:
+                    follows = before[0] == video_id and before[1] == window - 1 and text
+                    yield Spoken(before[2], before[3], f"{before[4]} {lead(text)}" if follows else before[4])
+                before = (video_id, window, row, language, text)
+        if before and before[4]:
+            yield Spoken(before[2], before[3], before[4])
+
+
+def languages_of(dataset: Dataset) -> set[str]:
+    """The languages spoken in a dataset."""
+    found: set[str] = set()
+    for _, batch in dataset.batches(["language"], rows=65_536):
+        found.update(batch["language"].unique().to_pylist())
+    return found
+
+
+def titled(dataset: Dataset) -> list[Titled]:
+    """The videos with a title or description, in the order of their ids."""
+    videos = dataset.newest.select(["video_id", "title", "description"]).to_pylist()
+    named = [Titled(row["video_id"], row["title"] or "", row["description"] or "") for row in videos]
+    return sorted((one for one in named if one.title or one.description), key=lambda one: one.video_id)
+
+
+def titles_array(found: Iterable[Titled]) -> np.ndarray:
+    """The same as an array of TITLES."""
+    return np.array([(one.number, one.digest) for one in found], TITLES)
+
+
+def stored_titles(dataset: Dataset) -> np.ndarray:
+    """Every title and description in the files of the videos table, replaced and removed rows included, as TITLES."""
+    rows = dataset.table("videos")
+    if not len(rows):
+        return np.zeros(0, TITLES)
+    named = rows.select(["video_id", "title", "description"]).to_pylist()
+    return titles_array(Titled(row["video_id"], row["title"] or "", row["description"] or "") for row in named)
+
+
+def rows_in(shard: ShardInfo, rows: np.ndarray) -> np.ndarray:
+    """Those of the sorted row numbers int64 [n] that lie in a shard's runs: int64 [m].
+
+    >>> shard = ShardInfo("p", 3, 0, "", ("a", 0), ("b", 0), 7, stretches=((7, 1), (20, 2)))
+    >>> rows_in(shard, np.array([6, 7, 8, 21, 22])).tolist()
+    [7, 21]
+    """
+    parts = [
+        rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + count)] for first, count in sorted(shard.runs)
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *parts])

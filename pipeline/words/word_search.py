@@ -1,0 +1,155 @@
+"""Searches a lexical index: builds tantivy's query out of clauses, and returns the documents found with their terms.
+
+BM25 over each kind of text and analyzer; a word counts where it fits best. Words that follow each other as in the query count twice: as
+words and as a phrase. A word that occurs nowhere is replaced by words that differ in one letter (inserted, left out, changed,
+or swapped with its neighbour).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import tantivy
+
+from ...schemas.snapshot import IndexInfo
+from ..dataset import Dataset
+from .analyzers import ROW, TEXT_FIELDS, VIDEO, analyzers_for, field_name, normal, register, schema_of, terms
+from .documents import languages_of, spoken, titled
+from .word_query import Clause
+from .words_build import write_documents
+from .words_store import OpenWords, read_words_manifest
+
+LEAST_FUZZY = 4
+"""Shorter words are not replaced: too many words differ from them in one letter."""
+
+LONGEST_RUN = 12
+"""Queries of more words are compared word by word only."""
+
+SMALL = 20_000
+"""Windows up to which a dataset without a lexical index is searched by building one in memory, in about a second."""
+
+
+@dataclass(frozen=True)
+class WordHit:
+    """A document that matches: a window by row number, or a video by its id as a number."""
+
+    score: float
+    row: int | None
+    video: int | None
+
+
+class WordIndex:
+    """A lexical index that answers queries."""
+
+    def __init__(self, opened: OpenWords, analyzers: tuple[str, ...], stale: int = 0):
+        self.opened, self.analyzers = opened, analyzers
+        self.stale = stale
+        """How many rows of the snapshot are newer than the index."""
+        self.schema = opened.index.schema
+
+    @classmethod
+    def of_build(cls, dataset: Dataset, built: IndexInfo) -> WordIndex:
+        """Opens a published build. Raises CorruptOutput when its files are not those that the snapshot names."""
+        manifest = read_words_manifest(dataset.storage, built)
+        snapshot = dataset.snapshot
+        behind = snapshot.next_row - built.rows
+        stale = behind or int(built.snapshot < snapshot.rows_changed)
+        return cls(OpenWords.of_build(dataset.storage, manifest), manifest.analyzers, stale)
+
+    @classmethod
+    def in_memory(cls, dataset: Dataset) -> WordIndex:
+        """Indexes a small dataset now, for this process alone."""
+        analyzers = analyzers_for(languages_of(dataset))
+        schema = schema_of(analyzers)
+        index = register(tantivy.Index(schema), analyzers)
+        writer = index.writer(64_000_000, 1)
+        write_documents(writer, schema, spoken(dataset, dataset.snapshot.shards), titled(dataset), analyzers)
+        writer.commit()
+        writer.wait_merging_threads()
+        return cls(OpenWords(index), analyzers)
+
+    def hits(self, clauses: Sequence[Clause], k: int) -> list[WordHit]:
+        """The k best documents, best first."""
+        found = self.opened.searcher.search(self._query(clauses), limit=max(1, k), count=False).hits
+        places = [place for _, place in found]
+        rows = self.opened.searcher.fast_field_values(ROW, places)
+        videos = self.opened.searcher.fast_field_values(VIDEO, places)
+        return [
+            WordHit(float(score), row, video)  # type: ignore[arg-type]
+            for (score, _), row, video in zip(found, rows, videos, strict=True)
+        ]
+
+    def rows_with(self, clauses: Sequence[Clause], k: int, skip: int = 0) -> list[int]:
+        """Row numbers of windows that match, k after the first `skip`, in order."""
+        query = self._query(clauses)
+        found = self.opened.searcher.search(
+            query, limit=k, count=False, order_by_field=ROW, offset=skip, order=tantivy.Order.Asc
+        ).hits
+        return [int(row) for row, _ in found]
+
+    def weight(self, clause: Clause) -> float:
+        """How much a clause tells: the inverse document frequency of its rarest term, as in BM25. 0 where it occurs nowhere."""
+        total = self.opened.searcher.num_docs
+        counts = [self._count(clause.field, name, clause.text) for name in self.analyzers]
+        count = max(counts, default=0)
+        return math.log(1 + (total - count + 0.5) / (count + 0.5)) if count else 0.0
+
+    def is_unknown(self, clause: Clause) -> bool:
+        """Whether a word occurs in no document, and is long enough to look for others like it."""
+        long = len(clause.text) >= LEAST_FUZZY
+        return (
+            long
+            and not clause.phrase
+            and not any(self._count(clause.field, name, clause.text) for name in self.analyzers)
+        )
+
+    def _count(self, field: str, name: str, text: str) -> int:
+        """Documents that hold the rarest term of a text; 0 for a text without terms."""
+        found = terms(name, text)
+        kinds = (field,) if field else TEXT_FIELDS
+        if not found:
+            return 0
+        return min(max(self.opened.searcher.doc_freq(field_name(kind, name), term) for kind in kinds) for term in found)
+
+    def _query(self, clauses: Sequence[Clause]) -> tantivy.Query:
+        parts: list[tuple[tantivy.Occur, tantivy.Query]] = []
+        some: list[tantivy.Query] = []
+        for clause in clauses:
+            found = self._clause(clause)
+            if clause.excluded:
+                parts.append((tantivy.Occur.MustNot, found))
+            elif clause.required:
+                parts.append((tantivy.Occur.Must, found))
+            else:
+                some.append(found)
+        if some:
+            if all(occur != tantivy.Occur.Must for occur, _ in parts):
+                either = [(tantivy.Occur.Should, query) for query in some]
+                parts.append((tantivy.Occur.Must, tantivy.Query.boolean_query(either)))
+            else:
+                parts += [(tantivy.Occur.Should, query) for query in some]
+        run = [clause for clause in clauses if not clause.required and not clause.excluded]
+        if 2 <= len(run) <= LONGEST_RUN:
+            whole = Clause(" ".join(clause.text for clause in run), phrase=True)
+            parts.append((tantivy.Occur.Should, self._clause(whole)))
+        return tantivy.Query.boolean_query(parts)
+
+    def _clause(self, clause: Clause) -> tantivy.Query:
+        fuzzy = not clause.excluded and self.is_unknown(clause)
+        either = [*self._fields(clause, fuzzy)]
+        return tantivy.Query.disjunction_max_query(either) if either else tantivy.Query.empty_query()
+
+    def _fields(self, clause: Clause, fuzzy: bool) -> Iterator[tantivy.Query]:
+        """A clause in each field that it may be in."""
+        for kind in (clause.field,) if clause.field else TEXT_FIELDS:
+            for name in self.analyzers:
+                field, found = field_name(kind, name), terms(name, clause.text)
+                if fuzzy:
+                    for term in {*found, normal(clause.text).lower()}:
+                        yield tantivy.Query.fuzzy_term_query(self.schema, field, term, 1, True)
+                elif len(found) == 1:
+                    yield tantivy.Query.term_query(self.schema, field, found[0])
+                elif found:
+                    yield tantivy.Query.phrase_query(self.schema, field, list(found))
