@@ -83,6 +83,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.speech
 	$(BIN)/python -m benchmarks.invented_words
 	$(BIN)/python -m benchmarks.planning
+	$(BIN)/python -m benchmarks.commits
 	$(BIN)/python -m benchmarks.shots
 	$(BIN)/python -m benchmarks.index
 	$(BIN)/python -m benchmarks.reader
@@ -105,6 +106,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.speech --quick
 	$(BIN)/python -m benchmarks.invented_words --quick
 	$(BIN)/python -m benchmarks.planning 5000
+	$(BIN)/python -m benchmarks.commits --videos 20000
 	$(BIN)/python -m benchmarks.index --vectors 20000
 	$(BIN)/python -m benchmarks.reader --rows 2000
 	$(BIN)/python -m benchmarks.start --quick

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,18 +17,16 @@ from ...schemas import snapshot as snapshots
 from ...schemas.elements import Grid
 from ...schemas.errors import CorruptOutput, GateError, ModelMismatch
 from ...schemas.options import UNRECORDED, fingerprint
+from ...schemas.parquet_ranges import open_parquet
 from ...schemas.phases import phase
 from ...schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import Storage
-from ...schemas.tables import FAILED, REMOVED, TITLE_EMBEDDINGS, RowShape, videos_schema
+from ...schemas.tables import FAILED, RowShape, failures_schema, videos_schema
 from ...transforms.shard_files import put_table
 from .read import Dataset, read_table
+from .videos_tables import COUNTS, counts_after, known_videos, merge_tables, version
 
 log = logging.getLogger("reelbeam")
-
-
-VERSION = ("etag", "status", "attempts", "run", "missing_since_ms", *TITLE_EMBEDDINGS)
-"""Columns that show whether a video's row in the videos table has changed since a run was planned."""
 
 
 @dataclass(frozen=True)
@@ -123,28 +123,32 @@ def next_snapshot(storage: Storage, settings: DatasetSettings, parent: Snapshot 
     """
     if parent:
         settings.check_same(parent, storage)
-    known = Dataset(storage, parent).facts if parent else {}
+    base, memory = parent or settings.first_snapshot(), known_videos(storage.root)
+    known = memory.find(storage, base.videos, [row["video_id"] for row in wave.videos])
     overtaken = {
-        row["video_id"]
-        for row in wave.videos
-        if version(known.get(row["video_id"])) != version(wave.planned.get(row["video_id"]))
+        video_id
+        for video_id in (row["video_id"] for row in wave.videos)
+        if (known[video_id]["version"] if video_id in known else 0) != version(wave.planned.get(video_id))
     }
     videos = [row for row in wave.videos if row["video_id"] not in overtaken]
     if parent and not videos:
         log.info("another run has meanwhile done all %d videos of this wave", len(overtaken))
         return parent
-    books, base = wave.videos_info, parent or settings.first_snapshot()
+    table, schema = wave.videos_info, videos_schema(base.shape.text_dim)
     if overtaken:
         log.info("another run has meanwhile done %d of %d videos; its rows stand", len(overtaken), len(wave.videos))
         path = f"videos/{wave.run}-{secrets.token_hex(3)}.parquet"
-        books = put_table(storage, path, pa.Table.from_pylist(videos, videos_schema(base.shape.text_dim)))
-    replaced = {row["video_id"] for row in videos} & set(known) - wave.kept
+        table = put_table(storage, path, pa.Table.from_pylist(videos, schema))
+    known = {row["video_id"]: known[row["video_id"]] for row in videos if row["video_id"] in known}
+    replaced = {video_id: old for video_id, old in known.items() if old["version"] and video_id not in wave.kept}
     added = drop_empty(without(storage, wave.shards, overtaken))
-    kept = drop_empty(without(storage, base.shards, replaced))
+    kept = drop_empty(mark_removed(base.shards, find_rows(storage, base.shards, replaced)))
     shards, next_row = replace(base, shards=tuple(kept)).add_shards(added)
     number = base.number + 1
-    known = known | {row["video_id"]: row for row in videos}
     failures = (*base.failures, *([wave.failures_info] if wave.failures_info else []))
+    counts = base.counts
+    if parent and not set(COUNTS) <= set(counts):  # of an early version
+        counts = count_videos(Dataset(storage, parent).facts, 0)
     return replace(
         base,
         number=number,
@@ -152,21 +156,16 @@ def next_snapshot(storage: Storage, settings: DatasetSettings, parent: Snapshot 
         run=wave.run,
         created_at=snapshots.now(),
         shards=shards,
-        videos=(*base.videos, books),
-        failures=failures,
+        videos=merge_tables(storage, (*base.videos, table), f"videos/{wave.run}", schema, check_written, memory),
+        failures=merge_tables(storage, failures, f"failures/{wave.run}", failures_schema(), check_written),
         next_row=next_row,
         holes=next_row - sum(shard.rows for shard in shards),
         rows_changed=number if added or replaced else base.rows_changed,
-        counts=count_videos(
-            {video_id: row for video_id, row in known.items() if row["status"] != REMOVED},
-            sum(table.rows for table in failures),
-        ),
+        counts={
+            **counts_after(counts, known.values(), videos),
+            "failures": sum(table.rows for table in failures),
+        },
     )
-
-
-def version(row: Mapping[str, Any] | None) -> tuple[Any, ...] | None:
-    """The values that identify one version of a video's row; None when there is no row."""
-    return None if row is None or row["status"] == REMOVED else tuple(row[name] for name in VERSION)
 
 
 def drop_empty(shards: Iterable[ShardInfo]) -> list[ShardInfo]:
@@ -189,6 +188,43 @@ def without(storage: Storage, shards: Iterable[ShardInfo], video_ids: set[str]) 
             shard = replace(
                 shard, removed=tuple(sorted({*shard.removed, *here})), removed_rows=shard.removed_rows + gone
             )
+        yield shard
+
+
+def find_rows(
+    storage: Storage, shards: Sequence[ShardInfo], videos: Mapping[str, np.void]
+) -> dict[str, tuple[list[str], int]]:
+    """The shards that hold rows of some videos: path to (ids of those videos there, their number of rows).
+
+    `videos` are facts by video id. The run of a video's row names the folder of its shard. Where the shard was written again
+    since, all shards whose keys may include the video are looked into.
+    """
+    left = {video_id for video_id, old in videos.items() if old["windows"]}
+    runs = {f"windows/{videos[video_id]['run'].decode()}/" for video_id in left}
+    found = {}
+    for likely in (True, False):
+        for shard in shards if left else ():
+            in_runs = shard.path[: shard.path.rfind("/") + 1] in runs
+            here = {video_id for video_id in left if shard.first_key[0] <= video_id <= shard.last_key[0]}
+            if in_runs is not likely or not (here := here - set(shard.removed)):
+                continue
+            with open_parquet(storage, shard.path, shard.bytes) as parquet:
+                held: Counter[str] = Counter()
+                for batch in parquet.batches(65_536, ["video_id"]):
+                    held.update(batch["video_id"].to_pylist())
+            if here := here & set(held):
+                found[shard.path] = (sorted(here), sum(held[video_id] for video_id in here))
+                left -= here  # all rows of a video that count are in one shard
+    return found
+
+
+def mark_removed(shards: Iterable[ShardInfo], gone: Mapping[str, tuple[list[str], int]]) -> Iterator[ShardInfo]:
+    """The same shards with the videos that `find_rows` found marked as removed."""
+    for shard in shards:
+        if shard.path in gone:
+            videos, rows = gone[shard.path]
+            removed = tuple(sorted({*shard.removed, *videos}))
+            shard = replace(shard, removed=removed, removed_rows=shard.removed_rows + rows)
         yield shard
 
 

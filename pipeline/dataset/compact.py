@@ -24,14 +24,15 @@ from ...schemas.tables import failures_schema, videos_schema
 from ...transforms.shard_files import put_table, put_windows
 from .commit import check_written, count_videos
 from .read import Dataset, read_table
+from .videos_tables import LEVEL_ROWS
 
 log = logging.getLogger("reelbeam")
 
 SMALL = 0.25
 """A shard smaller than this share of the target size counts as small."""
 
-MAX_BOOKS = 32
-"""Largest number of files of the videos table. With more, they are merged: every plan and commit reads them all."""
+MAX_TABLES = 32
+"""Largest number of small files of the videos table. With more, all are merged into one."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def compact_shards(
     dataset = Dataset(storage, snapshots.load(storage))
     known = set(dataset.newest["video_id"].to_pylist())
     groups = choose_groups(dataset.snapshot, known, shard_bytes, compact_from, removed_share)
-    crowded = len(dataset.snapshot.videos) > MAX_BOOKS
+    crowded = sum(info.rows < LEVEL_ROWS[-1] for info in dataset.snapshot.videos) > MAX_TABLES
     if not groups and not crowded:
         return None
     done = [rewrite_shards(storage, group, shard_path(run, part, len(groups))) for part, group in enumerate(groups)]
