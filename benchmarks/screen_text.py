@@ -25,6 +25,7 @@ from .measure import WORK
 from .results import Figure, finish
 
 WIDTH, HEIGHT = 1280, 720
+Colour = str | tuple[int, int, int]
 FONTS = Path("/usr/share/fonts/truetype/dejavu")
 CUTS = (
     *("Sans", "Sans-Bold", "Sans-Oblique", "SansCondensed", "SansMono"),
@@ -32,7 +33,7 @@ CUTS = (
 )
 SIZES = (0.02, 0.03, 0.05, 0.07, 0.1)
 """Height of the letters, as a share of the picture's."""
-CONTRASTS = {
+CONTRASTS: dict[str, tuple[Colour, Colour | None]] = {
     "white on video": ("white", None),
     "white with a black edge on video": ("white", "edge"),
     "white on a dark bar": ("white", (20, 30, 60)),
