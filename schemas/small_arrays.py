@@ -48,3 +48,16 @@ def flags(values: pa.BooleanArray | pa.ChunkedArray) -> np.ndarray:
     held = np.frombuffer(values.buffers()[1], np.uint8)
     bits = np.unpackbits(held, count=values.offset + len(values), bitorder="little")
     return bits[values.offset :].astype(bool)
+
+
+def stretches_of(numbers: np.ndarray) -> tuple[tuple[int, int], ...]:
+    """Row numbers int64 [rows] as runs of consecutive numbers, each (first, rows).
+
+    >>> stretches_of(np.array([7, 8, 20, 3]))
+    ((7, 2), (20, 1), (3, 1))
+    """
+    if not len(numbers):
+        return ()
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(numbers) != 1]))
+    lengths = np.diff(np.append(starts, len(numbers)))
+    return tuple((int(numbers[at]), int(rows)) for at, rows in zip(starts, lengths, strict=True))

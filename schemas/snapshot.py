@@ -28,6 +28,12 @@ log = logging.getLogger("reelbeam")
 FORMAT = "reelbeam"
 MAX_COMMIT_TRIES = 20
 
+MOST_SORTED = 999_998
+"""Up to it, the paths of snapshots sort as their numbers do."""
+
+_newest: dict[str, int] = {}
+"""Root of a dataset -> the newest snapshot that this process has seen."""
+
 
 @dataclass(frozen=True)
 class ShardInfo:
@@ -78,19 +84,6 @@ class ShardInfo:
             return {number: number - self.first_row for number in wanted}
         place = {int(number): at for at, number in enumerate(self.row_numbers())} if wanted else {}
         return {number: place[number] for number in wanted if number in place}
-
-
-def stretches_of(numbers: np.ndarray) -> tuple[tuple[int, int], ...]:
-    """Row numbers int64 [rows] as runs of consecutive numbers, each (first, rows).
-
-    >>> stretches_of(np.array([7, 8, 20, 3]))
-    ((7, 2), (20, 1), (3, 1))
-    """
-    if not len(numbers):
-        return ()
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(numbers) != 1]))
-    lengths = np.diff(np.append(starts, len(numbers)))
-    return tuple((int(numbers[at]), int(rows)) for at, rows in zip(starts, lengths, strict=True))
 
 
 @dataclass(frozen=True)
@@ -229,10 +222,11 @@ def shard_path(run: str, part: int, parts: int) -> str:
     return f"windows/{run}/windows-{part:05d}-of-{parts:05d}.parquet"
 
 
-def numbers(storage: Storage) -> list[int]:
-    """The numbers of all snapshots, ascending."""
-    found = (re.fullmatch(r"snapshots/(\d{6,})\.json", stored.path) for stored in storage.list("snapshots"))
-    return sorted(int(match[1]) for match in found if match)
+def numbers(storage: Storage, after: int = 0) -> list[int]:
+    """The numbers of all snapshots above `after`, ascending."""
+    skipped = snapshot_path(after) if 0 < after < MOST_SORTED else ""
+    found = (re.fullmatch(r"snapshots/(\d{6,})\.json", stored.path) for stored in storage.list("snapshots", skipped))
+    return sorted(int(match[1]) for match in found if match and int(match[1]) > after)
 
 
 def load(storage: Storage, number: int | None = None) -> Snapshot:
@@ -249,9 +243,12 @@ def load(storage: Storage, number: int | None = None) -> Snapshot:
 
 
 def latest(storage: Storage) -> Snapshot | None:
-    """The current snapshot; None when there is none."""
-    known = numbers(storage)
-    return load(storage, known[-1]) if known else None
+    """The current snapshot; None when there is none. A process lists only from the newest one that it knows."""
+    known = numbers(storage, _newest.get(storage.root, 1) - 1) or numbers(storage)
+    if not known:
+        return None
+    _newest[storage.root] = known[-1]
+    return load(storage, known[-1])
 
 
 def load_all(storage: Storage) -> dict[int, Snapshot]:

@@ -153,16 +153,16 @@ class Storage:
         """The path of an object on this machine's disk; None when it is remote."""
         return Path(self.root, path) if self.is_local else None
 
-    def list(self, prefix: str = "") -> Iterator[Stored]:
-        """Every object below a prefix, sorted by path."""
+    def list(self, prefix: str = "", after: str = "") -> Iterator[Stored]:
+        """Every object below a prefix, sorted by path; with `after` only those whose path sorts after it."""
         if self.is_local and not Path(self.root, prefix).exists():
             return
-        for meta in sorted(self._pages(prefix), key=lambda meta: meta["path"]):
+        for meta in sorted(self._pages(prefix, after), key=lambda meta: meta["path"]):
             yield self._stored(meta["path"], meta)
 
     @persistent
-    def _pages(self, prefix: str) -> Sequence[Any]:
-        return [meta for page in obstore.list(self._store, prefix or None) for meta in page]
+    def _pages(self, prefix: str, after: str) -> Sequence[Any]:
+        return [meta for page in obstore.list(self._store, prefix or None, offset=after or None) for meta in page]
 
     def unfinished(self) -> Sequence[Stored]:
         """Temporary files of crashed writers on a local disk, which listings do not show. Unfinished uploads to a bucket are not

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import UsageError
-from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo, shard_path, stretches_of
+from ...schemas.small_arrays import stretches_of
+from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo, shard_path
 from ...schemas.storage import Storage
 from ...schemas.tables import failures_schema, videos_schema
 from ...transforms.shard_files import put_table, put_windows

@@ -24,7 +24,8 @@ from ...schemas.elements import Video
 from ...schemas.errors import CommitConflict, CorruptOutput
 from ...schemas.night_report import Remodelled
 from ...schemas.options import data_options
-from ...schemas.snapshot import ShardInfo, Snapshot, shard_path, stretches_of
+from ...schemas.small_arrays import stretches_of
+from ...schemas.snapshot import ShardInfo, Snapshot, shard_path
 from ...schemas.tables import TITLE_EMBEDDINGS, validate_windows, videos_schema
 from ...schemas.tensors import tensor_array, with_column
 from ...schemas.vector_sources import still_valid

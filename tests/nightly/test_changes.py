@@ -25,7 +25,8 @@ from reelbeam.pipeline.extraction.changes import (
 )
 from reelbeam.schemas.elements import Grid, Video
 from reelbeam.schemas.example_rows import example_windows
-from reelbeam.schemas.snapshot import ShardInfo, Snapshot, stretches_of
+from reelbeam.schemas.small_arrays import stretches_of
+from reelbeam.schemas.snapshot import ShardInfo, Snapshot
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import RowShape
 from reelbeam.transforms.shard_files import put_windows

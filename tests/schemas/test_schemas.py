@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,8 +17,8 @@ from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.elements import Grid
 from reelbeam.schemas.errors import CommitConflict, CorruptOutput, UsageError, shorten
 from reelbeam.schemas.example_rows import example_windows
-from reelbeam.schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
-from reelbeam.schemas.storage import Storage
+from reelbeam.schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo, commit, commit_next, latest, load
+from reelbeam.schemas.storage import Storage, Stored
 from reelbeam.schemas.tables import RowShape, failures_schema, validate_windows, videos_schema, windows_schema
 from reelbeam.schemas.tensors import tensor, tensor_array
 
@@ -176,3 +177,40 @@ def test_windows_cover_a_presentation_and_touch(tick_hz: Fraction, ticks: int, d
     assert exact_end >= duration_ms
     assert count == 1 or Fraction((count - 1) * ticks * 1000) / tick_hz < duration_ms
     assert grid.window_ms(count - 1)[1] == grid.window_ms(count)[0]
+
+
+def test_the_current_snapshot_is_found_from_the_newest_one_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, listed = Storage.at(tmp_path), []
+    real = Storage.list
+
+    def counted(self: Storage, prefix: str = "", after: str = "") -> Iterator[Stored]:
+        for stored in real(self, prefix, after):
+            listed.append(stored.path)
+            yield stored
+
+    def made(parent: Snapshot | None) -> Snapshot:
+        base = parent or Snapshot(0, None, "", "", {}, {}, "", Grid(), SHAPE)
+        return replace(base, number=base.number + 1)
+
+    monkeypatch.setattr(Storage, "list", counted)
+    for _ in range(20):
+        commit_next(storage, made)
+    listed.clear()
+    commit_next(storage, made)
+    assert listed == ["snapshots/000019.json", "snapshots/000020.json"], (
+        "the cost of a commit does not grow with the number of snapshots"
+    )
+    snapshot_of_another = made(load(storage))
+    commit(storage, snapshot_of_another)
+    found = latest(storage)
+    assert found is not None
+    assert found.number == 22, "another writer's snapshot is seen"
+    for file in tmp_path.glob("snapshots/*"):
+        file.unlink()
+    assert latest(storage) is None
+    commit_next(storage, made)
+    found = latest(storage)
+    assert found is not None
+    assert found.number == 1, "a folder that was emptied begins anew"
