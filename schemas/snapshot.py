@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
@@ -27,12 +27,12 @@ log = logging.getLogger("reelbeam")
 
 FORMAT = "reelbeam"
 MAX_COMMIT_TRIES = 20
+MOST_INDENTED = 1_000  # shards: indenting is ten times slower
 
 MOST_SORTED = 999_998
 """Up to it, the paths of snapshots sort as their numbers do."""
 
-_newest: dict[str, int] = {}
-"""Root of a dataset -> the newest snapshot that this process has seen."""
+_newest: dict[str, int] = {}  # root of a dataset -> the newest snapshot that this process has seen
 
 
 @dataclass(frozen=True)
@@ -155,10 +155,13 @@ class Snapshot:
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> bytes:
-        fields = asdict(self)
-        fields["shape"] = self.shape.to_json()
-        fields["grid"] = {"tick_hz": str(self.grid.tick_hz), "window_ticks": self.grid.window_ticks}
-        return json.dumps({"format": FORMAT, **fields}, indent=1).encode()
+        grid = {"tick_hz": str(self.grid.tick_hz), "window_ticks": self.grid.window_ticks}
+        fields = {**vars(self), "shape": self.shape.to_json(), "grid": grid}
+        for name in ("shards", "videos", "failures"):
+            fields[name] = [vars(one) for one in fields[name]]
+        fields["indexes"] = {name: vars(built) for name, built in self.indexes.items()}
+        indent = 1 if len(self.shards) < MOST_INDENTED else None
+        return json.dumps({"format": FORMAT, **fields}, indent=indent).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> Snapshot:
@@ -282,8 +285,8 @@ def commit_next(storage: Storage, make: Callable[[Snapshot | None], Snapshot]) -
             commit(storage, published)
         except CommitConflict:
             log.info("another run published snapshot %d first; trying again on top of it", published.number)
-            continue
-        return published
+        else:
+            return published
     raise CommitConflict(f"{storage.root}: other writers were first {MAX_COMMIT_TRIES} times in a row; try again later")
 
 
