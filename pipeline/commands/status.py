@@ -64,7 +64,8 @@ def status_of(dataset: Dataset) -> dict[str, Any]:
     from ...transforms.frame_choice import frame_coverage
 
     snapshot = dataset.snapshot
-    frames, ticks = frame_coverage(dataset.facts.values(), snapshot.grid.tick_hz)
+    shown = dataset.newest.select(["video_codec", "duration_ms", "frames"])
+    frames, ticks = frame_coverage(shown.to_pylist(), snapshot.grid.tick_hz)
     return {
         "snapshot": snapshot.number,
         "created_at": snapshot.created_at,
