@@ -27,6 +27,7 @@ from ..words import (
     covered,
     exact_spans,
     exact_words,
+    fields_of,
     normal,
     occurrences,
     phrase_query,
