@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
@@ -23,6 +24,19 @@ LEAD_CHARACTERS = 40
 """Limit of the same for scripts without spaces."""
 
 COLUMNS = ("video_id", "window", "language", "text")
+
+
+class Texts(NamedTuple):
+    """The texts of a row of the windows table."""
+
+    row: int
+    video_id: str
+    window: int
+    language: str
+    text: str
+    lists: dict[str, Any]
+    """Columns of further senses."""
+
 
 TITLES = np.dtype([("video", "<u8"), ("digest", "<u8")])
 """One indexed video: its id as a number, and a hash of its title and description."""
@@ -96,30 +110,34 @@ def lead(text: str) -> str:
 def window_words(dataset: Dataset, shards: Iterable[ShardInfo]) -> Iterator[WindowWords]:
     """The windows of some shards that have a text, each with the first words of the next window of the video."""
     fields = fields_of(dataset.snapshot.shape)
-    columns = (*COLUMNS, *sense_columns(fields))
+    extra = sense_columns(fields)
     for shard in shards:
-        before: dict[str, Any] | None = None
-        for numbers, batch in shard_batches(dataset.storage, shard, columns, rows=8192):
-            values = (batch[name].to_pylist() for name in columns)
-            for number, *found in zip(numbers.tolist(), *values, strict=True):
-                row = dict(zip(columns, found, strict=True), row=number)
+        before: Texts | None = None
+        for numbers, batch in shard_batches(dataset.storage, shard, (*COLUMNS, *extra), rows=8192):
+            columns = [batch[name].to_pylist() for name in COLUMNS]
+            written = batch.select(extra).to_pylist() if extra else repeat({}, len(batch))
+            for here in map(Texts, numbers.tolist(), *columns, written):
                 if before:
-                    follows = (before["video_id"], before["window"] + 1) == (row["video_id"], row["window"])
-                    yield from _document(before, row if follows else None, fields)
-                before = row
-        if before:
-            yield from _document(before, None, fields)
+                    follows = here[1] == before[1] and here[2] == before[2] + 1
+                    if made := _document(before, here if follows else None, fields):
+                        yield made
+                before = here
+        if before and (made := _document(before, None, fields)):
+            yield made
 
 
-def _document(row: dict[str, Any], after: dict[str, Any] | None, fields: Sequence[str]) -> Iterator[WindowWords]:
-    text = row["text"]
-    if text and after and after["text"]:
-        text = f"{text} {lead(after['text'])}"
-    more = written_texts(row, after, fields) if len(row) > len(COLUMNS) + 1 else []
-    if text or more:
-        yield WindowWords(
-            row["row"], row["language"], text, tuple((one, lead(" ".join(one.next_words))) for one in more)
-        )
+def _document(here: Texts, after: Texts | None, fields: Sequence[str]) -> WindowWords | None:
+    row, _, _, language, text, lists = here
+    if text and after and after.text:
+        text = f"{text} {lead(after.text)}"
+    if not lists:
+        return WindowWords(row, language, text) if text else None
+    more = written_texts({"language": language, **lists}, after.lists if after else None, fields)
+    return (
+        WindowWords(row, language, text, tuple((one, lead(" ".join(one.next_words))) for one in more))
+        if text or more
+        else None
+    )
 
 
 def languages_of(dataset: Dataset) -> set[str]:

@@ -147,7 +147,7 @@ def test_an_index_from_before_a_sense_answers_and_says_what_it_lacks(
 
 def add_senses(world: MadeWords, later: MadeWords) -> None:
     """The rows of `world` with the further senses of `later`, as after a remodelling."""
-    rows = [shard for shard in later.data.snapshot.shards]
+    rows = list(later.data.snapshot.shards)
     for shard in rows:
         world.storage.put(shard.path.replace("made", "later"), later.storage.get(shard.path))
     moved = tuple(replace(shard, path=shard.path.replace("made", "later")) for shard in rows)
@@ -186,7 +186,7 @@ def test_a_purge_looks_for_what_is_written_and_no_term_is_left(tmp_path: Path) -
     assert look_for(world.storage, two, video_id(2)).shared == ()
     world.remove(1)
     world.tidy()
-    published, manifest = update_words(world.root)
+    _, manifest = update_words(world.root)
     opened = OpenWords.of_build(world.storage, manifest)
     assert not any(opened.searcher.doc_freq(f"screen_{name}", "revenu") for name in manifest.analyzers)
     assert not opened.searcher.doc_freq("screen_plain", "revenue")
