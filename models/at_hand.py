@@ -12,6 +12,8 @@ from pathlib import Path
 
 from ..schemas.errors import MissingWeights
 from .clip import ClipSpec
+from .frame_engines import FrameSpec
+from .sentence_clip import SentenceClipSpec
 from .text import TextSpec
 from .weights import PACKAGE, resolve
 from .whisper import WhisperSpec
@@ -46,7 +48,7 @@ class AtHand:
     """Where they come from or what cures their absence."""
 
 
-def weights_at_hand(spec: ClipSpec | WhisperSpec | TextSpec) -> AtHand:
+def weights_at_hand(spec: FrameSpec | WhisperSpec | TextSpec) -> AtHand:
     """Where the weights of a model lie."""
     name = f"{spec.architecture}:{spec.weights}" if isinstance(spec, ClipSpec) else spec.weights
     try:
@@ -70,13 +72,13 @@ def weights_at_hand(spec: ClipSpec | WhisperSpec | TextSpec) -> AtHand:
     return AtHand(name, "cache", str(found), _size(found), origin)
 
 
-def hub_repository(spec: ClipSpec | WhisperSpec | TextSpec) -> str:
+def hub_repository(spec: FrameSpec | WhisperSpec | TextSpec) -> str:
     """The hub repository of a name; empty where only the model's library knows it."""
     if isinstance(spec, ClipSpec):
         return CLIP_REPOSITORIES.get((spec.architecture, spec.weights), "")
     if "/" in spec.weights:
         return spec.weights
-    if isinstance(spec, TextSpec):
+    if isinstance(spec, TextSpec | SentenceClipSpec):
         return f"sentence-transformers/{spec.weights}"
     return WHISPER_REPOSITORIES.get(spec.weights, "")
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from .clip import ClipSpec
 from .clip_tokens import VOCABULARY_SIZE, ClipTokens, clip_tokens
+from .frame_engines import FrameSpec
 from .loaded import loaded
 from .numpy_layers import attention, gelu, layer_norm, linear, one_thread, quick_gelu, unit
 from .tensor_file import DTYPES, StoredTensor, stored_tensors
@@ -47,9 +48,9 @@ class WordEncoder(Protocol):
         """n texts -> float32 [n, D], unit length."""
 
 
-def word_encoder(spec: ClipSpec, device: str) -> WordEncoder:
+def word_encoder(spec: FrameSpec, device: str) -> WordEncoder:
     """The text tower alone where it can run without torch and no GPU is asked for; else the whole model. Raises MissingWeights."""
-    light = clip_words(spec) if device in ("auto", "cpu") else None
+    light = clip_words(spec) if isinstance(spec, ClipSpec) and device in ("auto", "cpu") else None
     return light or loaded(spec, device)
 
 

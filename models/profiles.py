@@ -15,6 +15,7 @@ from ..schemas.senses import Sense
 from ..schemas.tables import RowShape
 from .audio import FEATURES, AudioSpec
 from .clip import ClipSpec
+from .frame_engines import FrameSpec, frame_engine
 from .fusion import FusionSpec
 from .text import TextSpec
 from .whisper import WhisperSpec
@@ -29,7 +30,7 @@ class Profile:
     """One model for each job."""
 
     name: str
-    clip: ClipSpec
+    clip: FrameSpec
     whisper: WhisperSpec
     text: TextSpec = TextSpec(weights=OFFLINE_TEXT)
     audio: AudioSpec = AudioSpec()
@@ -128,6 +129,8 @@ def spec_from(kind: type, fields: dict[str, Any] | None, default: Any, source: s
     """A spec from the fields of a models file; the default where the file is silent about this model."""
     if fields is None:
         return default
+    if isinstance(default, FrameSpec):
+        kind, fields = frame_engine(fields, source)
     known = [declared.name for declared in dataclasses.fields(kind)]
     if unknown := set(fields) - set(known):
         raise UsageError(
@@ -137,6 +140,6 @@ def spec_from(kind: type, fields: dict[str, Any] | None, default: Any, source: s
         spec = kind(**fields)
     except TypeError as error:
         raise UsageError(f"--models {source}: {error}") from error
-    if isinstance(spec, ClipSpec):
+    if isinstance(spec, FrameSpec):
         spec.check()
     return spec

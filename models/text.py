@@ -86,7 +86,7 @@ class TextSpec:
         kept: dict[str, Any] = {"model": "text", "weights": self.weights}
         if config.is_routed or set(used.values()) != {config.default_prompt}:
             kept["prompts"] = used
-        return {**kept, "weights_sha256": sha256_of(_folder(self.weights))}
+        return {**kept, "weights_sha256": sha256_of(sentence_folder(self.weights))}
 
     @classmethod
     def of_identity(cls, identity: Mapping[str, Any]) -> TextSpec:
@@ -97,14 +97,14 @@ class TextSpec:
         return bare if prompts == bare.used_prompts() else cls(weights=bare.weights, prompts=prompts)
 
     def _config(self) -> SentenceConfig:
-        return read_config(_folder(self.weights))
+        return read_config(sentence_folder(self.weights))
 
     def load(self, device: str) -> TextEncoder:
         """The model on "cpu" or "cuda". Raises MissingWeights."""
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
-        folder = _folder(self.weights)
+        folder = sentence_folder(self.weights)
         logging.disable_progress_bar()  # it would write over our own
         try:
             model = SentenceTransformer(str(folder), device=device, local_files_only=True)
@@ -157,7 +157,7 @@ class TextEncoder:
         return np.asarray(vectors, np.float32)[place]
 
 
-def _folder(weights: str) -> Path:
+def sentence_folder(weights: str) -> Path:
     """The folder of `weights`, from this machine, the hub's cache, or the hub."""
     path = resolve(weights)
     if path is not None:
@@ -176,7 +176,7 @@ def _downloaded(weights: str) -> Path:
     from huggingface_hub import snapshot_download
 
     name = weights if "/" in weights else f"sentence-transformers/{weights}"
-    patterns = ["*.json", "*.txt", "*.safetensors", "*.model"]
+    patterns = ["*.json", "*.txt", "*.safetensors", "*.model", "*.jinja"]
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except Exception as error:  # the hub's client raises its own tree, which changes from version to version

@@ -10,21 +10,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Protocol
 
 import apache_beam as beam
 import numpy as np
 
-from ..models.clip import ClipSpec
+from ..models.frame_engines import FrameEncoder, FrameSpec
 from ..models.loaded import loaded, preload
 from ..schemas.elements import Group
 from .metrics import StageMetrics
-
-
-class FrameEncoder(Protocol):
-    """The CLIP model's interface that this stage uses."""
-
-    def encode(self, frames: np.ndarray) -> np.ndarray: ...
 
 
 def stills(frames: np.ndarray, most_difference: float = 0.0) -> np.ndarray:
@@ -76,7 +69,7 @@ def embed_frames(group: Group, encoder: FrameEncoder, most_difference: float = 0
 
 
 class _EmbedFrames(beam.DoFn):
-    def __init__(self, spec: ClipSpec, device: str, most_difference: float):
+    def __init__(self, spec: FrameSpec, device: str, most_difference: float):
         self.spec, self.device, self.most_difference = spec, device, most_difference
 
     def setup(self) -> None:
@@ -97,7 +90,7 @@ class _EmbedFrames(beam.DoFn):
 class EmbedFrames(beam.PTransform):
     """Groups with frames -> groups with embeddings."""
 
-    def __init__(self, spec: ClipSpec, device: str = "auto", most_difference: float = 0.0):
+    def __init__(self, spec: FrameSpec, device: str = "auto", most_difference: float = 0.0):
         super().__init__()
         self.do = _EmbedFrames(spec, device, most_difference)
 

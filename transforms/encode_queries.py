@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..models.clip import ClipSpec
 from ..models.clip_words import WordEncoder, word_encoder
+from ..models.frame_engines import FrameSpec, shown, spec_of_identity
 from ..models.fusion import HOWS, FusionSpec
 from ..models.loaded import loaded
 from ..models.sentence_query import QueryEncoder, query_encoder
@@ -20,13 +20,13 @@ from ..schemas.vector_sources import FRAMES, FUSED, SPEECH, VectorSource
 from .fusers import Windows, fuser_of
 
 
-def clip_of(identity: dict[str, Any]) -> ClipSpec:
+def clip_of(identity: dict[str, Any]) -> FrameSpec:
     """The CLIP that made a dataset. Raises ModelMismatch when the weights here are not the same."""
-    spec = ClipSpec.of_identity(identity)
+    spec = spec_of_identity(identity)
     here = spec.identity()
     if here != identity:
         raise ModelMismatch(
-            f"the dataset was made with CLIP {identity['architecture']} {identity['weights']}, which is another one here: "
+            f"the dataset was made with CLIP {shown(identity)}, which is another one here: "
             f"{differences(identity, here)}; cure: install the version that made it"
         )
     return spec
@@ -40,11 +40,11 @@ def differences(made_with: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """
     names = [name for name in {**made_with, **here} if made_with.get(name) != here.get(name)]
 
-    def shown(identity: Mapping[str, Any], name: str) -> str:
+    def part(identity: Mapping[str, Any], name: str) -> str:
         value = identity.get(name, "not stated")
         return value[:12] if name == "weights_sha256" else str(value)
 
-    return "; ".join(f"{name} {shown(made_with, name)}, here {shown(here, name)}" for name in names)
+    return "; ".join(f"{name} {part(made_with, name)}, here {part(here, name)}" for name in names)
 
 
 def text_of(snapshot: Snapshot) -> TextSpec:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...models.clip import ClipEncoder, ClipSpec
 from ...models.clip_words import WordEncoder, word_encoder
+from ...models.frame_engines import FrameEncoder, FrameSpec, shown
 from ...models.loaded import loaded
 from ...models.profiles import profile
 from ...schemas.elements import Grid
@@ -89,23 +89,23 @@ class FrameIndex:
         """Frames of the snapshot that came after the index was built."""
         return max(0, self.dataset.snapshot.counts.get("frames", 0) - self.faiss.ntotal)
 
-    def encoder(self, models: str, device: str) -> ClipEncoder:
+    def encoder(self, models: str, device: str) -> FrameEncoder:
         """The CLIP model that made this index's vectors. Raises ModelMismatch when another one is asked for."""
-        encoder: ClipEncoder = loaded(self._clip(models), device)
+        encoder: FrameEncoder = loaded(self._clip(models), device)
         return encoder
 
     def words(self, models: str, device: str) -> WordEncoder:
         """The same model for words alone. It does without torch when its weights allow that and no GPU is asked for."""
         return word_encoder(self._clip(models), device)
 
-    def _clip(self, models: str) -> ClipSpec:
+    def _clip(self, models: str) -> FrameSpec:
         made_with = self.manifest.models["clip"]
         if not models:
             return clip_of(made_with)
         spec = profile(models).clip
         if differs := spec.sees_as(made_with):
             raise ModelMismatch(
-                f"the index was made with CLIP {made_with['architecture']} {made_with['weights']}, the query's is "
+                f"the index was made with CLIP {shown(made_with)}, the query's is "
                 f"{spec.architecture} {spec.weights}, which differs in {', '.join(differs)}: their scores mean nothing together. "
                 "Cure: leave --models away"
             )

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...models.clip import ClipEncoder
+from ...models.frame_engines import FrameEncoder
 from ...schemas.errors import UsageError
 from ...schemas.tables import MODALITIES, OK
 from ...schemas.tensors import tensor
@@ -76,7 +76,7 @@ class Frames:
     def __len__(self) -> int:
         return int(self.searcher.ntotal)
 
-    def encoder(self, device: str = "auto") -> ClipEncoder:
+    def encoder(self, device: str = "auto") -> FrameEncoder:
         """The model that made the vectors."""
         return self.index.encoder("", device)
 
