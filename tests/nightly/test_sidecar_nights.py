@@ -148,7 +148,7 @@ def test_a_purge_finds_nothing_left_of_subtitles(world: Subtitled) -> None:
     for file in world.bucket.glob("farm*"):
         file.unlink()
     (world.bucket / "copy.mp4").unlink()
-    assert main(["purge", str(world.output), key]) == 0
+    assert main(["purge", str(world.output), key, "--sweep-after-h", "0"]) == 0
     assert world.found("subtitles:fox") == []
 
 
