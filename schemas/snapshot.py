@@ -82,8 +82,11 @@ class ShardInfo:
         wanted = [number for number in numbers if self.first_row <= number < self.end_row]
         if not self.stretches:
             return {number: number - self.first_row for number in wanted}
-        place = {int(number): at for at, number in enumerate(self.row_numbers())} if wanted else {}
-        return {number: place[number] for number in wanted if number in place}
+        found, before = {}, 0
+        for first, rows in self.runs if wanted else ():
+            found |= {number: before + number - first for number in wanted if first <= number < first + rows}
+            before += rows
+        return found
 
 
 @dataclass(frozen=True)
