@@ -6,6 +6,7 @@ of its neighbours. Scans do not come here: they would push out what searches nee
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,9 @@ import pyarrow as pa
 from .parquet_ranges import open_parquet, rows_of_groups
 from .storage import Storage
 
-LIMIT_BYTES = 256 << 20
-"""Most bytes of decoded columns per process: about 350,000 windows with their words, texts and times."""
+LIMIT_BYTES = min(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 16)
+"""Most bytes of decoded columns per process: a sixteenth of the machine's memory, 1 GiB at most. That is room for 1.4 million windows
+with their words, texts and times."""
 
 FILES_AT_ONCE = 8
 """Files that are read at a time."""

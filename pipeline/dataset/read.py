@@ -23,6 +23,7 @@ from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import Storage
 from ...schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed, failures_schema, videos_schema
 from ...schemas.tensors import tensor
+from .row_places import RowPlaces
 
 
 @contextmanager
@@ -128,8 +129,7 @@ class Dataset:
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
         """Rows by global number, without removed ones. Reads only the row groups that contain them, unless they are in memory."""
-        asked = set(numbers)
-        held = [(shard, places) for shard in self.snapshot.shards if (places := shard.places(asked))]
+        held = self._places.find(numbers)
         wanted = [
             *columns,
             *(["video_id"] if "video_id" not in columns and any(one.removed for one, _ in held) else []),
@@ -139,6 +139,10 @@ class Dataset:
         for (shard, places), groups in zip(held, read_files(self.storage, files, wanted), strict=True):
             found |= _taken(shard, places, groups, columns)
         return found
+
+    @cached_property
+    def _places(self) -> RowPlaces:
+        return RowPlaces(self.snapshot.shards)
 
     def table_of(self, info: TableInfo) -> pa.Table:
         """All rows of one run's table."""

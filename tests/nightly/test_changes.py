@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from reelbeam.pipeline.dataset.commit import without
 from reelbeam.pipeline.dataset.compact import choose_groups, rewrite_shards, with_rewrites
+from reelbeam.pipeline.dataset.row_places import RowPlaces
 from reelbeam.pipeline.extraction.changes import (
     DAY_MS,
     Changes,
@@ -147,7 +148,7 @@ def test_stretches_give_every_row_its_number_back(numbers: list[int]) -> None:
     stretches = stretches_of(given_)
     shard = ShardInfo("p", len(numbers), 0, "", ("", 0), ("", 0), min(numbers), stretches=stretches)
     assert shard.row_numbers().tolist() == numbers
-    assert shard.places(range(-5, 60)) == {number: place for place, number in enumerate(numbers)}
+    assert RowPlaces([shard]).find(range(-5, 60)) == [(shard, {number: place for place, number in enumerate(numbers)})]
     assert shard.end_row == max(numbers) + 1
 
 
