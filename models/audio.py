@@ -14,8 +14,7 @@ chroma with tuning=0. Loudness is ITU-R BS.1770-5 with the filters re-derived fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..schemas.elements import SAMPLE_RATE_HZ
+from .torch_modes import no_denormals, one_thread
 
 N_FFT = 1024
 HOP = 512
@@ -120,7 +120,7 @@ class AudioMeter:
         import torch
         from torch.nn.functional import pad
 
-        with torch.inference_mode(), _one_thread():
+        with torch.inference_mode(), one_thread():
             padded = pad(torch.from_numpy(samples).to(self._device), (N_FFT // 2, N_FFT))
             frames = padded.unfold(0, N_FFT, HOP)[: 1 + len(samples) // HOP]
             parts = []
@@ -189,7 +189,9 @@ def loudness(samples: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     step = LOUDNESS_STEP
     weighted = np.zeros((-(-len(samples) // step) + 4) * step)  # 200 ms of silence on both sides
     weighted[2 * step : 2 * step + len(samples)] = samples
-    blocks = np.square(sosfilt(k_weighting(), weighted)).reshape(-1, step).mean(axis=1)
+    with no_denormals():
+        filtered = sosfilt(k_weighting(), weighted)
+    blocks = np.square(filtered).reshape(-1, step).mean(axis=1)
     momentary = np.convolve(blocks, np.full(4, 0.25), mode="valid")  # [n]: the middle of n is at n * 100 ms
     first = np.minimum(-(-bounds[:-1] // step), len(momentary) - 1)
     last = np.maximum(-(-bounds[1:] // step), first + 1)
@@ -278,22 +280,6 @@ def chroma_filters() -> np.ndarray:
     bumps /= np.linalg.norm(bumps, axis=0)
     bumps *= np.exp(-0.5 * ((pitch / N_CHROMA - 5) / 2) ** 2)
     return np.roll(bumps, -3, axis=0)[:, : N_FFT // 2 + 1]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Runs torch on one thread and restores the setting afterwards.
-
-    When decoders fill all cores, short operations wait longer for a second thread than they run (measured: up to ten times).
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _decibels(power: np.ndarray) -> np.ndarray:

@@ -26,6 +26,22 @@ SAMPLE_RATE_HZ = 16_000
 
 
 @dataclass(frozen=True)
+class Sidecar:
+    """One subtitle file beside a video, as it was listed."""
+
+    uri: str
+    size_bytes: int
+    etag: str
+    language: str = ""
+    """As its name says, by Whisper's code; empty where it says none."""
+
+    @property
+    def name(self) -> str:
+        """The name of the file, without its folder."""
+        return self.uri.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
 class Video:
     """One listed video. `video_id` never changes: it depends only on the uri."""
 
@@ -41,6 +57,8 @@ class Video:
     """Number of earlier runs that tried this video."""
     failure: Failure | None = None
     """Why the listing could not reach the video. Such a video is recorded as failed and never opened."""
+    sidecars: tuple[Sidecar, ...] = ()
+    """Subtitle files that bear its name, where a folder or bucket was listed."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +71,7 @@ class Caption:
     start_ms: int
     end_ms: int
     source: str
-    """The stream that it comes from."""
+    """The stream or the sidecar file that it comes from."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +114,8 @@ class Probe:
     """Captions of the file's text streams, of a unit only its own. Read when a sense wants them."""
     captions_lost: str = ""
     """Why some of them could not be read."""
+    sidecars_lost: str = ""
+    """The same for those of files beside the video."""
 
 
 @dataclass(frozen=True)

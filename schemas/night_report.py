@@ -67,8 +67,8 @@ class NightReport:
     listed: int = 0
     """Number of listed videos."""
     found: dict[str, int] = field(default_factory=dict)
-    """Number of videos by kind of change: new, changed, touched, retried, retitled, removed, missing, back, unchanged. Among new
-    and changed ones, twins have the same bytes as another video, and renamed ones the same bytes as a removed video."""
+    """Number of videos by kind of change: new, changed, touched, retried, recaptioned, retitled, removed, missing, back, unchanged.
+    Among new and changed ones, twins have the same bytes as another video, and renamed ones the same bytes as a removed video."""
     statuses: dict[str, int] = field(default_factory=dict)
     """Number of processed videos by status."""
     windows: int = 0

@@ -188,6 +188,14 @@ class SenseInput:
         return [np.flatnonzero(window == at) for at in self.windows]
 
 
+class PartlyRead(Exception):
+    """Raised by a reader that has found a part: `records` are stored, windows without one are failed with the reason."""
+
+    def __init__(self, reason: str, records: Sequence[Record | None]):
+        super().__init__(reason)
+        self.records = tuple(records)
+
+
 Record = dict[str, Any]
 """Values by column name: arrays for tensors, lists of dicts for lists."""
 
@@ -199,7 +207,7 @@ class SenseRows:
     records: tuple[Record | None, ...] = ()
     """One per window of the unit; None where there is nothing."""
     failed: str = ""
-    """Why it found nothing at all."""
+    """Why it found nothing, where there is no record."""
 
 
 class Reader(Protocol):

@@ -219,6 +219,13 @@ def videos_schema(text_dim: int) -> pa.Schema:
                 "when it was first not listed any more, since 1970; 0: it is there",
                 "ms",
             ),
+            column(
+                "sidecars",
+                pa.string(),
+                "subtitle files beside it, as JSON: name, bytes and etag of each; null without the sense subtitles, and without one",
+                "",
+                True,
+            ),
             *(
                 tensor_column(
                     name,

@@ -68,14 +68,26 @@ def called_of(of: str) -> str:
     return "documents" if of == WORDS else VECTOR_SOURCES[of].called
 
 
-def models_of(of: str, snapshot: Snapshot) -> dict[str, Any]:
-    """The identities of the models that an index of this kind depends on, in a snapshot.
+WORDS_MODELS = ("whisper", "ocr", "subtitles")
+"""Models and further senses whose texts a lexical index holds, where the dataset has them. Nobody's vectors are in it."""
 
-    Words depend on the speech model alone: nobody's vectors are in them.
-    """
+
+def models_of(of: str, snapshot: Snapshot) -> dict[str, Any]:
+    """The identities of the models that an index of this kind depends on, in a snapshot."""
     if of != WORDS:
         return VECTOR_SOURCES[of].made_with(snapshot)
-    return {name: snapshot.models[name] for name in ("whisper",) if name in snapshot.models}
+    return {name: snapshot.models[name] for name in WORDS_MODELS if name in snapshot.models}
+
+
+def is_made_with(of: str, models: dict[str, Any], snapshot: Snapshot) -> bool:
+    """Whether an index that these models made still says what the rows of a snapshot say.
+
+    A lexical index from before a sense was added lacks that sense's texts, and is true in all the others.
+    """
+    current = models_of(of, snapshot)
+    return models == current or (
+        of == WORDS and all(models[name] == current[name] for name in models.keys() & current.keys())
+    )
 
 
 def still_valid(snapshot: Snapshot, models: dict[str, Any]) -> dict[str, IndexInfo]:
@@ -84,5 +96,5 @@ def still_valid(snapshot: Snapshot, models: dict[str, Any]) -> dict[str, IndexIn
     return {
         name: built
         for name, built in snapshot.indexes.items()
-        if models_of(built.of, other) == models_of(built.of, snapshot)
+        if is_made_with(built.of, models_of(built.of, snapshot), other)
     }

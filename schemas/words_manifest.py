@@ -45,7 +45,7 @@ class WordsManifest:
     models: dict[str, Any]
     """Identities of the models that made the texts, by name."""
     fields: tuple[str, ...]
-    """Kinds of text that are indexed: speech, title, description."""
+    """Kinds of text that are indexed: speech, title, description; screen and subtitles, where the dataset has them."""
     analyzers: tuple[str, ...]
     """Languages with a stemmer, and the analyzers without one. Each pair of a kind of text and an analyzer is a tantivy field."""
     windows: int

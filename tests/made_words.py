@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from made_vectors import CLIP, blank
 
+from reelbeam.models.screen_text import ScreenText
+from reelbeam.models.subtitles import Subtitles
 from reelbeam.pipeline.dataset.commit import without
 from reelbeam.pipeline.dataset.compact import rewrite_shards, with_rewrites
 from reelbeam.pipeline.dataset.read import Dataset
@@ -25,6 +29,12 @@ WORD_MS = 300
 Said = tuple[int, int, str, str]
 """(number of the video, number of the window, language, what is said)."""
 
+Written = Mapping[tuple[int, int], Sequence[Any]]
+"""(number of the video, number of the window) -> lines on the screen (text, start_ms, end_ms), or captions (language, text,
+start_ms, end_ms)."""
+
+SENSES = {"ocr": ScreenText(), "subtitles": Subtitles()}
+
 
 def video_id(number: int) -> str:
     return f"{number:016x}"
@@ -33,12 +43,17 @@ def video_id(number: int) -> str:
 class MadeWords:
     """A dataset of windows that say something; each window is 10 s, each word 0.3 s."""
 
-    def __init__(self, root: Path | str):
-        self.storage, self.shape = Storage.at(root), RowShape(1, 2, 1, 2)
+    def __init__(self, root: Path | str, *senses: str):
+        """`senses` are names of SENSES."""
+        self.storage = Storage.at(root)
+        self.shape = self.shape_of(senses)
         grid = Grid(window_ticks=10)
         models = {"clip": CLIP, "whisper": {"weights": "made"}}
         snapshots.commit(self.storage, Snapshot(1, None, "made", snapshots.now(), {}, models, "made", grid, self.shape))
         self.runs = 0
+
+    def shape_of(self, senses: Iterable[str]) -> RowShape:
+        return RowShape(1, 2, 1, 2, senses=tuple(SENSES[name].stored(1) for name in senses))
 
     @property
     def root(self) -> str:
@@ -48,8 +63,15 @@ class MadeWords:
     def data(self) -> Dataset:
         return Dataset.open(self.root)
 
-    def say(self, *shards: Sequence[Said], rows_only: bool = False) -> None:
+    def say(
+        self,
+        *shards: Sequence[Said],
+        rows_only: bool = False,
+        screen: Written = MappingProxyType({}),
+        subtitles: Written = MappingProxyType({}),
+    ) -> None:
         """One snapshot with a shard for each list of windows, sorted by video and window."""
+        self.screen, self.subtitles = screen, subtitles
         self.runs += 1
         infos = [self._shard(said, number, rows_only) for number, said in enumerate(shards)]
 
@@ -132,6 +154,9 @@ class MadeWords:
             "speech_status": np.where(spoken, "ok", "absent").tolist(),
             "text_status": np.where(spoken, "ok", "absent").tolist(),
         }  # fmt: skip
+        keys = [(video, at) for video, at, _, _ in said]
+        columns["screen_text"] = [lines(self.screen[key]) if key in self.screen else None for key in keys]
+        columns["subtitles"] = [captions(self.subtitles[key]) if key in self.subtitles else None for key in keys]
         schema = windows_schema(self.shape)
         table = pa.table(
             {field.name: columns[field.name] if field.name in columns else blank(field, rows) for field in schema},
@@ -140,6 +165,20 @@ class MadeWords:
         path = f"windows/made-{self.runs:04d}/windows-{number:05d}.parquet"
         info = put_table(self.storage, path, table, write_windows)
         return ShardInfo(path, info.rows, info.bytes, info.sha256, (ids[0], int(window[0])), (ids[-1], int(window[-1])))
+
+
+def lines(shown: Sequence[tuple[str, int, int]]) -> list[dict[str, object]]:
+    """Lines as the screen_text column has them."""
+    place = {"left": 0.1, "top": 0.1, "right": 0.9, "bottom": 0.2, "confidence": 0.9}
+    return [{"text": text, **place, "start_ms": start, "end_ms": end} for text, start, end in shown]
+
+
+def captions(shown: Sequence[tuple[str, str, int, int]]) -> list[dict[str, object]]:
+    """Captions as the subtitles column has them."""
+    return [
+        {"language": language, "text": text, "start_ms": start, "end_ms": end, "source": f"stream of {language}"}
+        for language, text, start, end in shown
+    ]
 
 
 def timed(text: str, start_ms: int) -> list[dict[str, object]]:

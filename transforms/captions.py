@@ -8,7 +8,7 @@ Bad: a stream that ffmpeg cannot read gives the captions before the fault, and t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -47,11 +47,17 @@ def read_captions(path: Path, streams: Sequence[Stream], zero_s: Fraction) -> tu
         for caption in parse_srt(bytes(output).decode(errors="replace"), stream, zero_s)
     ]
     lost = f"captions: {finished.errors or f'ffmpeg ended with {finished.exit_code}'}" if finished.exit_code else ""
-    return tuple(sorted(found, key=lambda one: (one.start_ms, one.source))), lost
+    return in_order(found), lost
 
 
-def parse_srt(content: str, stream: Stream, zero_s: Fraction) -> list[Caption]:
-    """The captions in a SubRip file that ffmpeg wrote, less what ends before the presentation starts.
+def in_order(captions: Iterable[Caption]) -> tuple[Caption, ...]:
+    """Captions by time, those of one time by source."""
+    return tuple(sorted(captions, key=lambda one: (one.start_ms, one.source)))
+
+
+def parse_srt(content: str, stream: Stream, zero_s: Fraction, source: str = "") -> list[Caption]:
+    """The captions in a SubRip file that ffmpeg wrote, less what ends before the presentation starts. `source` is by default the
+    stream.
 
     >>> text = "1\\n00:00:01,000 --> 00:00:02,500\\nHello,\\nyou\\n\\n2\\n00:01:00,000 --> 00:01:01,000\\nBye\\n\\n"
     >>> stream = {"index": 2, "codec_name": "mov_text", "tags": {"language": "deu"}}
@@ -60,7 +66,7 @@ def parse_srt(content: str, stream: Stream, zero_s: Fraction) -> list[Caption]:
     """
     tag = str(stream.get("tags", {}).get("language", "")).lower()
     forced = ", forced" if stream.get("disposition", {}).get("forced") else ""
-    source = f"stream {stream['index']}, {stream['codec_name']}{forced}"
+    source = source or f"stream {stream['index']}, {stream['codec_name']}{forced}"
     zero_ms = round(zero_s * 1000)
     found = []
     for match in TIMED.finditer(content.replace("\r\n", "\n")):

@@ -9,16 +9,18 @@ Bad: a video that the listing could not reach keeps its Failure("list"). A file 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import apache_beam as beam
 
-from ..schemas.elements import Grid, Group, Probe, Unit, UnitFeatures, Video
+from ..schemas.elements import Grid, Group, Probe, Sidecar, Unit, UnitFeatures, Video
 from ..schemas.errors import Failure, InputError
+from .captions import in_order
 from .listing import MEDIA_SUFFIXES, glob_pattern, list_videos, video_id_of
 from .metrics import StageMetrics
 from .probe import BY_DEFAULT, probe_file
+from .sidecars import read_sidecars
 from .stage import Stage, shared_stage
 from .streams import StreamChoice
 
@@ -97,9 +99,16 @@ def probe_video(
         return video.failure
     try:
         with stage.local(video) as path:
-            return probe_file(path, choice, captions)
+            probe = probe_file(path, choice, captions)
     except InputError as error:
         return Failure.of("probe", error)
+    return captioned(probe, video.sidecars) if captions and video.sidecars else probe
+
+
+def captioned(probe: Probe, sidecars: Sequence[Sidecar]) -> Probe:
+    """The probe with the captions of subtitle files beside the video."""
+    found, lost = read_sidecars(sidecars)
+    return replace(probe, captions=in_order((*probe.captions, *found)), sidecars_lost=lost)
 
 
 class ProbeVideos(beam.PTransform):

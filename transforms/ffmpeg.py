@@ -68,6 +68,12 @@ def file_url(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
+def limited(memory_bytes: int | None, dies_with_thread: bool = True) -> list[str]:
+    """The start of a command that sets its limits: memory, no core dumps, and an end together with the thread that starts it."""
+    death = ["setpriv", "--pdeathsig", "KILL", "--"] if dies_with_thread else []
+    return [*death, "prlimit", *([f"--as={memory_bytes}"] if memory_bytes else []), "--core=0", "--"]
+
+
 def run(
     command: Sequence[str], pipes: int, limits: Limits, *, nice: int = 0, memory_bytes: int | None = MEMORY_BYTES
 ) -> Finished:
@@ -80,19 +86,7 @@ def run(
     """
     readers, writers = zip(*(os.pipe() for _ in range(pipes)), strict=True) if pipes else ((), ())
     named = [re.sub(r"\{pipe(\d+)\}", lambda found: str(writers[int(found[1])]), part) for part in command]
-    guard = [
-        "setpriv",
-        "--pdeathsig",
-        "KILL",
-        "--",
-        "prlimit",
-        *([f"--as={memory_bytes}"] if memory_bytes else []),
-        "--core=0",
-        "--",
-        "nice",
-        "-n",
-        str(nice),
-    ]
+    guard = [*limited(memory_bytes), "nice", "-n", str(nice)]
     try:
         process = subprocess.Popen(
             guard + named,
@@ -117,7 +111,7 @@ def run(
     except subprocess.TimeoutExpired:
         raise InputError("timeout", f"{named[0]} closed its outputs but did not end", retryable=True) from None
     finally:
-        _end(process)
+        end_process(process)
         for reader in readers:
             os.close(reader)
     if process.returncode == 127 or (process.returncode and b"failed to execute" in errors):
@@ -155,8 +149,8 @@ def _collect(outputs: dict[int, bytearray], stderr: int, errors: bytearray, limi
                         raise InputError("oversized", f"stopped after {total} decoded bytes, more than its span holds")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kills the process group and reaps the process."""
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Kills a process with its group, and reaps it."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

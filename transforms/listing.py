@@ -19,10 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from ..schemas.addresses import is_remote, is_web
-from ..schemas.elements import Video
+from ..schemas.elements import Sidecar, Video
 from ..schemas.errors import StorageError, UsageError
 from ..schemas.storage import Storage, Stored
 from .list_rows import LIST_SUFFIXES, ListRow, list_rows
+from .sidecars import is_sidecar, with_sidecars
 from .walk_folder import Found, failed_video, failure, name_failure, os_failure, walk_folder
 
 log = logging.getLogger("reelbeam")
@@ -54,18 +55,21 @@ def video_id_of(uri: str) -> str:
 def list_videos(location: str) -> list[Video]:
     """All videos at a location, each once, sorted by uri. If a list names a video twice, its first row counts.
 
+    A folder, glob or prefix also gives the subtitle files that lie beside each video; a list does not.
+
     Raises UsageError when the location cannot be listed.
     """
+    beside: list[Sidecar] = []
     if is_list(location):
         videos = _listed_in_file(location)
     elif re.search(r"[*?\[]", location) and not is_web(location) and not _is_there(location):
-        videos = _matching(location)
+        videos = _matching(location, beside)
     else:
-        videos = _below(location)
+        videos = _below(location, beside)
     found: dict[str, Video] = {}
     for video in videos:
         found.setdefault(video.uri, video)
-    return [video for _, video in sorted(found.items())]
+    return with_sidecars([video for _, video in sorted(found.items())], beside)
 
 
 def is_list(location: str) -> bool:
@@ -98,10 +102,22 @@ def local_video(root: str, found: Found) -> Video:
     return Video(video_id_of(uri), uri, found.size_bytes, f"{found.mtime_ns}-{found.size_bytes}")
 
 
-def _below(location: str) -> Iterator[Video]:
-    """Media files in a folder or under a prefix, or one single file."""
+def _note_sidecar(uri: str, size_bytes: int, etag: str, beside: list[Sidecar]) -> None:
+    """Adds a listed file to `beside`, if it is a subtitle file."""
+    if is_sidecar(uri):
+        beside.append(Sidecar(uri, size_bytes, etag))
+
+
+def _note_found(root: str, found: Found, beside: list[Sidecar]) -> None:
+    if not found.failure and not found.is_folder:
+        etag = f"{found.mtime_ns}-{found.size_bytes}"
+        _note_sidecar(f"{root.rstrip('/')}/{found.path}", found.size_bytes, etag, beside)
+
+
+def _below(location: str, beside: list[Sidecar]) -> Iterator[Video]:
+    """Media files in a folder or under a prefix, or one single file. Subtitle files go into `beside`."""
     if is_remote(location):
-        yield from _below_prefix(location)
+        yield from _below_prefix(location, beside)
         return
     path = Path(location.removeprefix("file://")).expanduser().absolute()
     if not path.exists():
@@ -110,6 +126,8 @@ def _below(location: str) -> Iterator[Video]:
         facts = path.stat()
         found = Found(path.name, facts.st_size, facts.st_mtime_ns, name_failure(str(path)))
         yield local_video(str(path.parent), found)
+        for other in walk_folder(path.parent, lambda _: False):
+            _note_found(str(path.parent), other, beside)
         return
     if not path.is_dir():
         raise UsageError(f"{location}: neither a file nor a folder, but a pipe, socket or device")
@@ -118,9 +136,11 @@ def _below(location: str) -> Iterator[Video]:
             raise UsageError(f"{location}: the folder cannot be read: {found.failure and found.failure.message}")
         if not _is_hidden(found.path) and (found.is_folder or _is_media(found.path)):
             yield local_video(str(path), found)
+        elif not _is_hidden(found.path):
+            _note_found(str(path), found, beside)
 
 
-def _below_prefix(location: str) -> Iterator[Video]:
+def _below_prefix(location: str, beside: list[Sidecar]) -> Iterator[Video]:
     """Media objects under a bucket's prefix, or the one object that the location names."""
     if is_web(location) or _is_media(location):
         storage, path = Storage.of_object(location)
@@ -140,9 +160,11 @@ def _below_prefix(location: str) -> Iterator[Video]:
     for stored in storage.list():
         if _is_media(stored.path) and not _is_hidden(stored.path):
             yield _video(storage.uri(stored.path), stored)
+        elif not _is_hidden(stored.path):
+            _note_sidecar(storage.uri(stored.path), stored.size_bytes, stored.etag, beside)
 
 
-def _matching(location: str) -> Iterator[Video]:
+def _matching(location: str, beside: list[Sidecar]) -> Iterator[Video]:
     """Objects that match a glob: `*` and `?` stay within a folder, `**` crosses folders."""
     whole = location if is_remote(location) else str(Path(location).expanduser().absolute())
     fixed = whole[: re.search(r"[*?\[]", whole).start()].rpartition("/")[0]  # type: ignore[union-attr]
@@ -153,6 +175,8 @@ def _matching(location: str) -> Iterator[Video]:
         for stored in storage.list():
             if pattern.fullmatch(stored.path):
                 yield _video(storage.uri(stored.path), stored)
+            else:
+                _note_sidecar(storage.uri(stored.path), stored.size_bytes, stored.etag, beside)
         return
     root = Path(fixed or "/")
     if not root.is_dir():
@@ -167,6 +191,8 @@ def _matching(location: str) -> Iterator[Video]:
         relevant = reaches(found.path) and not _is_hidden(found.path) if found.is_folder else False
         if relevant or pattern.fullmatch(found.path):
             yield local_video(str(root), found)
+        else:
+            _note_found(str(root), found, beside)
 
 
 def glob_pattern(glob: str) -> str:

@@ -20,6 +20,7 @@ from .captions import read_captions
 from .encrypted import encryption_of
 from .ffmpeg import Limits, file_url, guarded_input, run
 from .joined import loss_by_joining
+from .quick_probe import quick_report
 from .streams import StreamChoice
 
 BY_DEFAULT = StreamChoice()
@@ -46,7 +47,7 @@ def probe_file(path: Path, choice: StreamChoice = BY_DEFAULT, captions: bool = F
         raise InputError("empty", "the file has 0 bytes")
     if encrypted := encryption_of(path):
         raise InputError("encrypted", f"a key is needed: {encrypted}. Cure: store a decrypted copy")
-    report = _ffprobe(path, "-show_format", "-show_streams")
+    report = quick_report(path) or _ffprobe(path, "-show_format", "-show_streams")
     streams = report.get("streams", [])
     video, audio = choice.streams(streams)
     if video is None and audio is None:

@@ -19,7 +19,17 @@ import pyarrow as pa
 from ..models.loaded import loaded, preload
 from ..schemas.elements import Grid, Group, UnitFeatures
 from ..schemas.errors import Failure, InputError, StorageError
-from ..schemas.senses import NO_FRAMES, Reader, Record, Sense, SenseColumns, SenseInput, SenseRows, wrong_value
+from ..schemas.senses import (
+    NO_FRAMES,
+    PartlyRead,
+    Reader,
+    Record,
+    Sense,
+    SenseColumns,
+    SenseInput,
+    SenseRows,
+    wrong_value,
+)
 from ..schemas.tables import ABSENT, FAILED, OK, RowShape
 from .decode import covered_windows
 from .metrics import StageMetrics
@@ -59,18 +69,24 @@ def run_sense(features: UnitFeatures, sense: Sense, reader: Reader, grid: Grid) 
     if seen is None:
         return features
     try:
-        records = tuple(reader(seen))
+        reason, records = "", tuple[Record | None, ...]()
+        try:
+            records = tuple(reader(seen))
+        except PartlyRead as part:
+            records, reason = part.records, f"{sense.name}: {part}"
         if wrong := wrong_records(records, sense.stored(grid.window_ticks), len(seen.windows)):
             raise ValueError(wrong)
     except (MemoryError, StorageError):
         raise
     except Exception as error:  # somebody else's code: whatever it raises costs its own columns
-        reason = f"{sense.name}: {type(error).__name__}: {error}"
-        log.warning("%s: %s", features.unit.video.uri, reason, exc_info=True)
-        failure = Failure.of(SENSES, InputError("sense_failed", reason), features.unit.start_ms, features.unit.end_ms)
-        found = SenseRows(failed=reason)
-        return replace(features, senses={**features.senses, sense.name: found}, failures=(*features.failures, failure))
-    return replace(features, senses={**features.senses, sense.name: SenseRows(records)})
+        log.warning("%s: the sense %s failed", features.unit.video.uri, sense.name, exc_info=True)
+        records, reason = (), f"{sense.name}: {type(error).__name__}: {error}"
+    features = replace(features, senses={**features.senses, sense.name: SenseRows(records, reason)})
+    if not reason:
+        return features
+    log.warning("%s: %s", features.unit.video.uri, reason)
+    failure = Failure.of(SENSES, InputError("sense_failed", reason), features.unit.start_ms, features.unit.end_ms)
+    return replace(features, failures=(*features.failures, failure))
 
 
 def wrong_records(records: Sequence[Record | None], stored: SenseColumns, windows: int) -> str:

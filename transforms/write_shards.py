@@ -36,6 +36,7 @@ from ..schemas.tensors import tensor, tensor_array
 from .embed_titles import Titles
 from .metrics import StageMetrics
 from .shard_files import put_table, put_windows, receipt_path
+from .sidecars import sidecars_as_listed
 
 
 def shard_table(units: Iterable[UnitRows]) -> pa.Table:
@@ -114,6 +115,7 @@ def video_row(
         **{**empty, **facts},
         "run": run,
         "missing_since_ms": 0,
+        "sidecars": sidecars_as_listed(video),
     }, failures
 
 

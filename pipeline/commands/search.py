@@ -57,7 +57,14 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
             searches.index.missing_frames,
             args.output,
         )
-    if options.search_in in ("words", "all") and searches.has_words and searches.words.index.stale:
+    by_words = options.search_in in ("words", "screen", "subtitles", "all") and searches.has_words
+    if by_words and searches.words.index.missing:
+        log.warning(
+            "the index of words was built before the dataset had %s, where nothing is found; cure: reelbeam index %s --of words",
+            " and ".join(searches.words.index.missing),
+            args.output,
+        )
+    if by_words and searches.words.index.stale:
         log.warning(
             "rows came or went since the index of words was built, and new ones are not found; cure: reelbeam index %s --of words",
             args.output,

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 
 from ...schemas.elements import Video
 from ...schemas.tables import FAILED, PARTIAL, TITLE_EMBEDDINGS
+from ...transforms.sidecars import sidecars_as_listed
 
 COMPARED = (
-    *("video_id", "etag", "size_bytes", "content_sha256", "status", "attempts", "run", "missing_since_ms"),
+    *("video_id", "etag", "size_bytes", "content_sha256", "status", "attempts", "run", "missing_since_ms", "sidecars"),
     *TITLE_EMBEDDINGS,
 )
 """Columns of the videos table that planning converts to Python values; the others stay in Arrow."""
@@ -38,7 +39,7 @@ class Policy:
 
 @dataclass
 class Changes:
-    """The work of a nightly run. Every listed video is in exactly one of the first six lists, or unchanged."""
+    """The work of a nightly run. Every listed video is in exactly one of the first seven lists, or unchanged."""
 
     new: list[Video] = field(default_factory=list)
     changed: list[Video] = field(default_factory=list)
@@ -46,6 +47,8 @@ class Changes:
     suspects: list[Video] = field(default_factory=list)
     """Videos of the same size with another etag or mtime: only a hash shows whether their bytes changed."""
     retried: list[Video] = field(default_factory=list)
+    recaptioned: list[Video] = field(default_factory=list)
+    """Unchanged videos of which subtitle files beside them came, went or changed."""
     back: list[str] = field(default_factory=list)
     """Unchanged videos that were missing and are listed again."""
     retitled: list[Video] = field(default_factory=list)
@@ -58,17 +61,22 @@ class Changes:
     unchanged: int = 0
 
     def __bool__(self) -> bool:
-        kept = (self.back, self.retitled, self.missing, self.removed)
+        kept = (self.recaptioned, self.back, self.retitled, self.missing, self.removed)
         return any((self.new, self.changed, self.suspects, self.retried, *kept))
 
 
 def compare_listing(
-    listed: Iterable[Video], books: pa.Table, retryable: Collection[str], policy: Policy, now_ms: int
+    listed: Iterable[Video],
+    books: pa.Table,
+    retryable: Collection[str],
+    policy: Policy,
+    now_ms: int,
+    captioned: bool = False,
 ) -> Changes:
     """Compares a listing with the newest row of each known video.
 
     `books` is the videos table with the columns COMPARED. `retryable` are the ids of videos with a current failure that a
-    retry may cure.
+    retry may cure. `captioned`: whether the dataset stores subtitles, so that files beside a video matter.
     """
     known = dict(
         zip(
@@ -83,7 +91,7 @@ def compare_listing(
         if row is None:
             found.new.append(video)
             continue
-        etag, size_bytes, sha256, status, attempts, run, missing_since_ms, title, description, unread = row
+        etag, size_bytes, sha256, status, attempts, run, missing_since_ms, sidecars, title, description, unread = row
         if is_out_of_reach(video, status):
             found.unchanged += 1
             continue
@@ -95,6 +103,8 @@ def compare_listing(
             video.video_id in retryable, attempts, run_time_ms(run), policy, now_ms
         ):
             found.retried.append(replace(as_known(video, known_texts), attempts=attempts))
+        elif captioned and sidecars != sidecars_as_listed(video):
+            found.recaptioned.append(video)
         elif missing_since_ms:
             found.back.append(video.video_id)
         elif unread or is_retitled(video, known_texts):

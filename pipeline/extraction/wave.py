@@ -112,6 +112,8 @@ def build_wave(
     )
     group_ms = int(GROUP_TICKS * 1000 / grid.tick_hz)
     captions = any(one.captions for one in running_senses(job.profile, parts))
+    if not captions:
+        videos = [replace(video, sidecars=()) if video.sidecars else video for video in videos]
     probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos(options.streams, captions)
     planned = (
         probed

@@ -15,7 +15,7 @@ class IndexOptions(Options):
     of: str = option(
         "frames",
         "what to index: the embeddings of every frame, of the speech of each window, or the fused one of each window; or the words "
-        "of speech, titles and descriptions",
+        "of speech, titles and descriptions, and of the screen and subtitles where those senses are on",
         choices=("frames", "speech", "fused", "words"),
     )
     name: str = option("", "name of the index in OUTPUT/indexes (empty: the value of --of)")

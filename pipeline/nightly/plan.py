@@ -16,7 +16,17 @@ from ...schemas.storage import Storage
 from ...schemas.tables import FAILED, OK, PARTIAL
 from ...transforms.listing import list_videos
 from ..dataset import Dataset
-from ..extraction import DAY_MS, Changes, Job, Policy, below_failed, compare_listing, may_be_twins, split_twins
+from ..extraction import (
+    DAY_MS,
+    Changes,
+    Job,
+    Policy,
+    below_failed,
+    compare_listing,
+    may_be_twins,
+    split_twins,
+    stores_subtitles,
+)
 from .options import NightlyOptions
 
 log = logging.getLogger("reelbeam")
@@ -59,7 +69,7 @@ def plan_night(location: str, job: Job, options: NightlyOptions, now_ms: int) ->
     troubled = dataset.snapshot.counts.get(FAILED, 0) + dataset.snapshot.counts.get(PARTIAL, 0)
     failures = dataset.standing_failures() if troubled else []
     retryable = {row["video_id"] for row in failures if row["retryable"]}
-    found = compare_listing(listed, dataset.newest, retryable, policy, now_ms)
+    found = compare_listing(listed, dataset.newest, retryable, policy, now_ms, stores_subtitles(job))
     keep_unseen(found, listed, dataset.videos)
     if len(found.removed) > options.max_removed * len(dataset.newest):
         raise GateError(

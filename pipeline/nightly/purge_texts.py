@@ -18,6 +18,9 @@ from ..dataset import Dataset, stored_file
 OWN_WORDS = ("text", "words", "title", "description")
 """The columns that say something of a video's own. Words with spaces between them are not the text in every language."""
 
+OWN_LINES = ("screen_text", "subtitles")
+"""Columns of lists of records, whose field `text` does."""
+
 LEAST_LETTERS = 12
 """Shorter sentences are anybody's."""
 
@@ -37,7 +40,8 @@ class Search:
 
 
 def sentences_of(storage: Storage, video_id: str) -> list[str]:
-    """What a video says, window by window, with its title and description; from every file that holds a row of it."""
+    """What a video says, window by window, the lines on its screen, its subtitles, title and description; from every file that
+    holds a row of it."""
     found: set[str] = set()
     for stored in _tables(storage):
         for batch, _ in _batches(storage, stored):
@@ -46,6 +50,9 @@ def sentences_of(storage: Storage, video_id: str) -> list[str]:
             )
             for name in set(OWN_WORDS) & set(mine.schema.names):
                 found.update(said for texts in row_texts(mine[name]) for said in texts.to_pylist() if said)
+            for name in set(OWN_LINES) & set(mine.schema.names):
+                lines = pc.struct_field(pc.list_flatten(mine[name]), "text")
+                found.update(said for said in lines.to_pylist() if said)
     long = (said for said in found if len(said) >= LEAST_LETTERS)
     return sorted(long, key=lambda said: (-len(said), said))[:MOST_SENTENCES]
 

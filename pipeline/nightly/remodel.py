@@ -34,6 +34,7 @@ from ...transforms.extract_rows import running_senses, wanted_streams
 from ...transforms.fusers import fused
 from ...transforms.listing import list_videos
 from ...transforms.shard_files import put_table, put_windows, read_receipt
+from ...transforms.sidecars import sidecars_as_listed
 from ..dataset import Dataset, check_written, count_videos, gather_failures, live_rows, next_snapshot
 from ..extraction import Job, as_known, build_wave, over_waves, run_wave
 from .column_merge import TOUCHES, fresh_rows, merged, same_columns, same_rows, touched_by
@@ -66,7 +67,8 @@ def remodel_dataset(location: str, job: Job, run_name: str) -> Remodelled:
     log.info("%s: %d videos to recompute, all else is carried over", ", ".join(sorted(work.parts)), len(work.videos))
     fresh = [shard for shards in over_waves(partial(recompute, parts=work.parts), work.videos, job) for shard in shards]
     shards, lost, words = carry(job, work, fresh, run_name)
-    published = swap(job, parent, shards, lost, words, work.parts, run_name)
+    sidecars = {video.video_id: sidecars_as_listed(video) for video in work.videos}
+    published = swap(job, parent, shards, lost, words, work.parts, run_name, sidecars)
     on = {one.name for one in job.profile.senses}
     gone = [f"-{one.name}" for one in parent.shape.senses if one.name not in on]
     return Remodelled((*gone, *sorted(work.parts)), len(work.videos), len(lost), published.number)
@@ -158,6 +160,7 @@ def swap(
     words: Mapping[str, int],
     parts: frozenset[str],
     run_name: str,
+    sidecars: Mapping[str, str | None],
 ) -> Snapshot:
     """Commits the new shards in the place of the old ones. An index of vectors that the old models made goes with them, and
     a new sentence model reads the titles anew.
@@ -171,6 +174,8 @@ def swap(
         rows = [
             {**row, "words": words.get(video_id, 0)} for video_id, row in dataset.videos.items() if video_id not in lost
         ]
+        if "subtitles" in parts:
+            rows = [{**row, "sidecars": sidecars.get(row["video_id"])} for row in rows]
         if "text" in parts:
             rows = job.titles.embed({**row, **dict.fromkeys(TITLE_EMBEDDINGS.values())} for row in rows)
         table = pa.Table.from_pylist(rows, videos_schema(job.titles.dimension))

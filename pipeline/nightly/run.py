@@ -26,7 +26,7 @@ from ..dataset import (
     sweep_files,
     write_wave,
 )
-from ..extraction import ExtractionPlan, ExtractionReport, Job, relisted, run_extraction
+from ..extraction import ExtractionPlan, ExtractionReport, Job, recaption, relisted, run_extraction, stores_subtitles
 from ..indexes import IndexOptions
 from ..workers import show_progress
 from .indexes import update_indexes
@@ -61,7 +61,7 @@ def run_night(location: str, job: Job, options: NightlyOptions) -> NightReport:
     report.found = {
         **{
             name: len(getattr(found, name))
-            for name in ("new", "changed", "retried", "retitled", "removed", "missing", "back")
+            for name in ("new", "changed", "retried", "recaptioned", "retitled", "removed", "missing", "back")
         },
         "changed": len(found.changed) + len(found.suspects) - len(touched),
         "touched": len(touched),
@@ -81,6 +81,9 @@ def run_night(location: str, job: Job, options: NightlyOptions) -> NightReport:
             )
     with report.timed("twins"):
         copy_twins(job, [double for double in doubles if double[1] not in leaving], night, report)
+    if stores_subtitles(job):
+        with report.timed("subtitles"):  # copies and touched videos may have other files beside them, too
+            recaption(job, [*found.recaptioned, *touched, *(video for video, _ in doubles)])
     if snapshots.numbers(job.storage):
         shard_bytes = job.options.shard_mb * 1_000_000
         with report.timed("compact"):  # before the index, which remembers the shards that it was built from
@@ -110,7 +113,10 @@ def update_videos_table(job: Job, night: Night, touched: Sequence[Video], now_ms
     """Commits what needs no extraction: removed and missing videos, new etags and titles, videos that are back."""
     known, found = night.known if night.changes or touched else {}, night.changes
     rows = [
-        *({**known[video_id], "status": REMOVED, "windows": 0, **NO_TITLES} for video_id in found.removed),
+        *(
+            {**known[video_id], "status": REMOVED, "windows": 0, "sidecars": None, **NO_TITLES}
+            for video_id in found.removed
+        ),
         *({**known[video_id], "missing_since_ms": now_ms} for video_id in found.missing),
         *({**relisted(known[one], night.listed[one]), "missing_since_ms": 0} for one in found.back),
         *({**relisted(known[one.video_id], one), "etag": one.etag, "missing_since_ms": 0} for one in touched),

@@ -1,4 +1,4 @@
-"""Search for exact words: the documents of a lexical index as moments, with the time in which the words are said."""
+"""Search for exact words: the documents of a lexical index as moments, with the time in which the words are said or shown."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ from ..words import (
     LEAD_WORDS,
     PLAIN,
     SMALL,
-    TEXT_FIELDS,
+    STORED_IN,
+    VIDEO_FIELDS,
     Clause,
     Occurrence,
+    WindowText,
     WordHit,
     WordIndex,
-    analyzer_of,
     complete,
     covered,
     exact_spans,
     exact_words,
+    fields_of,
     normal,
     occurrences,
     phrase_query,
     replaced,
+    sense_columns,
     spans_of,
+    texts_of_window,
     tightest,
 )
 from .frames import Moment
@@ -76,7 +80,12 @@ class ExactWords:
         return [found.moment for found in self.found(clauses, k)]
 
     def found(self, clauses: Sequence[Clause], k: int) -> list[Found]:
-        """The k best moments with their coverage. Phrases are compared word for word, as they stand and unstemmed."""
+        """The k best moments with their coverage. Phrases are compared word for word, as they stand and unstemmed.
+
+        Raises UsageError for a kind of text that the dataset or the index does not have.
+        """
+        for clause in clauses:
+            self.check_field(clause.field)
         asked, total = k + 10, self.index.opened.searcher.num_docs
         while True:
             hits = self.index.hits(clauses, min(asked, max(1, total)))
@@ -84,6 +93,29 @@ class ExactWords:
             if len(answers) >= k or len(hits) < asked or asked >= total:
                 return answers[:k]
             asked *= 4
+
+    def within(self, kind: str) -> ExactWords:
+        """The same over one kind of text. Raises UsageError where that is not there."""
+        self.check_field(kind)
+        return ExactWords(self.dataset, self.index.within(kind))
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The kinds of text that it finds."""
+        return self.index.fields
+
+    def check_field(self, kind: str) -> None:
+        """Raises UsageError, with the cure, for a kind of text that is not there."""
+        root = self.dataset.storage.root
+        if kind in self.index.missing:
+            raise UsageError(
+                f"the index of words was built before the dataset had {kind}; cure: reelbeam index {root} --of words"
+            )
+        if kind in STORED_IN and kind not in fields_of(self.dataset.snapshot.shape):
+            cure = f"reelbeam nightly INPUT {root} --senses +{STORED_IN[kind][0]} --remodel"
+            raise UsageError(f"{root} has no texts of the kind {kind}; cure: {cure}")
+        if kind and kind not in self.fields:
+            raise UsageError(f"{kind}: is not searched with --in {', '.join(self.fields)}; cure: --in words")
 
     @property
     def is_current(self) -> bool:
@@ -109,6 +141,7 @@ class ExactWords:
 
     def _answers(self, hits: Sequence[WordHit], clauses: Sequence[Clause], page: int) -> Iterator[Found]:
         """The answers that hits are, read a page at a time: often the first page is enough."""
+        columns = [*COLUMNS, *sense_columns(self.fields)]
         weights = [0.0 if clause.excluded else max(self.index.weight(clause), 0.01) for clause in clauses]
         unknown = [self.index.is_unknown(clause) for clause in clauses]
         seen: set[tuple[str, int, int]] = set()
@@ -117,11 +150,14 @@ class ExactWords:
         for at, hit in enumerate(hits):
             if at % page == 0:
                 numbers = [one.row for one in hits[at : at + page] if one.row is not None]
-                rows = self.dataset.take([*numbers, *(number + 1 for number in numbers)], COLUMNS)
+                rows = self.dataset.take([*numbers, *(number + 1 for number in numbers)], columns)
                 titles = self._titles([one.video for one in hits[at : at + page] if one.video is not None])
             one = None
             if hit.row is not None and hit.row in rows:
-                one = said(rows[hit.row], rows.get(hit.row + 1), clauses, unknown, weights, hit.score)
+                row, after = rows[hit.row], rows.get(hit.row + 1)
+                if after and (after["video_id"], after["window"]) != (row["video_id"], row["window"] + 1):
+                    after = None
+                one = in_window(texts_of_window(row, after, self.fields), row, clauses, unknown, weights, hit.score)
             elif hit.video is not None and hit.video in titles:
                 one = named(titles[hit.video], self.index.analyzers, clauses, unknown, weights, hit.score)
             if one and (key := (one.moment.video_id, one.moment.start_ms, one.moment.end_ms)) not in seen:
@@ -137,34 +173,39 @@ class ExactWords:
         return {int(row["video_id"], 16): row for row in asked.to_pylist()}
 
 
-def said(
+def in_window(
+    texts: Sequence[WindowText],
     row: dict[str, Any],
-    after: dict[str, Any] | None,
     clauses: Sequence[Clause],
     unknown: Sequence[bool],
     weights: Sequence[float],
     score: float,
 ) -> Found | None:
-    """The moment of a window in which clauses are said, from the first to the last of their words; None where no word of the
-    window is one, or a phrase is not there word for word. A phrase may go on in the next window, `after`."""
-    own = row["words"]
-    follows = after is not None and (after["video_id"], after["window"]) == (row["video_id"], row["window"] + 1)
-    words = [*own, *(after["words"] if follows and after else [])]
-    name = analyzer_of(normal(row["text"]), row["language"])
-    places = [
-        one
-        for one in occurrences([word["word"] for word in words], name, clauses, unknown, TEXT_FIELDS[0])
-        if one.first < len(own)
-    ]
-    if not complete(places, clauses, TEXT_FIELDS[0]):
+    """The moment of a window in whose texts clauses are: in the text with the largest share of the query, from the first to the last
+    of their words. None where no word of the window is one, or a phrase is not there word for word."""
+    best: tuple[float, WindowText, list[Occurrence]] | None = None
+    everywhere: list[Occurrence] = []
+    for text in texts:
+        words = [word.text for word in text.words]
+        places = sorted(
+            {one for name in text.analyzers for one in occurrences(words, name, clauses, unknown, text.kind)},
+            key=lambda one: (one.first, one.last),
+        )
+        places = [one for one in places if one.first < text.own]
+        everywhere += places
+        if places and (best is None or covered(places, weights) > best[0]):
+            best = (covered(places, weights), text, places)
+    if best is None or not complete(everywhere, clauses):
         return None
+    share, text, places = best
     first, last = tightest(places)
-    start_ms, end_ms = words[first]["start_ms"], max(word["end_ms"] for word in words[first : last + 1])
+    words = [word.text for word in text.words]
     marked = {at for one in places for at in range(one.first, one.last + 1)}
-    note = replaced(places, clauses, unknown, [word["word"] for word in words])
-    spans = spans_of(row["text"], [word["word"] for word in own], marked)
-    moment = Moment(row["uri"], row["video_id"], start_ms, end_ms, start_ms, round(score, 4), row["text"], spans, note)
-    return Found(moment, covered(places, weights))
+    start_ms, end_ms = text.span_ms(at for at in range(first, last + 1) if at in marked)
+    note = replaced(places, clauses, unknown, words)
+    spans = spans_of(text.text, words[: text.own], marked)
+    moment = Moment(row["uri"], row["video_id"], start_ms, end_ms, start_ms, round(score, 4), text.text, spans, note)
+    return Found(moment, share)
 
 
 def _phrase_at(phrase: str, rows: Sequence[dict[str, Any]]) -> Iterator[Moment]:
@@ -177,7 +218,7 @@ def _phrase_at(phrase: str, rows: Sequence[dict[str, Any]]) -> Iterator[Moment]:
     ]
     words = [word for row in line for word in row["words"]]
     texts = [word["word"] for word in words]
-    for one in occurrences(texts, PLAIN, [Clause(phrase, phrase=True)], [False], TEXT_FIELDS[0]):
+    for one in occurrences(texts, PLAIN, [Clause(phrase, phrase=True)], [False], "speech"):
         if one.first < len(first["words"]):
             start_ms, end_ms = words[one.first]["start_ms"], words[one.last]["end_ms"]
             own = texts[: len(first["words"])]
@@ -196,7 +237,7 @@ def named(
     """The moment of a video whose title or description has the words: all of the video. The text is the better of the two."""
     best: tuple[float, str, tuple[tuple[int, int], ...], str] | None = None
     everywhere: list[Occurrence] = []
-    for kind in TEXT_FIELDS[1:]:
+    for kind in VIDEO_FIELDS:
         text = normal(row[kind] or "")
         spans = exact_spans(text)
         words = [text[start:end] for start, end in spans]
@@ -208,9 +249,7 @@ def named(
                 marked = sorted({at for one in places for at in range(one.first, one.last + 1)})
                 note = replaced(places, clauses, unknown, words)
                 best = (share, text, tuple(spans[at] for at in marked), note)
-    if best is None or not all(
-        any(one.clause == at for one in everywhere) for at, clause in enumerate(clauses) if clause.required
-    ):
+    if best is None or not complete(everywhere, clauses):
         return None
     moment = Moment(row["uri"], row["video_id"], 0, row["duration_ms"], 0, round(score, 4), *best[1:])
     return Found(moment, best[0])

@@ -24,7 +24,7 @@ from ...schemas.small_arrays import flags
 from ...schemas.vector_sources import FRAMES, FUSED, SPEECH, VECTOR_SOURCES, WORDS, VectorSource
 from ...transforms.encode_queries import encode_query, said_encoder
 from ..dataset import Dataset
-from ..words import SMALL, exact_words, parse_query, plain_query
+from ..words import SMALL, STORED_IN, exact_words, parse_query, plain_query
 from .exact_words import ExactWords
 from .frames import FrameIndex, Moment
 from .titles import has_titles, title_moments
@@ -134,12 +134,14 @@ class Searches:
         return ExactWords.open(self.dataset)
 
     def find(self, where: str, text: str, k: int) -> list[Moment]:
-        """The k best moments for words: in frames, speech, fused, titles, words, or all. Raises UsageError for words that are
-        not in the query syntax."""
+        """The k best moments for words: in frames, speech, fused, titles, words, screen, subtitles, or all. Raises UsageError for
+        words that are not in the query syntax, and for a kind of text that is not there."""
         if where == "titles":
             return self.titles(text, k)
         if where == "words":
             return self.words.moments(parse_query(text), k)
+        if where in STORED_IN:
+            return self.words.within(where).moments(parse_query(text), k)
         if where != "all":
             return self.single(VECTOR_SOURCES[where], text, k)
         snapshot = self.dataset.snapshot

@@ -80,8 +80,9 @@ class SearchOptions(Options):
     image: str = option("", "search with a picture instead of words")
     search_in: str = option(
         "frames",
-        "what is searched: frames, speech, the fused vectors of both, titles and descriptions, or exact words; all joins the lists",
-        choices=("frames", "speech", "fused", "titles", "words", "all"),
+        "what is searched: frames, speech, the fused vectors of both, titles and descriptions, exact words, or those on the screen or in "
+        "subtitles alone; all joins the lists",
+        choices=("frames", "speech", "fused", "titles", "words", "screen", "subtitles", "all"),
         flag="--in",
     )
     phrase: bool = option(False, "find exactly these words in a row in what was said")

@@ -1,4 +1,4 @@
-"""Finding exact words: a lexical index (tantivy, BM25) over speech, titles and descriptions, and its query syntax.
+"""Finding exact words: a lexical index (tantivy, BM25) over speech, screens, subtitles and titles, and its query syntax.
 
 Imports: dataset, and the folders below pipeline/. Searching never imports Beam, torch or faiss.
 

@@ -1,6 +1,6 @@
 from .analyzers import PLAIN as PLAIN
-from .analyzers import TEXT_FIELDS as TEXT_FIELDS
-from .analyzers import analyzer_of as analyzer_of
+from .analyzers import VIDEO_FIELDS as VIDEO_FIELDS
+from .analyzers import WINDOW_FIELDS as WINDOW_FIELDS
 from .analyzers import exact_spans as exact_spans
 from .analyzers import exact_words as exact_words
 from .analyzers import normal as normal
@@ -13,6 +13,11 @@ from .occurrences import occurrences as occurrences
 from .occurrences import replaced as replaced
 from .occurrences import spans_of as spans_of
 from .occurrences import tightest as tightest
+from .window_texts import STORED_IN as STORED_IN
+from .window_texts import WindowText as WindowText
+from .window_texts import fields_of as fields_of
+from .window_texts import sense_columns as sense_columns
+from .window_texts import texts_of_window as texts_of_window
 from .word_query import Clause as Clause
 from .word_query import parse_query as parse_query
 from .word_query import phrase_query as phrase_query

@@ -11,11 +11,16 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Literal
 
 import tantivy
 
-TEXT_FIELDS = ("speech", "title", "description")
-"""Kinds of text that are indexed and that a query can name. The first is of windows, the others are of videos."""
+Kind = Literal["speech", "screen", "subtitles", "title", "description"]
+
+WINDOW_FIELDS: tuple[Kind, ...] = ("speech", "screen", "subtitles")
+VIDEO_FIELDS: tuple[Kind, ...] = ("title", "description")
+TEXT_FIELDS = (*WINDOW_FIELDS, *VIDEO_FIELDS)
+"""Kinds of text that are indexed and that a query can name: of windows, and of videos."""
 
 STEMMERS = {
     "ar": "arabic",

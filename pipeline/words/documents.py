@@ -1,17 +1,20 @@
-"""Reads what is indexed out of a dataset: one document per window with words, and one per video with a title or description."""
+"""Reads what is indexed out of a dataset: one document per window with a text, and one per video with a title or description."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.compute as pc
 
 from ...schemas.snapshot import ShardInfo
 from ..dataset import Dataset, shard_batches
-from .analyzers import ROW, VIDEO, analyzer_of, field_name, normal
+from .analyzers import ROW, VIDEO, VIDEO_FIELDS, analyzer_of, field_name, normal
+from .window_texts import WindowText, fields_of, sense_columns, written_texts
 
 LEAD_WORDS = 3
 """Words of the next window that a window's document also holds, so that a phrase is found across the border of two windows. Of a
@@ -22,22 +25,50 @@ LEAD_CHARACTERS = 40
 
 COLUMNS = ("video_id", "window", "language", "text")
 
+
+class Texts(NamedTuple):
+    """The texts of a row of the windows table."""
+
+    row: int
+    video_id: str
+    window: int
+    language: str
+    text: str
+    lists: dict[str, Any]
+    """Columns of further senses."""
+
+
 TITLES = np.dtype([("video", "<u8"), ("digest", "<u8")])
 """One indexed video: its id as a number, and a hash of its title and description."""
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """What is said in one window."""
+class WindowWords:
+    """What is said, written and subtitled in one window."""
 
     row: int
     language: str
+    """Of the speech."""
     text: str
+    """What is said; empty where nothing is."""
+    more: tuple[tuple[WindowText, str], ...] = ()
+    """Its other texts, each with the first words of the next window where it goes on there."""
+
+    @property
+    def languages(self) -> set[str]:
+        """The languages of its texts, where they are known."""
+        return {self.language, *(text.language for text, _ in self.more)}
 
     def fields(self) -> dict[str, Any]:
-        """The fields of its document."""
+        """The fields of its document. A field may have several texts; no phrase goes from one to the other."""
         text = normal(self.text)
-        return {ROW: self.row, field_name("speech", analyzer_of(text, self.language)): text}
+        found: dict[str, Any] = {ROW: self.row}
+        if text:
+            found[field_name("speech", analyzer_of(text, self.language))] = text
+        for other, follows in self.more:
+            for name in other.analyzers:
+                found.setdefault(field_name(other.kind, name), []).append(normal(f"{other.text} {follows}".rstrip()))
+        return found
 
 
 @dataclass(frozen=True)
@@ -61,7 +92,7 @@ class Titled:
     def fields(self, analyzers: Iterable[str]) -> dict[str, Any]:
         """The fields of its document. The language of a title is not known: each analyzer gets it, in a field of its own."""
         found: dict[str, Any] = {VIDEO: self.number}
-        for kind in ("title", "description"):
+        for kind in VIDEO_FIELDS:
             if text := normal(getattr(self, kind)):
                 found |= {field_name(kind, name): text for name in analyzers}
         return found
@@ -76,26 +107,48 @@ def lead(text: str) -> str:
     return " ".join(text.split(None, LEAD_WORDS)[:LEAD_WORDS])[:LEAD_CHARACTERS]
 
 
-def spoken(dataset: Dataset, shards: Iterable[ShardInfo]) -> Iterator[Spoken]:
-    """The windows of some shards in which something is said, with the first words of the next window of the video."""
+def window_words(dataset: Dataset, shards: Iterable[ShardInfo]) -> Iterator[WindowWords]:
+    """The windows of some shards that have a text, each with the first words of the next window of the video."""
+    fields = fields_of(dataset.snapshot.shape)
+    extra = sense_columns(fields)
     for shard in shards:
-        before: tuple[str, int, int, str, str] | None = None
-        for numbers, batch in shard_batches(dataset.storage, shard, COLUMNS, rows=8192):
-            columns = (batch[name].to_pylist() for name in COLUMNS)
-            for row, video_id, window, language, text in zip(numbers.tolist(), *columns, strict=True):
-                if before and before[4]:
-                    follows = before[0] == video_id and before[1] == window - 1 and text
-                    yield Spoken(before[2], before[3], f"{before[4]} {lead(text)}" if follows else before[4])
-                before = (video_id, window, row, language, text)
-        if before and before[4]:
-            yield Spoken(before[2], before[3], before[4])
+        before: Texts | None = None
+        for numbers, batch in shard_batches(dataset.storage, shard, (*COLUMNS, *extra), rows=8192):
+            columns = [batch[name].to_pylist() for name in COLUMNS]
+            written = batch.select(extra).to_pylist() if extra else repeat({}, len(batch))
+            for here in map(Texts, numbers.tolist(), *columns, written):
+                if before:
+                    follows = here[1] == before[1] and here[2] == before[2] + 1
+                    if made := _document(before, here if follows else None, fields):
+                        yield made
+                before = here
+        if before and (made := _document(before, None, fields)):
+            yield made
+
+
+def _document(here: Texts, after: Texts | None, fields: Sequence[str]) -> WindowWords | None:
+    row, _, _, language, text, lists = here
+    if text and after and after.text:
+        text = f"{text} {lead(after.text)}"
+    if not lists:
+        return WindowWords(row, language, text) if text else None
+    more = written_texts({"language": language, **lists}, after.lists if after else None, fields)
+    return (
+        WindowWords(row, language, text, tuple((one, lead(" ".join(one.next_words))) for one in more))
+        if text or more
+        else None
+    )
 
 
 def languages_of(dataset: Dataset) -> set[str]:
-    """The languages spoken in a dataset."""
+    """The languages spoken and subtitled in a dataset."""
     found: set[str] = set()
-    for _, batch in dataset.batches(["language"], rows=65_536):
+    subtitled = "subtitles" in fields_of(dataset.snapshot.shape)
+    for _, batch in dataset.batches(["language", *(["subtitles"] if subtitled else [])], rows=65_536):
         found.update(batch["language"].unique().to_pylist())
+        if subtitled:
+            captions = pc.list_flatten(batch["subtitles"])
+            found.update(pc.unique(pc.struct_field(captions, "language")).to_pylist())
     return found
 
 

@@ -37,11 +37,10 @@ def occurrences(
     return sorted(found, key=lambda one: (one.first, one.last))
 
 
-def complete(places: Sequence[Occurrence], clauses: Sequence[Clause], kind: str) -> bool:
-    """Whether there is a place at all, and one for each clause that must be in this kind of text."""
+def complete(places: Sequence[Occurrence], clauses: Sequence[Clause]) -> bool:
+    """Whether there is a place for each clause that must be there."""
     there = {one.clause for one in places}
-    needed = {at for at, clause in enumerate(clauses) if clause.required and clause.field in ("", kind)}
-    return bool(there) and needed <= there
+    return {at for at, clause in enumerate(clauses) if clause.required} <= there
 
 
 def tightest(places: Sequence[Occurrence]) -> tuple[int, int]:

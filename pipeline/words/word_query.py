@@ -3,7 +3,7 @@
 a red car                words, in any order; windows with more and rarer ones come first
 "a red car"              exactly these words in a row: must be there
 car -blue -"old car"     without a word or a phrase
-title:car                the word must be in that kind of text: speech, title or description
+title:car                the word must be in that kind of text: speech, screen, subtitles, title or description
 title:"a red car"        the same for a phrase
 """
 

@@ -15,8 +15,9 @@ import tantivy
 
 from ...schemas.snapshot import IndexInfo
 from ..dataset import Dataset
-from .analyzers import ROW, TEXT_FIELDS, VIDEO, analyzers_for, field_name, normal, register, schema_of, terms
-from .documents import languages_of, spoken, titled
+from .analyzers import ROW, VIDEO, analyzers_for, field_name, normal, register, schema_of, terms
+from .documents import languages_of, titled, window_words
+from .window_texts import fields_of
 from .word_query import Clause
 from .words_build import write_documents
 from .words_store import OpenWords, read_words_manifest
@@ -43,8 +44,17 @@ class WordHit:
 class WordIndex:
     """A lexical index that answers queries."""
 
-    def __init__(self, opened: OpenWords, analyzers: tuple[str, ...], stale: int = 0):
+    def __init__(
+        self,
+        opened: OpenWords,
+        analyzers: tuple[str, ...],
+        fields: tuple[str, ...],
+        stale: int = 0,
+        missing: tuple[str, ...] = (),
+    ):
         self.opened, self.analyzers = opened, analyzers
+        self.fields, self.missing = fields, missing
+        """The kinds of text that it finds, and those that the dataset has and the index was built without."""
         self.stale = stale
         """How many rows of the snapshot are newer than the index."""
         self.schema = opened.index.schema
@@ -56,19 +66,27 @@ class WordIndex:
         snapshot = dataset.snapshot
         behind = snapshot.next_row - built.rows
         stale = behind or int(built.snapshot < snapshot.rows_changed)
-        return cls(OpenWords.of_build(dataset.storage, manifest), manifest.analyzers, stale)
+        stored = fields_of(snapshot.shape)
+        fields = tuple(kind for kind in stored if kind in manifest.fields)
+        missing = tuple(kind for kind in stored if kind not in manifest.fields)
+        return cls(OpenWords.of_build(dataset.storage, manifest), manifest.analyzers, fields, stale, missing)
 
     @classmethod
     def in_memory(cls, dataset: Dataset) -> WordIndex:
         """Indexes a small dataset now, for this process alone."""
         analyzers = analyzers_for(languages_of(dataset))
-        schema = schema_of(analyzers)
+        fields = fields_of(dataset.snapshot.shape)
+        schema = schema_of(analyzers, fields)
         index = register(tantivy.Index(schema), analyzers)
         writer = index.writer(64_000_000, 1)
-        write_documents(writer, schema, spoken(dataset, dataset.snapshot.shards), titled(dataset), analyzers)
+        write_documents(writer, schema, window_words(dataset, dataset.snapshot.shards), titled(dataset), analyzers)
         writer.commit()
         writer.wait_merging_threads()
-        return cls(OpenWords(index), analyzers)
+        return cls(OpenWords(index), analyzers, fields)
+
+    def within(self, kind: str) -> WordIndex:
+        """The same index over one of its kinds of text."""
+        return WordIndex(self.opened, self.analyzers, (kind,), self.stale, self.missing)
 
     def hits(self, clauses: Sequence[Clause], k: int) -> list[WordHit]:
         """The k best documents, best first."""
@@ -108,7 +126,7 @@ class WordIndex:
     def _count(self, field: str, name: str, text: str) -> int:
         """Documents that hold the rarest term of a text; 0 for a text without terms."""
         found = terms(name, text)
-        kinds = (field,) if field else TEXT_FIELDS
+        kinds = (field,) if field else self.fields
         if not found:
             return 0
         return min(max(self.opened.searcher.doc_freq(field_name(kind, name), term) for kind in kinds) for term in found)
@@ -143,7 +161,7 @@ class WordIndex:
 
     def _fields(self, clause: Clause, fuzzy: bool) -> Iterator[tantivy.Query]:
         """A clause in each field that it may be in."""
-        for kind in (clause.field,) if clause.field else TEXT_FIELDS:
+        for kind in (clause.field,) if clause.field else self.fields:
             for name in self.analyzers:
                 field, found = field_name(kind, name), terms(name, clause.text)
                 if fuzzy:

@@ -29,8 +29,9 @@ from ...schemas.storage import Storage, file_sha256
 from ...schemas.vector_sources import WORDS, models_of
 from ...schemas.words_manifest import WORDS_KIND, WordsFile, WordsManifest
 from ..dataset import Dataset, commit_index
-from .analyzers import ROW, TEXT_FIELDS, VIDEO, analyzers_for, register, schema_of
-from .documents import Spoken, Titled, languages_of, rows_in, spoken, titled, titles_array
+from .analyzers import ROW, VIDEO, analyzers_for, register, schema_of
+from .documents import Titled, WindowWords, languages_of, rows_in, titled, titles_array, window_words
+from .window_texts import fields_of
 from .words_changes import WordsChange, words_change
 from .words_store import META, DocumentIds, gather_files, live_files, read_ids, read_words_manifest
 
@@ -48,7 +49,7 @@ DELETED_AT_ONCE = 10_000
 
 
 class NothingToIndex(UsageError):
-    """No window has a word, and no video a title or description."""
+    """No window has a text, and no video a title or description."""
 
 
 @dataclass
@@ -108,11 +109,11 @@ def full_words(dataset: Dataset, writing: Writing) -> tuple[Snapshot, WordsManif
     """Builds a lexical index of the whole dataset and publishes it. Raises NothingToIndex."""
     with tempfile.TemporaryDirectory(prefix="reelbeam-words-") as folder, writing.timed("build"):
         analyzers = analyzers_for(languages_of(dataset))
-        schema = schema_of(analyzers)
+        schema = schema_of(analyzers, fields_of(dataset.snapshot.shape))
         index = register(tantivy.Index(schema, path=folder), analyzers)
         writer = writing.writer(index, min(MOST_THREADS, cores()))
         rows, videos = write_documents(
-            writer, schema, spoken(dataset, dataset.snapshot.shards), titled(dataset), analyzers
+            writer, schema, window_words(dataset, dataset.snapshot.shards), titled(dataset), analyzers
         )
         if not len(rows) and not videos:
             raise NothingToIndex(
@@ -127,7 +128,7 @@ def full_words(dataset: Dataset, writing: Writing) -> tuple[Snapshot, WordsManif
 def write_documents(
     writer: tantivy.IndexWriter,
     schema: tantivy.Schema,
-    windows: Iterable[Spoken],
+    windows: Iterable[WindowWords],
     videos: Iterable[Titled],
     analyzers: Iterable[str],
 ) -> tuple[np.ndarray, list[Titled]]:
@@ -188,7 +189,7 @@ def publish_words(
         created_at=snapshots.now(),
         tantivy=version("tantivy"),
         models=models_of(WORDS, snapshot),
-        fields=TEXT_FIELDS,
+        fields=fields_of(snapshot.shape),
         analyzers=analyzers,
         windows=len(ids.rows),
         videos=len(ids.titles),

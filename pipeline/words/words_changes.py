@@ -12,11 +12,12 @@ import numpy as np
 from ...schemas.index_manifest import mark
 from ...schemas.small_arrays import held_in, united
 from ...schemas.snapshot import ShardInfo
-from ...schemas.vector_sources import WORDS, models_of
+from ...schemas.vector_sources import WORDS, is_made_with
 from ...schemas.words_manifest import WordsManifest
 from ..dataset import Dataset, are_held
-from .analyzers import STEMMERS, TEXT_FIELDS
-from .documents import Spoken, Titled, rows_in, spoken, stored_titles, titled, titles_array
+from .analyzers import STEMMERS
+from .documents import Titled, WindowWords, rows_in, stored_titles, titled, titles_array, window_words
+from .window_texts import fields_of
 from .words_store import DocumentIds
 
 REBUILD_ABOVE = 0.5
@@ -28,7 +29,7 @@ class WordsChange:
     """Differences between a lexical index and the current snapshot."""
 
     before: DocumentIds
-    windows: tuple[Spoken, ...]
+    windows: tuple[WindowWords, ...]
     """Windows to add."""
     gone: np.ndarray
     """Row numbers to delete, int64."""
@@ -76,7 +77,7 @@ def words_change(dataset: Dataset, manifest: WordsManifest, before: DocumentIds)
         (same if seen == {mark(video_id) for video_id in shard.removed} else other).append(shard)
     kept = [rows_in(shard, before.rows) for shard in same]
     held, again, added = set(before.rows.tolist()), [], []
-    for window in spoken(dataset, other):
+    for window in window_words(dataset, other):
         if window.row in held:
             again.append(window.row)
         else:
@@ -93,12 +94,14 @@ def words_change(dataset: Dataset, manifest: WordsManifest, before: DocumentIds)
         united(before.dead_rows, gone),
         np.unique(np.concatenate([before.dead_titles, titles_gone])),
     )
-    must = ""
-    if manifest.models != models_of(WORDS, snapshot):
-        must = "the index was made with another speech model than the rows"
-    elif manifest.fields != TEXT_FIELDS:
-        must = f"the index has the texts {', '.join(manifest.fields)}, wanted {', '.join(TEXT_FIELDS)}"
-    elif new := {window.language for window in added} & STEMMERS.keys() - {*manifest.analyzers}:
+    must, wanted = "", fields_of(snapshot.shape)
+    if not is_made_with(WORDS, manifest.models, snapshot):
+        must = "the index was made with other models than the rows"
+    elif manifest.fields != wanted:
+        must = f"the index has the texts {', '.join(manifest.fields)}, wanted {', '.join(wanted)}"
+    elif new := {language for window in added for language in window.languages} & STEMMERS.keys() - {
+        *manifest.analyzers
+    }:
         must = f"the first windows in the language {', '.join(sorted(new))}"
     elif erased := int((~are_held(snapshot.shards, after.dead_rows)).sum()):
         must = f"{erased} deleted windows have left their shards, so their words leave the files"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow.compute as pc
@@ -13,9 +13,10 @@ from ...schemas.local_cache import LocalCache
 from ...schemas.small_arrays import flags
 from ...schemas.snapshot import IndexInfo, ShardInfo
 from ...schemas.storage import Storage
-from ...schemas.vector_sources import WORDS, models_of
+from ...schemas.vector_sources import WORDS, is_made_with
 from ..dataset import Dataset, are_held
 from .documents import titled, titles_array
+from .window_texts import fields_of, sense_columns
 from .words_store import OpenWords, read_ids, read_words_manifest
 
 
@@ -38,24 +39,28 @@ def check_words(dataset: Dataset, name: str, built: IndexInfo) -> Iterator[str]:
         yield f"index {name}: holds {len(videos)} titles, and its list of ids has {len(ids.titles)}"
     if manifest.documents != built.vectors or (manifest.windows, manifest.videos) != (len(rows), len(videos)):
         yield f"index {name}: holds {len(rows)} windows and {len(videos)} titles, promised {built.vectors} documents"
-    if manifest.models != models_of(WORDS, dataset.snapshot):
-        yield f"index {name}: made with another speech model than the rows"
+    if not is_made_with(WORDS, manifest.models, dataset.snapshot):
+        yield f"index {name}: made with other models than the rows"
     current = built.rows == dataset.snapshot.next_row and built.snapshot >= dataset.snapshot.rows_changed
     if not current:
         if len(rows) and not 0 <= rows.min() <= rows.max() < dataset.snapshot.next_row:
             yield f"index {name}: a row number points outside the rows that ever were"
         return
-    if not np.array_equal(rows, rows_with_words(dataset)):
+    if not np.array_equal(rows, rows_with_words(dataset, manifest.fields)):
         yield f"index {name}: its windows are not those with words in the shards"
     if not np.array_equal(np.sort(ids.titles), np.sort(titles_array(titled(dataset)))):
         yield f"index {name}: its titles are not those of the videos table; cure: reelbeam index {dataset.storage.root} --of words"
 
 
-def rows_with_words(dataset: Dataset) -> np.ndarray:
-    """Row numbers of the windows in which something is said, int64, sorted."""
+def rows_with_words(dataset: Dataset, fields: Iterable[str] = ()) -> np.ndarray:
+    """Row numbers of the windows in which something is said, or has a text of the other kinds `fields`: int64, sorted."""
     found = [np.zeros(0, np.int64)]
-    for numbers, batch in dataset.batches(["text"], rows=65_536):
-        found.append(numbers[flags(pc.greater(pc.utf8_length(batch["text"]), 0))])
+    lists = sense_columns(set(fields) & set(fields_of(dataset.snapshot.shape)))
+    for numbers, batch in dataset.batches(["text", *lists], rows=65_536):
+        held = flags(pc.greater(pc.utf8_length(batch["text"]), 0))
+        for name in lists:
+            held = held | flags(pc.fill_null(pc.greater(pc.list_value_length(batch[name]), 0), False))
+        found.append(numbers[held])
     return np.sort(np.concatenate(found))
 
 

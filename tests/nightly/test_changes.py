@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from reelbeam.pipeline.dataset.commit import without
 from reelbeam.pipeline.dataset.compact import choose_groups, rewrite_shards, with_rewrites
-from reelbeam.pipeline.dataset.row_places import RowPlaces
 from reelbeam.pipeline.extraction.changes import (
     DAY_MS,
     Changes,
@@ -24,13 +23,15 @@ from reelbeam.pipeline.extraction.changes import (
     relisted,
     split_twins,
 )
-from reelbeam.schemas.elements import Grid, Video
+from reelbeam.schemas.elements import Grid, Sidecar, Video
 from reelbeam.schemas.example_rows import example_windows
+from reelbeam.schemas.row_places import RowPlaces
 from reelbeam.schemas.small_arrays import stretches_of
 from reelbeam.schemas.snapshot import ShardInfo, Snapshot
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import RowShape
 from reelbeam.transforms.shard_files import put_windows
+from reelbeam.transforms.sidecars import sidecars_as_listed
 
 NOW_MS = 100 * DAY_MS
 SHAPE = RowShape(4, 8, 5, 6)
@@ -42,6 +43,7 @@ def video(name: str, etag: str = "e", size: int = 5) -> Video:
 
 def book(name: str, etag: str = "e", size: int = 5, **other: object) -> dict[str, object]:
     facts = {"content_sha256": "h", "status": "ok", "attempts": 1, "run": "19700401T000000-a", "missing_since_ms": 0}
+    facts["sidecars"] = None
     facts |= {"title": "", "description": "", "title_embedding": None, "description_embedding": None}
     return {"video_id": name, "etag": etag, "size_bytes": size, **facts, **other}
 
@@ -56,6 +58,16 @@ def found(
     changes = compare_listing(listed, known, retryable, policy or Policy(), NOW_MS)
     kinds = {name: value for name, value in vars(changes).items() if isinstance(value, list) and value}
     return {name: [getattr(one, "video_id", one) for one in value] for name, value in kinds.items()}
+
+
+def test_files_beside_a_video_count_where_subtitles_are_stored() -> None:
+    beside = replace(video("a"), sidecars=(Sidecar("/videos/a.srt", 3, "s"),))
+    known = books(book("a", sidecars=sidecars_as_listed(beside)), book("b"), book("c", sidecars="gone"))
+    listed = [beside, replace(video("b"), sidecars=beside.sidecars), video("c")]
+    changes = compare_listing(listed, known, (), Policy(), NOW_MS, captioned=True)
+    assert [one.video_id for one in changes.recaptioned] == ["b", "c"]
+    assert changes.unchanged == 1
+    assert compare_listing(listed, known, (), Policy(), NOW_MS).unchanged == 3
 
 
 def test_size_tells_a_change_at_once_and_a_new_etag_needs_a_hash() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+import timeit
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from scipy.signal import sosfreqz
 
-from reelbeam.models.audio import FEATURES, HOP, N_FFT, AudioMeter, AudioSpec, k_weighting, tick_bounds
+from reelbeam.models.audio import FEATURES, HOP, N_FFT, AudioMeter, AudioSpec, k_weighting, loudness, tick_bounds
 from reelbeam.schemas.elements import SAMPLE_RATE_HZ
 
 NAMES = [name for name, _, _ in FEATURES]
@@ -116,6 +118,18 @@ def test_loudness_is_that_of_the_loudest_400_milliseconds(meter: AudioMeter) -> 
     loud = column(meter.measure(samples, Fraction(1), 3, []), "loudness")
     assert loud[1] == pytest.approx(-3.01, abs=0.7)
     assert loud[0] < -90
+
+
+def test_a_filter_that_fades_into_silence_costs_no_more_than_one_in_sound_and_the_thread_keeps_small_numbers() -> None:
+    sound = np.random.default_rng(0).normal(size=10 * SAMPLE_RATE_HZ) * 0.1
+    faded = np.where(np.arange(len(sound)) < len(sound) // 2, sound, 0)
+    bounds = tick_bounds(Fraction(1), 10)
+
+    def cost_s(samples: np.ndarray) -> float:
+        return min(timeit.repeat(lambda: loudness(samples, bounds), number=1, repeat=5, timer=time.thread_time))
+
+    assert cost_s(faded) < 2 * cost_s(sound) + 0.002
+    assert np.float64(5e-324) * np.float64(1) > 0
 
 
 def test_digital_silence_is_finite_and_sits_on_the_floor(meter: AudioMeter) -> None:

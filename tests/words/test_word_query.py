@@ -34,7 +34,7 @@ def test_what_only_looks_like_syntax_is_words() -> None:
     ("query", "reason"),
     [
         ('a "red car', "quote that is not closed"),
-        ("colour:red", "names the field 'colour'; there are speech, title, description"),
+        ("colour:red", "names the field 'colour'; there are speech, screen, subtitles, title, description"),
         ("title: red", "nothing right after title:"),
         ("-red", "only says what must not be there"),
         ("... ?", "holds no word"),
