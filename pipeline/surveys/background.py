@@ -45,9 +45,7 @@ class Background:
         self._snapshot = -1
         self._values: OrderedDict[Hashable, Future[object]] = OrderedDict()
 
-    def get(
-        self, key: Hashable, snapshot: int, compute: Callable[[], Value], wait_s: float = 0.0
-    ) -> Computed[Value]:
+    def get(self, key: Hashable, snapshot: int, compute: Callable[[], Value], wait_s: float = 0.0) -> Computed[Value]:
         """The value of `key` in a snapshot, or its state. The first call starts `compute`; waits for it at most `wait_s`.
 
         A UsageError of `compute` becomes the message of the state "failed"; other errors are logged.

@@ -153,9 +153,7 @@ def _index_health(storage: Storage, snapshot: Snapshot, name: str, now: datetime
     latency_ms = vectors.recall.latency_ms if vectors.recall else None
     size = sum(part.bytes for part in vectors.parts)
     age = age_s(vectors.created_at, now)
-    return IndexHealth(
-        name, built.kind, *shown, age, vectors.why, recalls, vectors.min_recall, latency_ms, size
-    )
+    return IndexHealth(name, built.kind, *shown, age, vectors.why, recalls, vectors.min_recall, latency_ms, size)
 
 
 def last_nights(storage: Storage) -> list[Night]:

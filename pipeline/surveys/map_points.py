@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -98,9 +99,20 @@ def clusters_of(vectors: np.ndarray, most: int = CLUSTERS, seed: int = 0) -> np.
     numbers: np.ndarray = place[own]
     return numbers
 
+
 COLUMNS = ["video_id", "uri", "language", "tick_valid", "tick_pts_ms", "frame_embedding"]
-Frame = tuple[int, int, int, str, str, str, np.ndarray]
-"""row, tick, pts in ms, video_id, uri, language, vector"""
+
+
+class Frame(NamedTuple):
+    """One frame as it was read."""
+
+    row: int
+    tick: int
+    at_ms: int
+    video_id: str
+    uri: str
+    language: str | None
+    vector: np.ndarray
 
 
 def _read_frames(dataset: Dataset) -> Iterator[Frame]:
@@ -113,15 +125,14 @@ def _read_frames(dataset: Dataset) -> Iterator[Frame]:
             texts = [batch[name].to_pylist() for name in COLUMNS[:3]]
             for row, tick in np.argwhere(valid.astype(bool)).tolist():
                 own = [column[row] for column in texts]
-                yield int(rows[row]), tick, int(pts_ms[row, tick]), own[0], own[1], own[2], vectors[row, tick]
+                yield Frame(int(rows[row]), tick, int(pts_ms[row, tick]), *own, vectors[row, tick])
         return
     numbers = np.concatenate([np.arange(first, first + rows) for first, rows in runs])
     for first, end in stretches(total, MOST_READ_ROWS, STRETCHES):
         for row, held in sorted(dataset.take(numbers[first:end].tolist(), COLUMNS).items()):
             for tick in np.flatnonzero(held["tick_valid"]).tolist():
                 own = [held[name] for name in COLUMNS[:3]]
-                place = int(held["tick_pts_ms"][tick])
-                yield row, tick, place, own[0], own[1], own[2], held["frame_embedding"][tick]
+                yield Frame(row, tick, int(held["tick_pts_ms"][tick]), *own, held["frame_embedding"][tick])
 
 
 def even(numbers: Sequence[int], most: int) -> list[int]:
@@ -152,26 +163,25 @@ def map_points(dataset: Dataset, most: int = MOST_POINTS) -> MapPoints:
     kept = [kept[at] for at in even(range(len(kept)), most)]
     if len(kept) < 3:
         raise UsageError(f"the snapshot has {len(kept)} frames: a map needs 3; extract videos with pictures first")
-    vectors = np.stack([frame[6] for frame in kept]).astype(np.float32)
+    vectors = np.stack([frame.vector for frame in kept]).astype(np.float32)
     mean, directions = axes(vectors)
     placed = np.round(scaled((vectors - mean) @ directions.T), 4)
-    own, uris = _numbered([frame[4] for frame in kept])
-    _, video_ids = _numbered([frame[3] for frame in kept])
-    spoken, languages = _numbered([frame[5] or "" for frame in kept])
+    _, uris = _numbered([frame.uri for frame in kept])
+    videos, video_ids = _numbered([frame.video_id for frame in kept])
+    spoken, languages = _numbered([frame.language or "" for frame in kept])
     groups = clusters_of(vectors)
-    rows, ticks, times = ([frame[part] for frame in kept] for part in range(3))
     return MapPoints(
-        total,
-        placed[:, 0].tolist(),
-        placed[:, 1].tolist(),
-        rows,  # type: ignore[arg-type]
-        ticks,  # type: ignore[arg-type]
-        times,  # type: ignore[arg-type]
-        own,
-        spoken,
-        groups.tolist(),
-        video_ids,
-        uris,
-        languages,
-        int(groups.max()) + 1,
+        of_frames=total,
+        x=placed[:, 0].tolist(),
+        y=placed[:, 1].tolist(),
+        row=[frame.row for frame in kept],
+        tick=[frame.tick for frame in kept],
+        at_ms=[frame.at_ms for frame in kept],
+        video=videos,
+        language=spoken,
+        cluster=groups.tolist(),
+        video_ids=video_ids,
+        uris=uris,
+        languages=languages,
+        clusters=int(groups.max()) + 1,
     )

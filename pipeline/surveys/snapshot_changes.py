@@ -64,9 +64,7 @@ class SnapshotChange:
 def snapshot_facts(storage: Storage) -> list[SnapshotFacts]:
     """The snapshots that can be opened, newest first."""
     wanted = SnapshotFacts.__dataclass_fields__
-    return [
-        SnapshotFacts(**{name: one[name] for name in wanted}) for one in reversed(list_snapshots(storage))
-    ]
+    return [SnapshotFacts(**{name: one[name] for name in wanted}) for one in reversed(list_snapshots(storage))]
 
 
 def compared_pairs(facts: list[SnapshotFacts]) -> list[tuple[int, int]]:
