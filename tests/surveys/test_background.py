@@ -59,6 +59,7 @@ def test_values_that_wait_and_values_that_are_kept_are_bounded() -> None:
     states = [background.get(at, 1, lambda: gate.wait(10)).state for at in range(MOST_WAITING + 3)]
     assert states == ["computing"] * MOST_WAITING + ["busy"] * 3
     gate.set()
+    assert background.get(MOST_WAITING - 1, 1, lambda: 1, wait_s=10).state == "done"
     for at in range(3 * MOST_KEPT):
         assert background.get(("more", at), 1, lambda: 1, wait_s=10).state == "done"
     assert len(background._values) <= MOST_KEPT
