@@ -9,10 +9,10 @@ from .findings import labels_of as labels_of
 from .findings import outliers_of as outliers_of
 from .findings import repeats_of as repeats_of
 from .findings import tags_of as tags_of
+from .frame_points import MapPoints as MapPoints
+from .frame_points import map_points as map_points
 from .health import Health as Health
 from .health import health_of as health_of
-from .map_points import MapPoints as MapPoints
-from .map_points import map_points as map_points
-from .snapshot_changes import SnapshotChange as SnapshotChange
-from .snapshot_changes import compared_pairs as compared_pairs
-from .snapshot_changes import snapshot_changes as snapshot_changes
+from .snapshot_history import SnapshotChange as SnapshotChange
+from .snapshot_history import compared_pairs as compared_pairs
+from .snapshot_history import snapshot_changes as snapshot_changes

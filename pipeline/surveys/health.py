@@ -16,7 +16,7 @@ from ...transforms.frame_choice import frame_coverage
 from ..dataset import Dataset
 from ..indexes import read_manifest
 from ..words import read_words_manifest
-from .snapshot_changes import SnapshotFacts, missing_rows, snapshot_facts
+from .snapshot_history import SnapshotFacts, missing_rows, snapshot_facts
 
 MOST_NIGHTS = 14
 MOST_SNAPSHOTS = 100

@@ -14,7 +14,7 @@ from nights import World
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.dataset import Dataset
 from reelbeam.pipeline.search import Frames
-from reelbeam.pipeline.surveys import findings, health, snapshot_changes
+from reelbeam.pipeline.surveys import findings, health, snapshot_history
 from reelbeam.schemas.errors import UsageError
 
 SAMPLES = REPOSITORY / "examples" / "sample_bucket"
@@ -67,10 +67,7 @@ def test_indexes_show_recall_age_and_whether_they_are_current(world: World) -> N
     assert frames.recalls["frame_queries"] == 1
     assert words.kind == "tantivy"
     assert 0 <= frames.age_s < 600
-    first = Dataset.open(
-        str(world.output),
-        min(one["number"] for one in [vars(s) for s in snapshot_changes.snapshot_facts(world.data.storage)]),
-    )
+    first = Dataset.open(str(world.output), snapshot_history.snapshot_facts(world.data.storage)[-1].number)
     assert health.health_of(first).indexes == []
 
 
@@ -88,12 +85,12 @@ def test_the_last_nights_are_listed_and_a_torn_report_is_left_out(world: World) 
 
 def test_changes_name_the_videos_that_came(world: World) -> None:
     storage = world.data.storage
-    facts = snapshot_changes.snapshot_facts(storage)
-    found = snapshot_changes.snapshot_changes(storage, snapshot_changes.compared_pairs(facts))
+    facts = snapshot_history.snapshot_facts(storage)
+    found = snapshot_history.snapshot_changes(storage, snapshot_history.compared_pairs(facts))
     came = [uri for one in found for uri in one.added.examples]
     assert [Path(uri).name for uri in came] == ["toys.mp4"]
     assert any("frames" in one.indexes for one in found)
-    assert snapshot_changes.snapshot_changes(storage, [(1, 99)]) == [], "a swept snapshot is left out"
+    assert snapshot_history.snapshot_changes(storage, [(1, 99)]) == [], "a swept snapshot is left out"
 
 
 def test_a_copy_repeats_and_each_place_is_a_frame_at_its_time(world: World) -> None:

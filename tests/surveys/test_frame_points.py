@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.made import made_rows, put_snapshot
 from reelbeam.pipeline.dataset import Dataset
-from reelbeam.pipeline.surveys import map_points as points
+from reelbeam.pipeline.surveys import frame_points as points
 from reelbeam.schemas.errors import UsageError
 from reelbeam.schemas.tables import RowShape
 
