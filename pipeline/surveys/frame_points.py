@@ -124,15 +124,17 @@ def _read_frames(dataset: Dataset) -> Iterator[Frame]:
             valid, pts_ms, vectors = (tensor(batch, name) for name in COLUMNS[3:])
             texts = [batch[name].to_pylist() for name in COLUMNS[:3]]
             for row, tick in np.argwhere(valid.astype(bool)).tolist():
-                own = [column[row] for column in texts]
-                yield Frame(int(rows[row]), tick, int(pts_ms[row, tick]), *own, vectors[row, tick])
+                video_id, uri, language = (column[row] for column in texts)
+                yield Frame(int(rows[row]), tick, int(pts_ms[row, tick]), video_id, uri, language, vectors[row, tick])
         return
     numbers = np.concatenate([np.arange(first, first + rows) for first, rows in runs])
     for first, end in stretches(total, MOST_READ_ROWS, STRETCHES):
         for row, held in sorted(dataset.take(numbers[first:end].tolist(), COLUMNS).items()):
             for tick in np.flatnonzero(held["tick_valid"]).tolist():
-                own = [held[name] for name in COLUMNS[:3]]
-                yield Frame(row, tick, int(held["tick_pts_ms"][tick]), *own, held["frame_embedding"][tick])
+                video_id, uri, language = (held[name] for name in COLUMNS[:3])
+                yield Frame(
+                    row, tick, int(held["tick_pts_ms"][tick]), video_id, uri, language, held["frame_embedding"][tick]
+                )
 
 
 def even(numbers: Sequence[int], most: int) -> list[int]:

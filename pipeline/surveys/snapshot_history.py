@@ -54,7 +54,7 @@ class SnapshotChange:
     added: Changed
     removed: Changed
     changed: Changed
-    counts: dict[str, tuple[int | None, int | None]]
+    counts: dict[str, tuple[int, int]]
     settings: list[str]
     """Names of options and models that differ."""
     indexes: list[str]
