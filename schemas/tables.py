@@ -45,13 +45,17 @@ class RowShape:
     """0: no states of the speech model are stored."""
     senses: tuple[SenseColumns, ...] = ()
     """Columns of the further senses that are on, in the order in which they are stored."""
+    speech_source: bool = False
+    """Whether it is stored where the words come from: with --speech subtitles or auto."""
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> RowShape:
         return cls(**{**fields, "senses": tuple(SenseColumns.from_json(one) for one in fields.get("senses", ()))})
 
     def to_json(self) -> dict[str, Any]:
-        fields = {name: value for name, value in asdict(self).items() if name != "senses"}
+        later = ("senses", "speech_source")  # older datasets do not name them
+        fields = {name: value for name, value in asdict(self).items() if name not in later}
+        fields |= {"speech_source": True} if self.speech_source else {}
         return {**fields, **({"senses": [one.to_json() for one in self.senses]} if self.senses else {})}
 
     @property
@@ -144,6 +148,19 @@ def windows_schema(shape: RowShape) -> pa.Schema:
                 "sentence embedding of text, unit length; null without words",
                 "",
                 True,
+            ),
+            *(
+                [
+                    column(
+                        "speech_source",
+                        pa.string(),
+                        "where the words come from, whisper or subtitles, and why, with --speech; null without sound",
+                        "",
+                        True,
+                    )
+                ]
+                if shape.speech_source
+                else []
             ),
             *(
                 [
