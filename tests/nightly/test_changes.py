@@ -64,9 +64,11 @@ def test_files_beside_a_video_count_where_subtitles_are_stored() -> None:
     beside = replace(video("a"), sidecars=(Sidecar("/videos/a.srt", 3, "s"),))
     known = books(book("a", sidecars=sidecars_as_listed(beside)), book("b"), book("c", sidecars="gone"))
     listed = [beside, replace(video("b"), sidecars=beside.sidecars), video("c")]
-    changes = compare_listing(listed, known, (), Policy(), NOW_MS, captioned=True)
+    changes = compare_listing(listed, known, (), Policy(), NOW_MS, sidecars_for="subtitles")
     assert [one.video_id for one in changes.recaptioned] == ["b", "c"]
     assert changes.unchanged == 1
+    heard = compare_listing(listed, known, (), Policy(), NOW_MS, sidecars_for="speech")
+    assert [one.video_id for one in heard.changed] == ["b", "c"], "their words must be found anew"
     assert compare_listing(listed, known, (), Policy(), NOW_MS).unchanged == 3
 
 
