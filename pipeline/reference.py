@@ -43,7 +43,7 @@ from ..transforms.index_kinds import ID_BYTES, KINDS, code_bytes
 from .cli import add_cache_flags
 from .commands import COMMANDS
 
-SHAPE = RowShape(10, 512, len(FEATURES), 384, 512 + 384 + len(TIMBRE), 1280)
+SHAPE = RowShape(10, 512, len(FEATURES), 384, 512 + 384 + len(TIMBRE), 1280, speech_source=True)
 """The sizes that the pages show: ViT-B/32, the default grid, and a Whisper whose width is nobody else's."""
 
 NAMES = {

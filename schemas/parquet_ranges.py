@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +61,12 @@ class RangeFile(io.RawIOBase):
             return b""
         held = cut(self._spans, self._pieces, start, end)
         return held if held is not None else self.storage.get_spans(self.path, [(start, end)])[0]
+
+
+@lru_cache(maxsize=256)
+def _local_footer(file: Path, size_bytes: int, written_ns: int) -> pq.FileMetaData:
+    """The footer of a local file. Decoding one takes longer than reading a few rows."""
+    return pq.read_metadata(file, memory_map=True)
 
 
 @lru_cache(maxsize=256)
@@ -135,7 +142,8 @@ def open_parquet(storage: Storage, path: str, size_bytes: int) -> Iterator[Store
     """A stored Parquet file of known size. Raises FileNotFoundError."""
     local = storage.local_path(path)
     if local is not None:
-        with pq.ParquetFile(local, memory_map=True) as file:
+        footer = _local_footer(local, size_bytes, local.stat().st_mtime_ns)
+        with pq.ParquetFile(local, memory_map=True, metadata=footer) as file:
             yield StoredParquet(file)
         return
     remote = RangeFile(storage, path, size_bytes)

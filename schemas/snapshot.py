@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -41,8 +41,8 @@ class ShardInfo:
     shard, and the number in `stretches` in a shard that was rewritten from older ones.
 
     >>> shard = ShardInfo("p", 3, 0, "", ("a", 0), ("b", 0), 7, stretches=((7, 1), (20, 2)))
-    >>> shard.row_numbers().tolist(), shard.places([21, 8, 7]), shard.end_row
-    ([7, 20, 21], {21: 2, 7: 0}, 22)
+    >>> shard.row_numbers().tolist(), shard.end_row
+    ([7, 20, 21], 22)
     """
 
     path: str
@@ -76,14 +76,6 @@ class ShardInfo:
     def row_numbers(self) -> np.ndarray:
         """Global number of each row, int64 [rows]."""
         return np.concatenate([np.arange(first, first + rows, dtype=np.int64) for first, rows in self.runs])
-
-    def places(self, numbers: Iterable[int]) -> dict[int, int]:
-        """Maps those of the global row numbers that are in this shard to their positions in the file."""
-        wanted = [number for number in numbers if self.first_row <= number < self.end_row]
-        if not self.stretches:
-            return {number: number - self.first_row for number in wanted}
-        place = {int(number): at for at, number in enumerate(self.row_numbers())} if wanted else {}
-        return {number: place[number] for number in wanted if number in place}
 
 
 @dataclass(frozen=True)

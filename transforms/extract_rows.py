@@ -19,7 +19,8 @@ from .embed_text import EmbedText
 from .fuse import FuseModalities
 from .measure_audio import MeasureAudio
 from .run_senses import RunSenses
-from .transcribe import TranscribeSpeech, find_speech_spans
+from .transcribe import TranscribeSpeech
+from .unit_speech import find_speech_spans
 
 EVERY_MODEL = frozenset({"clip", "whisper", "audio", "text"})
 """The models of a profile. With them runs every further sense; without all of them, the senses in `parts` run."""

@@ -15,7 +15,11 @@ from ..schemas.snapshot import ShardInfo, TableInfo
 from ..schemas.storage import Storage, file_sha256
 
 ROW_GROUP_BYTES = 8 << 20
-"""Target size of a row group. Row groups of 1,000-4,000 rows read fastest. A shuffling reader holds one in memory."""
+"""Target size of a row group: of rows with 512 numbers per frame, about 700. A shuffling reader holds one in memory."""
+
+ROW_GROUP_ROWS = 500
+"""Most rows of a row group, where rows are small. A search reads one row out of each of ten groups, and decodes all words of each:
+1 ms for 500 rows, 12 ms for 10,000."""
 
 
 def write_windows(table: pa.Table, file: Path) -> None:
@@ -26,7 +30,7 @@ def write_windows(table: pa.Table, file: Path) -> None:
     pq.write_table(
         table,
         file,
-        row_group_size=max(1, ROW_GROUP_BYTES // row_bytes),
+        row_group_size=min(ROW_GROUP_ROWS, max(1, ROW_GROUP_BYTES // row_bytes)),
         data_page_size=2
         * ROW_GROUP_BYTES,  # one page per row group in a tensor column, so that readers can memory-map it
         use_dictionary=["video_id", "uri", "language"],

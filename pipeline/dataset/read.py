@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...schemas import snapshot as snapshots
-from ...schemas.parquet_ranges import open_parquet, rows_of_groups
+from ...schemas.group_cache import read_files
+from ...schemas.parquet_ranges import open_parquet
+from ...schemas.row_places import RowPlaces
 from ...schemas.small_arrays import flags, int64_array, string_array
 from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo
 from ...schemas.storage import Storage
@@ -80,6 +82,27 @@ def are_held(shards: Iterable[ShardInfo], numbers: np.ndarray) -> np.ndarray:
     return found
 
 
+def _taken(
+    shard: ShardInfo, places: dict[int, int], groups: Sequence[tuple[int, pa.Table]], columns: Sequence[str]
+) -> dict[int, dict[str, Any]]:
+    """Rows of a shard by global number, out of the row groups that hold them; removed ones are left out."""
+    found = {}
+    for start, table in groups:
+        end = start + len(table)
+        here = sorted((place, number) for number, place in places.items() if start <= place < end)
+        rows = table.take(int64_array(place - start for place, _ in here))
+        tensors = {
+            name: tensor(rows.combine_chunks(), name)
+            for name in columns
+            if b"dtype" in (rows.schema.field(name).metadata or {})
+        }
+        for at, ((_, number), row) in enumerate(zip(here, rows.to_pylist(), strict=True)):
+            if not shard.removed or row["video_id"] not in shard.removed:
+                kept = {name: row[name] for name in columns}
+                found[number] = {**kept, **{name: values[at] for name, values in tensors.items()}}
+    return found
+
+
 @dataclass(frozen=True)
 class Dataset:
     """One snapshot, open for reading."""
@@ -105,34 +128,21 @@ class Dataset:
         yield from shard_batches(self.storage, shard, columns, rows)
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
-        """Rows by global number, without removed ones. Reads only the row groups that contain them."""
+        """Rows by global number, without removed ones. Reads only the row groups that contain them, unless they are in memory."""
+        held = self._places.find(numbers)
+        wanted = [
+            *columns,
+            *(["video_id"] if "video_id" not in columns and any(one.removed for one, _ in held) else []),
+        ]
+        files = [(shard.path, shard.bytes, list(places.values())) for shard, places in held]
         found: dict[int, dict[str, Any]] = {}
-        for shard in self.snapshot.shards:
-            if here := shard.places(set(numbers)):
-                found |= self._take_from(shard, here, columns)
+        for (shard, places), groups in zip(held, read_files(self.storage, files, wanted), strict=True):
+            found |= _taken(shard, places, groups, columns)
         return found
 
-    def _take_from(self, shard: ShardInfo, places: dict[int, int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
-        found = {}
-        wanted = [*columns, *(["video_id"] if shard.removed and "video_id" not in columns else [])]
-        with open_parquet(self.storage, shard.path, shard.bytes) as parquet:
-            firsts = rows_of_groups(parquet.group_rows())
-            asked = np.array(sorted(places.values()), np.int64)
-            held = np.unique(np.searchsorted(firsts, asked, "right") - 1)
-            for group, table in parquet.groups(held.tolist(), wanted):
-                start, end = firsts[group], firsts[group + 1]
-                here = sorted((place, number) for number, place in places.items() if start <= place < end)
-                rows = table.take(int64_array(place - start for place, _ in here))
-                tensors = {
-                    name: tensor(rows.combine_chunks(), name)
-                    for name in columns
-                    if b"dtype" in (rows.schema.field(name).metadata or {})
-                }
-                for at, ((_, number), row) in enumerate(zip(here, rows.to_pylist(), strict=True)):
-                    if not shard.removed or row["video_id"] not in shard.removed:
-                        kept = {name: row[name] for name in columns}
-                        found[number] = {**kept, **{name: values[at] for name, values in tensors.items()}}
-        return found
+    @cached_property
+    def _places(self) -> RowPlaces:
+        return RowPlaces(self.snapshot.shards)
 
     def table_of(self, info: TableInfo) -> pa.Table:
         """All rows of one run's table."""

@@ -29,6 +29,7 @@ TOUCHES: dict[str, tuple[str, ...]] = {
         "chars_per_s",
         "speech_flags",
         "text_status",
+        "speech_source",
         "text_embedding",
         "audio_embedding",
     ),

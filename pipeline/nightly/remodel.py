@@ -174,7 +174,7 @@ def swap(
         rows = [
             {**row, "words": words.get(video_id, 0)} for video_id, row in dataset.videos.items() if video_id not in lost
         ]
-        if "subtitles" in parts:
+        if "subtitles" in parts or ("whisper" in parts and job.profile.whisper.speech != "whisper"):
             rows = [{**row, "sidecars": sidecars.get(row["video_id"])} for row in rows]
         if "text" in parts:
             rows = job.titles.embed({**row, **dict.fromkeys(TITLE_EMBEDDINGS.values())} for row in rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pyarrow.compute as pc
@@ -88,7 +89,7 @@ class ExactWords:
         asked, total = k + 10, self.index.opened.searcher.num_docs
         while True:
             hits = self.index.hits(clauses, min(asked, max(1, total)))
-            answers = list(self._answers(hits, clauses))
+            answers = list(islice(self._answers(hits, clauses, k), k))
             if len(answers) >= k or len(hits) < asked or asked >= total:
                 return answers[:k]
             asked *= 4
@@ -138,15 +139,19 @@ class ExactWords:
                 break
         return found[:k]
 
-    def _answers(self, hits: Sequence[WordHit], clauses: Sequence[Clause]) -> Iterator[Found]:
-        numbers = [hit.row for hit in hits if hit.row is not None]
+    def _answers(self, hits: Sequence[WordHit], clauses: Sequence[Clause], page: int) -> Iterator[Found]:
+        """The answers that hits are, read a page at a time: often the first page is enough."""
         columns = [*COLUMNS, *sense_columns(self.fields)]
-        rows = self.dataset.take([*numbers, *(number + 1 for number in numbers)], columns)
-        titles = self._titles([hit.video for hit in hits if hit.video is not None])
         weights = [0.0 if clause.excluded else max(self.index.weight(clause), 0.01) for clause in clauses]
         unknown = [self.index.is_unknown(clause) for clause in clauses]
         seen: set[tuple[str, int, int]] = set()
-        for hit in hits:
+        rows: dict[int, dict[str, Any]] = {}
+        titles: dict[int, dict[str, Any]] = {}
+        for at, hit in enumerate(hits):
+            if at % page == 0:
+                numbers = [one.row for one in hits[at : at + page] if one.row is not None]
+                rows = self.dataset.take([*numbers, *(number + 1 for number in numbers)], columns)
+                titles = self._titles([one.video for one in hits[at : at + page] if one.video is not None])
             one = None
             if hit.row is not None and hit.row in rows:
                 row, after = rows[hit.row], rows.get(hit.row + 1)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...schemas.index_manifest import mark
+from ...schemas.small_arrays import held_in, united
 from ...schemas.snapshot import ShardInfo
 from ...schemas.vector_sources import WORDS, is_made_with
 from ...schemas.words_manifest import WordsManifest
@@ -81,16 +82,16 @@ def words_change(dataset: Dataset, manifest: WordsManifest, before: DocumentIds)
             again.append(window.row)
         else:
             added.append(window)
-    stayed = np.unique(np.concatenate([np.zeros(0, np.int64), *kept, np.array(again, np.int64)]))
-    gone = np.setdiff1d(before.rows, stayed)
+    stayed = united(*kept, np.array(again, np.int64))
+    gone = before.rows[~held_in(before.rows, stayed)]
     videos = titled(dataset)
     titles = titles_array(videos)
     titles_gone = before.titles[~np.isin(before.titles, titles)]
     fresh = {int(one["video"]) for one in titles[~np.isin(titles, before.titles)]}
     after = DocumentIds(
-        np.union1d(stayed, np.array([window.row for window in added], np.int64)),
+        united(stayed, np.array([window.row for window in added], np.int64)),
         titles,
-        np.union1d(before.dead_rows, gone),
+        united(before.dead_rows, gone),
         np.unique(np.concatenate([before.dead_titles, titles_gone])),
     )
     must, wanted = "", fields_of(snapshot.shape)

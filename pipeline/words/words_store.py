@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import weakref
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,9 +53,12 @@ class DocumentIds:
         return cls(rows, titles, np.zeros(0, np.int64), np.zeros(0, TITLES))
 
     def to_bytes(self) -> bytes:
-        """As .npz, compressed."""
+        """As .npz, compressed at the fastest level: numpy's own takes a third of a second for a million ids."""
         stream = io.BytesIO()
-        np.savez_compressed(stream, **vars(self))
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for name, ids in vars(self).items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, ids, allow_pickle=False)
         return stream.getvalue()
 
     @classmethod
