@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ...schemas.file_records import TableInfo
 from ...schemas.parquet_ranges import open_parquet
 from ...schemas.small_arrays import int64_array
-from ...schemas.snapshot import TableInfo
 from ...schemas.storage import Storage
 from ...schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed
 from ...transforms.shard_files import put_table
