@@ -61,7 +61,8 @@ def verify_sizes(dataset: Dataset) -> Iterator[str]:
     yield from _numbers(snapshot)
     held = {stored.path: stored.size_bytes for folder in FOLDERS for stored in dataset.storage.list(folder)}
     tables = (*snapshot.videos, *snapshot.failures)
-    promised = {one.path: one.bytes for one in (*snapshot.shards, *snapshot.manifests, *tables)}
+    promised = {info.path: info.bytes for info in (*snapshot.shards, *tables)}
+    promised |= {manifest.path: manifest.bytes for manifest in snapshot.manifests}
     for name, built in snapshot.indexes.items():
         try:
             promised |= _index_sizes(dataset, built)
