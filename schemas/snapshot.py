@@ -71,7 +71,7 @@ class Snapshot:
     """The newest snapshot in which rows were added, removed or changed: an index built from it or a later one is up to date."""
     schema_version: int = SCHEMA_VERSION
     manifests: tuple[Manifest, ...] = field(default=(), compare=False, repr=False)
-    """The stored lists that hold most of `shards`. A commit brings them up to date."""
+    """The stored lists that hold most of `shards`; the JSON names them within `shards`. A commit brings them up to date."""
 
     def to_json(self) -> bytes:
         grid = {"tick_hz": str(self.grid.tick_hz), "window_ticks": self.grid.window_ticks}

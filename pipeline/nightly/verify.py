@@ -61,7 +61,7 @@ def verify_sizes(dataset: Dataset) -> Iterator[str]:
     yield from _numbers(snapshot)
     held = {stored.path: stored.size_bytes for folder in FOLDERS for stored in dataset.storage.list(folder)}
     tables = (*snapshot.videos, *snapshot.failures)
-    promised = {info.path: info.bytes for info in (*snapshot.shards, *tables)}
+    promised = {shard.path: shard.bytes for shard in snapshot.shards} | {info.path: info.bytes for info in tables}
     promised |= {manifest.path: manifest.bytes for manifest in snapshot.manifests}
     for name, built in snapshot.indexes.items():
         try:
