@@ -42,7 +42,9 @@ CHART = (640, 120)
 
 MOST_LABEL_LETTERS = 5_000
 
-Threshold = Annotated[float, Query(ge=0, le=1, allow_inf_nan=False, description="cosine from which on frames are copies; 0 chooses one")]
+Threshold = Annotated[
+    float, Query(ge=0, le=1, allow_inf_nan=False, description="cosine from which on frames are copies; 0 chooses one")
+]
 Labels = Annotated[str, Query(max_length=MOST_LABEL_LETTERS, description="one label a line; none for a general list")]
 
 
@@ -58,6 +60,41 @@ def polyline(values: Sequence[float], width: int = CHART[0], height: int = CHART
         (margin + at * step, height - margin - value / high * (height - 2 * margin)) for at, value in enumerate(values)
     ]
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def size(size_bytes: float) -> str:
+    """
+    >>> size(0), size(1_500), size(2_345_678)
+    ('0 B', '1.5 kB', '2.3 MB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"
+
+
+def age(age_s: float) -> str:
+    """
+    >>> age(5), age(7_300), age(200_000)
+    ('5 s', '2 h', '2 d')
+    """
+    for unit, length_s in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if age_s >= length_s:
+            return f"{age_s // length_s:.0f} {unit}"
+    return f"{age_s:.0f} s"
+
+
+def when(at: str) -> str:
+    """
+    >>> when("2026-11-27T02:00:13+00:00")
+    '2026-11-27 02:00:13'
+    """
+    return at[:19].replace("T", " ")
+
+
+WORDS = {"size": size, "age": age, "when": when}
+"""How templates write numbers."""
 
 
 def charts(health: Health) -> list[tuple[str, int, str]]:
@@ -116,9 +153,8 @@ def router(explorer: Explorer) -> APIRouter:
         changes = surveys.changes(found.value) if found.value else Computed("computing")
         lines = charts(found.value) if found.value else []
         by_number = {one.number: one for one in changes.value or []}
-        return explorer.render(
-            request, "health.html", found=found, changes=changes, by_number=by_number, lines=lines, chart=CHART
-        )
+        shown = {"found": found, "changes": changes, "by_number": by_number, "lines": lines, "chart": CHART}
+        return explorer.render(request, "health.html", **shown, **WORDS)
 
     @routes.get("/map", **shown)
     def map_page(request: Request) -> HTMLResponse:
