@@ -100,7 +100,9 @@ class Explorer:
     @cached_property
     def _templates(self) -> Environment:
         loader = PackageLoader("reelbeam.pipeline.explorer", "templates")
-        found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        found = Environment(
+            loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
         found.filters["clock"] = clock
         return found
 
