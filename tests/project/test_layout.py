@@ -22,6 +22,7 @@ ROOMS = [
     "training",
     "nightly",
     "views",
+    "surveys",
     "explorer",
     "commands",
 ]
