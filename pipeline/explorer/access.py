@@ -75,7 +75,7 @@ class Guard:
             return answer
         if any(same_token(given, self.token) for given in given_tokens(headers)):
             return None
-        answer = problem(
+        refused = problem(
             401, "a token is wanted", "open the address with ?token=..., or send Authorization: Bearer ..."
         )
         refused.headers["www-authenticate"] = "Bearer"

@@ -13,17 +13,12 @@ from reelbeam.schemas.errors import UsageError
 TOKEN = "a-token-that-nobody-guesses"
 
 
-@pytest.fixture(scope="module")
-def explorer(base: Path) -> Explorer:
-    return Explorer(str(base))
-
-
 def client_of(explorer: Explorer, token: str | None = None) -> TestClient:
     return TestClient(make_app(explorer, token), follow_redirects=False, raise_server_exceptions=False)
 
 
-def test_the_first_page_is_there_at_once(explorer: Explorer) -> None:
-    page = client_of(explorer).get("/")
+def test_the_first_page_is_there_while_models_load(explorer: Explorer) -> None:
+    page = client_of(Explorer(explorer.output)).get("/")
     assert page.status_code == 200
     assert "still loading" in page.text
 
