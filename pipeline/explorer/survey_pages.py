@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
@@ -93,7 +93,7 @@ def when(at: str) -> str:
     return at[:19].replace("T", " ")
 
 
-WORDS = {"size": size, "age": age, "when": when}
+WORDS: dict[str, Any] = {"size": size, "age": age, "when": when}
 """How templates write numbers."""
 
 
@@ -145,33 +145,38 @@ class Surveys:
 def router(explorer: Explorer) -> APIRouter:
     """`/health`, `/map`, `/repeats`, `/outliers`, `/tags`, and each below `/api/`."""
     routes, surveys = APIRouter(), Surveys(explorer)
-    shown = {"response_class": HTMLResponse, "include_in_schema": False}
 
-    @routes.get("/health", **shown)
+    @routes.get("/health", response_class=HTMLResponse, include_in_schema=False)
     def health_page(request: Request) -> HTMLResponse:
         found = surveys.health()
-        changes = surveys.changes(found.value) if found.value else Computed("computing")
+        changes = surveys.changes(found.value) if found.value else Computed[list[SnapshotChange]]("computing")
         lines = charts(found.value) if found.value else []
         by_number = {one.number: one for one in changes.value or []}
-        shown = {"found": found, "changes": changes, "by_number": by_number, "lines": lines, "chart": CHART}
-        return explorer.render(request, "health.html", **shown, **WORDS)
+        shown: dict[str, Any] = {
+            "found": found,
+            "changes": changes,
+            "by_number": by_number,
+            "lines": lines,
+            "chart": CHART,
+        }
+        return explorer.render(request, "health.html", 200, **shown, **WORDS)
 
-    @routes.get("/map", **shown)
+    @routes.get("/map", response_class=HTMLResponse, include_in_schema=False)
     def map_page(request: Request) -> HTMLResponse:
         return explorer.render(request, "map.html")
 
-    @routes.get("/repeats", **shown)
+    @routes.get("/repeats", response_class=HTMLResponse, include_in_schema=False)
     def repeats_page(request: Request, threshold: Threshold = 0.0) -> HTMLResponse:
         found = surveys.repeats(threshold)
         return explorer.render(
             request, "repeats.html", found=found, threshold=threshold, picture=explorer.thumbnail_url
         )
 
-    @routes.get("/outliers", **shown)
+    @routes.get("/outliers", response_class=HTMLResponse, include_in_schema=False)
     def outliers_page(request: Request) -> HTMLResponse:
         return explorer.render(request, "outliers.html", found=surveys.outliers(), picture=explorer.thumbnail_url)
 
-    @routes.get("/tags", **shown)
+    @routes.get("/tags", response_class=HTMLResponse, include_in_schema=False)
     def tags_page(request: Request, labels: Labels = "") -> HTMLResponse:
         text = labels or "\n".join(LABELS)
         found = surveys.tags(labels)
