@@ -36,10 +36,14 @@ DETECTOR = {"det_limit_type": "max", "det_limit_side_len": 1280}
 """Text is searched in the frame as it is. RapidOCR's own setting enlarges it to 736 pixels on the shorter side, which takes
 four times as long on frames of 360 lines."""
 
+NARROWER = 0.65
+"""Lines are made this much narrower before they are read. PP-OCR's recogniser was trained on Chinese and leaves out the spaces between
+Latin words: of 42 made lines in compressed video it reads 16 without a mistake as they are, 34 at 0.65, 6 when widened to 1.25."""
+
 SAME_PLACE = 0.5
 """Least overlap (intersection over union) of the boxes of two readings of one line."""
 
-LONGEST_SLIP, MOST_SLIPS, SHORT = 2, 0.15, 8
+LONGEST_SLIP, MOST_SLIPS, SHORT = 2, 0.15, 6
 """Compression makes letters be read otherwise now and then. Two readings are of one line when at most this many letters in a row
 differ, and at most this share of all; no digit may differ, and in shorter lines nothing may."""
 
@@ -147,6 +151,8 @@ class ScreenReader:
         cuda = device.startswith("cuda") and _has_cuda()
         on_gpu = {f"{part}_use_cuda": cuda for part in ("det", "cls", "rec")}
         self.engine = RapidOCR(text_score=LEAST_CONFIDENCE, intra_op_num_threads=cores(), **DETECTOR, **on_gpu)
+        recognise = self.engine.text_rec
+        self.engine.text_rec = lambda crops, *more: recognise([narrowed(crop) for crop in crops], *more)
 
     def lines(self, picture: np.ndarray) -> list[Line]:
         """The lines of text in a picture uint8 [h, w, 3], RGB, from top to bottom."""
@@ -171,6 +177,15 @@ class ScreenReader:
             here = [one.record() for one in entries if one.start_ms < end and one.end_ms > start]
             records.append({"screen_text": here} if here else None)
         return records
+
+
+def narrowed(crop: np.ndarray) -> np.ndarray:
+    """The picture uint8 [h, w, 3] of one line, narrower by NARROWER: [h, w', 3]."""
+    from PIL import Image
+
+    height, width = crop.shape[:2]
+    size = max(1, round(width * NARROWER)), height
+    return np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.BICUBIC))
 
 
 def _has_cuda() -> bool:
