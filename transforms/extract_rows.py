@@ -12,7 +12,8 @@ from ..models.profiles import Profile
 from ..schemas.elements import Grid, UnitOutcome, UnitRows
 from ..schemas.senses import Sense
 from .align import AlignToWindows
-from .decode import DecodeLimits, DecodeUnits
+from .decode import DecodeLimits
+from .decode_groups import DecodeUnits
 from .embed_frames import EmbedFrames
 from .embed_text import EmbedText
 from .fuse import FuseModalities

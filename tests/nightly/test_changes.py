@@ -25,9 +25,10 @@ from reelbeam.pipeline.extraction.changes import (
 )
 from reelbeam.schemas.elements import Grid, Sidecar, Video
 from reelbeam.schemas.example_rows import example_windows
+from reelbeam.schemas.file_records import ShardInfo
 from reelbeam.schemas.row_places import RowPlaces
 from reelbeam.schemas.small_arrays import stretches_of
-from reelbeam.schemas.snapshot import ShardInfo, Snapshot
+from reelbeam.schemas.snapshot import Snapshot
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import RowShape
 from reelbeam.transforms.shard_files import put_windows
