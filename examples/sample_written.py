@@ -218,10 +218,10 @@ def write_one(one: Made, out: Path, work: Path) -> None:
             (out / name).write_bytes(subtitle_file(texts, Path(name).suffix).encode(encoding))
 
 
-def make_written(out: Path, work: Path, seed: int = 0) -> dict:
-    """Writes the bucket and truth.json, with pictures in `work` on the way; returns the truth."""
+def make_written(out: Path, work: Path, seed: int = 0, only: str = "") -> dict:
+    """Writes the bucket and truth.json, with pictures in `work` on the way; returns the truth. `only`: videos whose names begin so."""
     out.mkdir(parents=True, exist_ok=True)
-    made = plan(seed)
+    made = [one for one in plan(seed) if one.file.startswith(only)]
     for one in made:
         write_one(one, out, work / one.file)
     truth = {"videos": [asdict(one) for one in made]}
