@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -75,8 +76,15 @@ class Visit:
         """Opens a page and waits until nothing on it is still being computed."""
         self.page.goto(self.address + path)
         self.page.wait_for_selector("main")
-        self.page.wait_for_function("!document.querySelector('[data-pending]')", timeout=120_000)
+        self.page.wait_for_selector("[data-pending]", state="detached", timeout=120_000)
         return self.page
+
+    def until(self, expression: str, longest_s: float = 30) -> None:
+        """Waits until an expression is true; playwright's own way needs eval, which the pages' policy forbids."""
+        end = time.monotonic() + longest_s
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < end, f"not within {longest_s} s: {expression}"
+            self.page.wait_for_timeout(50)
 
     def is_clean(self) -> None:
         """Fails for an error in the console, a failed answer, or a request to another host."""
