@@ -74,16 +74,17 @@ def extraction_s(videos: float, media_s: float, options: PlanOptions) -> float:
     return videos * VIDEO_S + media_s * each_s
 
 
-def run_costs(videos: float, media_s: float, listed: float, options: PlanOptions) -> JobCosts:
-    """The costs of extracting some videos of a bucket with `listed` objects, with as many machines as end in `--days`."""
+def run_costs(videos: float, media_s: float, listed: float, within_s: float, options: PlanOptions) -> JobCosts:
+    """The costs of extracting some videos of a bucket with `listed` objects, with as many machines as end in time."""
     waves = math.ceil(videos / options.wave)
     work = extraction_s(videos, media_s, options) + listed * PLAN_S
     serial_s = waves * COMMIT_S + listed / LIST_PAGE * LIST_PAGE_S  # by one launcher
     speed = options.cores * BUSY
-    left_s = options.days * 86_400 - serial_s
+    left_s = within_s - serial_s
     if left_s <= 0:
         raise UsageError(
-            f"listing and committing alone take {serial_s / 3600:.1f} h, more than --days {options.days:g}; give more"
+            f"listing and committing alone take {serial_s / 3600:.1f} h, and {within_s / 3600:.1f} h are given; "
+            "cure: more --days or --night-h, or larger waves"
         )
     machines = options.machines or max(1, math.ceil(work / (speed * left_s)))
     hours = (serial_s + (work / machines + WORKER_S * options.cores) / speed) / 3600
@@ -106,7 +107,10 @@ def plan_costs(options: PlanOptions) -> tuple[JobCosts, JobCosts]:
     if not videos or not media_s:
         raise UsageError("a plan needs to know how much there is: give --videos 1e7 --hours 1e6")
     share = options.changed / 100
-    return run_costs(videos, media_s, videos, options), run_costs(share * videos, share * media_s, videos, options)
+    return (
+        run_costs(videos, media_s, videos, options.days * 86_400, options),
+        run_costs(share * videos, share * media_s, videos, options.night_h * 3600, options),
+    )
 
 
 def print_job_plan(options: PlanOptions) -> None:
