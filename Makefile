@@ -114,6 +114,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.start --quick
 	$(BIN)/python -m benchmarks.bucket --quick
 	$(BIN)/python -m benchmarks.workers --quick
+	$(BIN)/python -m benchmarks.job_costs --quick
 	$(BIN)/python -m benchmarks.short_clips --quick
 	$(BIN)/python -m benchmarks.frame_choice --quick
 	$(BIN)/python -m benchmarks.shots --quick
