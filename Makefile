@@ -90,6 +90,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.bucket
 	$(BIN)/python -m benchmarks.workers
+	$(BIN)/python -m benchmarks.job_costs
 	$(BIN)/python -m benchmarks.short_clips
 	$(BIN)/python -m benchmarks.frame_choice
 	$(BIN)/python -m benchmarks.screen_text
