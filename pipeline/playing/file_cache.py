@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
 
 class FileCache:
-    """Files by key, in a folder that goes with the process. Two threads never make the same file."""
+    """Files by key, in a folder that goes with this object. Two threads never make the same file."""
 
     def __init__(self, most_bytes: int):
         self.most_bytes = most_bytes
-        self._folder = tempfile.TemporaryDirectory(prefix="reelbeam-explore-")
+        self._folder = Path(tempfile.mkdtemp(prefix="reelbeam-explore-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._sizes: OrderedDict[tuple[str, ...], int] = OrderedDict()
         self._lock = threading.Lock()
         self._making: dict[tuple[str, ...], threading.Lock] = {}
 
     def _file(self, key: tuple[str, ...]) -> Path:
-        return Path(self._folder.name, hashlib.sha256("\0".join(key).encode()).hexdigest())
+        return Path(self._folder, hashlib.sha256("\0".join(key).encode()).hexdigest())
 
     def get(self, key: tuple[str, ...], make: Callable[[Path], None]) -> Path:
         """The file of a key, made when it is not there. Passes on what `make` raises, and then keeps nothing.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...schemas.snapshot import ShardInfo
+from ...schemas.file_records import ShardInfo
 from ..dataset import Dataset
 
 SHARDS_KEPT = 256
