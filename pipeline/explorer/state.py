@@ -64,6 +64,7 @@ class Explorer:
     def __init__(self, output: str, name: str = "frames", models: str = "", device: str = "auto"):
         """Raises UsageError where there is no dataset."""
         self.output, self.storage = output, Storage.at(output)
+        self.index_name, self.device = name, device
         self._settings = (name, models, device)
         self.models = Models()
         self._lock = threading.Lock()
