@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from ...schemas.addresses import is_remote
@@ -48,20 +49,22 @@ def asked_span(header: str, size: int) -> Span | None:
 
 def size_of(uri: str) -> int:
     """Bytes of a file or object now. Raises FileNotFoundError."""
+    if not is_remote(uri):
+        if not Path(uri).is_file():
+            raise FileNotFoundError(uri)
+        return Path(uri).stat().st_size
     storage, path = Storage.of_object(uri)
     return storage.head(path).size_bytes
 
 
 def pieces(uri: str, span: Span) -> Iterator[bytes]:
     """The bytes of a span, a piece at a time. Raises FileNotFoundError."""
-    storage, path = Storage.of_object(uri)
     if is_remote(uri):
+        storage, path = Storage.of_object(uri)
         for start in range(span.start, span.end, PIECE_BYTES):
             yield from storage.get_spans(path, [(start, min(start + PIECE_BYTES, span.end))])
         return
-    file = storage.local_path(path)
-    assert file is not None
-    with open(file, "rb") as stream:
+    with open(uri, "rb") as stream:
         stream.seek(span.start)
         left = span.end - span.start
         while left and (piece := stream.read(min(PIECE_BYTES, left))):
