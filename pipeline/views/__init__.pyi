@@ -5,6 +5,7 @@ from .embedding_map import map_of as map_of
 from .export import export_view as export_view
 from .index_costs import print_plan as print_plan
 from .moments_page import clock as clock
+from .moments_page import frame_at as frame_at
 from .moments_page import moments_page as moments_page
 from .options import ExportOptions as ExportOptions
 from .options import MapOptions as MapOptions
