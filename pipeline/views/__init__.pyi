@@ -8,6 +8,7 @@ from .job_costs import JobCosts as JobCosts
 from .job_costs import plan_costs as plan_costs
 from .job_costs import print_job_plan as print_job_plan
 from .moments_page import clock as clock
+from .moments_page import frame_at as frame_at
 from .moments_page import moments_page as moments_page
 from .options import ExportOptions as ExportOptions
 from .options import MapOptions as MapOptions
