@@ -138,7 +138,9 @@ def test_the_map_zooms_where_the_wheel_turns_and_moves_with_a_drag(visit: Visit)
     page.mouse.move(box["x"] + x, box["y"] + y)
     page.mouse.wheel(0, -400)
     visit.until("parseFloat(document.getElementById('map').dataset.scale) > 2")
-    assert page.evaluate(f"[({x} - canvas.clientWidth / 2) / side() / view.scale + view.left]") == pytest.approx(under, abs=0.005)
+    assert page.evaluate(f"[({x} - canvas.clientWidth / 2) / side() / view.scale + view.left]") == pytest.approx(
+        under, abs=0.005
+    )
     before = page.evaluate("place(0)")
     page.mouse.down()
     page.mouse.move(box["x"] + x + 50, box["y"] + y + 20, steps=5)
