@@ -41,7 +41,8 @@ FACTS = (
     "container",
     "video_codec",
     "audio_codec",
-) + (*("width", "height", "fps", "size_bytes", "windows", "frames", "words", "attempts", "run"),)
+    *("width", "height", "fps", "size_bytes", "windows", "frames", "words", "attempts", "run"),
+)
 
 
 def described(dataset: Dataset, places: FramePlaces, row: dict[str, Any], first: int = 0) -> VideoAnswer:
@@ -50,7 +51,7 @@ def described(dataset: Dataset, places: FramePlaces, row: dict[str, Any], first:
     numbers, rows = places.rows_of(row["video_id"])
     chosen = rows[numbers >= first][:WINDOWS_MOST].tolist()
     fields = fields_of(shape)
-    statuses = [f"{name}_status" for name in shape.modalities] + [sense.status for sense in shape.senses]
+    statuses = [f"{name}_status" for name in shape.modalities]
     held = dataset.take(chosen, [*COLUMNS, *TEXTS, *sense_columns(fields), *statuses])
     windows = [held[number] for number in chosen if number in held]
     frames, sounds = frames_of(chosen, held, dataset.snapshot.grid.tick_ms, shape.ticks)
