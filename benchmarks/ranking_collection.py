@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.ranking_texts import FILLER, misspelt, names, signs, statements, titles
+from benchmarks.ranking_texts import FILLER, known_words, misspelt, names, signs, statements, titles
 from reelbeam.models.loaded import loaded
 from reelbeam.models.profiles import Profile, profile
 from reelbeam.models.sense_registry import with_senses
@@ -72,7 +72,8 @@ class Made:
 def compose(drawn: Sequence[str], seed: int, videos: int = VIDEOS) -> Made:
     """The windows and the queries. `drawn` are the names that can be shown."""
     choose = random.Random(seed)
-    shown = choose.sample([*drawn], min(NAMES_DRAWN, len(drawn)))
+    pure = [name for name in drawn if not known_words() & set(name.split())]
+    shown = choose.sample(pure, min(NAMES_DRAWN, len(pure)))
     scenes = {
         (video, at): Scene(choose.choice(shown), [choose.choice(FILLER)])
         for video in range(videos)
@@ -107,7 +108,10 @@ def compose(drawn: Sequence[str], seed: int, videos: int = VIDEOS) -> Made:
 
 
 def mixed(
-    scenes: dict[Window, Scene], said: dict[Window, tuple[str, str]], called: Sequence[tuple[str, str]], choose: random.Random
+    scenes: dict[Window, Scene],
+    said: dict[Window, tuple[str, str]],
+    called: Sequence[tuple[str, str]],
+    choose: random.Random,
 ) -> list[Query]:
     """Queries for a picture and a text of one window: others show the same picture, and often of the same thing is spoken elsewhere."""
     found = []
@@ -202,13 +206,17 @@ def windows(made: Made, models: Profile, draw: Draw) -> pa.Table:
         ),
         "tick_valid": tensor_array(np.ones((len(order), TICKS), np.uint8)),
         "tick_sound": tensor_array(np.zeros((len(order), TICKS), np.uint8)),
-        "shot": tensor_array(np.zeros((len(order), TICKS), np.int32) + np.array([at for _, at in order])[:, None].astype(np.int32)),
+        "shot": tensor_array(
+            np.zeros((len(order), TICKS), np.int32) + np.array([at for _, at in order])[:, None].astype(np.int32)
+        ),
         "frame_embedding": tensor_array(frame_embedding.astype(np.float16)),
         "text": texts,
         "words": [timed(text, at * TICKS * 1000) for text, (_, at) in zip(texts, order, strict=True)],
         "language": ["en"] * len(order),
         "text_embedding": tensor_array(vectors, spoken),
-        "screen_text": [[line(scene.writes, at)] if scene.writes else None for scene, (_, at) in zip(scenes, order, strict=True)],
+        "screen_text": [
+            [line(scene.writes, at)] if scene.writes else None for scene, (_, at) in zip(scenes, order, strict=True)
+        ],
         "screen_embedding": tensor_array(signs_, written),
     }
     bare = with_senses(replace(models, senses=()), [])

@@ -6,6 +6,7 @@ Statements and questions share a thing and a meaning, and few other words. Names
 from __future__ import annotations
 
 import random
+from functools import lru_cache
 from itertools import product
 
 STATEMENTS = (
@@ -48,8 +49,27 @@ SUBJECTS = (
 )  # fmt: skip
 """What titles are about. Nobody talks of these things, and none is drawn."""
 
-HEADINGS = ("quarterly report", "departures", "final results", "opening hours", "lecture notes", "road closed", "safety briefing")
-PLACES = ("Brennick", "Ostervale", "Kirmouth", "Dunhaven", "Salzfurt", "Marlowe Bay", "Tarnbeck", "Villarosa", "Quenby", "Northolm")
+HEADINGS = (
+    "quarterly report",
+    "departures",
+    "final results",
+    "opening hours",
+    "lecture notes",
+    "road closed",
+    "safety briefing",
+)
+PLACES = (
+    "Brennick",
+    "Ostervale",
+    "Kirmouth",
+    "Dunhaven",
+    "Salzfurt",
+    "Marlowe Bay",
+    "Tarnbeck",
+    "Villarosa",
+    "Quenby",
+    "Northolm",
+)
 """What is written on the screen: heading, place and number."""
 
 FILLER = (
@@ -73,6 +93,14 @@ def statements() -> list[tuple[str, str]]:
 def titles() -> list[tuple[str, str]]:
     """Every (title, question)."""
     return [(title.format(thing), asked.format(thing)) for thing, (title, asked) in product(SUBJECTS, TITLES)]
+
+
+@lru_cache(maxsize=1)
+def known_words() -> frozenset[str]:
+    """All words that are said, written or in titles, and their singulars or plurals."""
+    texts = [text for pair in (*statements(), *titles()) for text in pair]
+    words = {word.lower() for text in (*texts, *HEADINGS, *FILLER) for word in text.split()}
+    return frozenset(words | {f"{word}s" for word in words} | {word.removesuffix("s") for word in words})
 
 
 def signs(random: random.Random) -> list[str]:

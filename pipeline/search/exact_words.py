@@ -142,7 +142,7 @@ class ExactWords:
     def _answers(self, hits: Sequence[WordHit], clauses: Sequence[Clause], page: int) -> Iterator[Found]:
         """The answers that hits are, read a page at a time: often the first page is enough."""
         columns = [*COLUMNS, *sense_columns(self.fields)]
-        weights = [0.0 if clause.excluded else max(self.index.weight(clause), 0.01) for clause in clauses]
+        weights = [0.0 if clause.excluded else self.index.weight(clause) for clause in clauses]
         unknown = [self.index.is_unknown(clause) for clause in clauses]
         seen: set[tuple[str, int, int]] = set()
         rows: dict[int, dict[str, Any]] = {}
