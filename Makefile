@@ -90,6 +90,8 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.bucket
 	$(BIN)/python -m benchmarks.workers
+	$(BIN)/python -m benchmarks.short_clips
+	$(BIN)/python -m benchmarks.frame_choice
 	$(BIN)/python -m benchmarks.screen_text
 	$(BIN)/python -m benchmarks.words
 	$(BIN)/python -m benchmarks.page
@@ -112,6 +114,8 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.start --quick
 	$(BIN)/python -m benchmarks.bucket --quick
 	$(BIN)/python -m benchmarks.workers --quick
+	$(BIN)/python -m benchmarks.short_clips --quick
+	$(BIN)/python -m benchmarks.frame_choice --quick
 	$(BIN)/python -m benchmarks.shots --quick
 	$(BIN)/python -m benchmarks.screen_text --quick
 	$(BIN)/python -m benchmarks.words --quick

@@ -25,7 +25,8 @@ import pyarrow as pa
 from reelbeam.pipeline.dataset import DatasetSettings, WaveRows, commit_wave
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.elements import Grid
-from reelbeam.schemas.snapshot import ShardInfo, shard_path
+from reelbeam.schemas.file_records import ShardInfo
+from reelbeam.schemas.snapshot import shard_path
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import RowShape, videos_schema
 from reelbeam.transforms.listing import video_id_of

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from reelbeam.schemas.elements import Grid
 from reelbeam.schemas.example_rows import example_windows
-from reelbeam.schemas.snapshot import ShardInfo, Snapshot, commit, shard_path
+from reelbeam.schemas.file_records import ShardInfo
+from reelbeam.schemas.snapshot import Snapshot, commit, shard_path
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import RowShape
 from reelbeam.schemas.tensors import tensor

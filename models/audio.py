@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
-from math import ceil, pi, tan
+from math import ceil
 from typing import Any
 
 import numpy as np
 
 from ..schemas.elements import SAMPLE_RATE_HZ
-from .torch_modes import no_denormals, one_thread
+from .k_weighting import filtered
+from .torch_modes import one_thread
 
 N_FFT = 1024
 HOP = 512
@@ -184,14 +185,10 @@ def level(samples: np.ndarray, bounds: np.ndarray) -> np.ndarray:
 
 def loudness(samples: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """float64 [ticks]: largest momentary loudness in LUFS. A full-scale sine of 997 Hz gives -3.01."""
-    from scipy.signal import sosfilt
-
     step = LOUDNESS_STEP
     weighted = np.zeros((-(-len(samples) // step) + 4) * step)  # 200 ms of silence on both sides
     weighted[2 * step : 2 * step + len(samples)] = samples
-    with no_denormals():
-        filtered = sosfilt(k_weighting(), weighted)
-    blocks = np.square(filtered).reshape(-1, step).mean(axis=1)
+    blocks = np.square(filtered(weighted)).reshape(-1, step).mean(axis=1)
     momentary = np.convolve(blocks, np.full(4, 0.25), mode="valid")  # [n]: the middle of n is at n * 100 ms
     first = np.minimum(-(-bounds[:-1] // step), len(momentary) - 1)
     last = np.maximum(-(-bounds[1:] // step), first + 1)
@@ -216,28 +213,6 @@ def speech_ratio(spans: Sequence[tuple[int, int]], bounds: np.ndarray) -> np.nda
     for start, end in spans:
         covered += np.maximum(np.minimum(bounds[1:], end) - np.maximum(bounds[:-1], start), 0)
     return np.minimum(covered / np.maximum(np.diff(bounds), 1), 1.0)
-
-
-def k_weighting() -> np.ndarray:
-    """float64 [2, 6]: BS.1770's shelf and high-pass as second-order sections at 16 kHz.
-
-    Source: BS.1770-5, annex 1, tables 1 and 2 (given for 48 kHz); their analogue prototypes, whose frequency, gain and
-    quality libebur128 recovered (`ebur128.c`, ebur128_init_filter), mapped by the bilinear transform.
-    """
-    k, q, gain = tan(pi * 1681.974450955533 / SAMPLE_RATE_HZ), 0.7071752369554196, 10 ** (3.999843853973347 / 20)
-    middle = gain**0.4996667741545416
-    norm = 1 + k / q + k * k
-    shelf = [
-        (gain + middle * k / q + k * k) / norm,
-        2 * (k * k - gain) / norm,
-        (gain - middle * k / q + k * k) / norm,
-        1,
-        2 * (k * k - 1) / norm,
-        (1 - k / q + k * k) / norm,
-    ]
-    k, q = tan(pi * 38.13547087602444 / SAMPLE_RATE_HZ), 0.5003270373238773
-    norm = 1 + k / q + k * k
-    return np.array([shelf, [1, -2, 1, 1, 2 * (k * k - 1) / norm, (1 - k / q + k * k) / norm]])
 
 
 def fft_khz() -> np.ndarray:

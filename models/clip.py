@@ -7,7 +7,7 @@ import functools
 import importlib.util
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,39 +190,74 @@ def pick_precision(asked: str, device: str, visual_parameters: int) -> torch.dty
     return torch.bfloat16 if fast and visual_parameters > WORTH_BF16 else torch.float32
 
 
+def open_clip_model(spec: ClipSpec, device: str) -> tuple[Any, Any]:
+    """The model of a spec as open_clip builds it, and its tokenizer. Raises MissingWeights."""
+    import open_clip
+
+    folder = resolve(spec.weights)
+    logging.getLogger().setLevel(max(logging.WARNING, logging.getLogger().level))  # open_clip logs each load
+    if folder is not None and folder.is_dir():
+        name = f"local-dir:{folder}"
+        model = open_clip.create_model(name, quick_gelu=spec.has_quick_gelu)
+    else:
+        name = spec.architecture
+        path = str(spec._weights_path())
+        model = open_clip.create_model(name, pretrained=path, quick_gelu=spec.has_quick_gelu)
+    try:
+        tokenizer = open_clip.get_tokenizer(name)
+    except (
+        Exception
+    ) as error:  # some tags, as those of SigLIP2, have a tokenizer on the hub, and each client its own errors
+        raise MissingWeights(
+            f"{spec.architecture}:{spec.weights}: its tokenizer is not in the local cache and could not be downloaded "
+            f"({type(error).__name__}: {error}); cure: connect to the internet once, or use --models offline"
+        ) from error
+    return model.eval().requires_grad_(False).to(device), tokenizer
+
+
 class ClipEncoder:
-    """A loaded CLIP. Both methods are deterministic for equal batches on one machine."""
+    """A loaded CLIP. Both methods are deterministic for equal batches on one machine.
+
+    On a CPU a known picture tower runs without open_clip, to the same bits; open_clip is then imported for texts only.
+    """
 
     def __init__(self, spec: ClipSpec, device: str):
-        import open_clip
         import torch
 
+        from .clip_towers import picture_tower
+
         self.spec, self.device = spec, device
-        folder = resolve(spec.weights)
-        logging.getLogger().setLevel(max(logging.WARNING, logging.getLogger().level))  # open_clip logs each load
-        if folder is not None and folder.is_dir():
-            name = f"local-dir:{folder}"
-            model = open_clip.create_model(name, quick_gelu=spec.has_quick_gelu)
+        light = picture_tower(spec) if device == "cpu" else None
+        if light:
+            tower, parameters = light
         else:
-            name = spec.architecture
-            path = str(spec._weights_path())
-            model = open_clip.create_model(name, pretrained=path, quick_gelu=spec.has_quick_gelu)
-        try:
-            self.tokenizer = open_clip.get_tokenizer(name)
-        except (
-            Exception
-        ) as error:  # some tags, as those of SigLIP2, have a tokenizer on the hub, and each client its own errors
-            raise MissingWeights(
-                f"{spec.architecture}:{spec.weights}: its tokenizer is not in the local cache and could not be downloaded "
-                f"({type(error).__name__}: {error}); cure: connect to the internet once, or use --models offline"
-            ) from error
-        self.dtype = pick_precision(spec.precision, device, sum(p.numel() for p in model.visual.parameters()))
-        self.model = model.eval().requires_grad_(False).to(device)
-        # on a CPU the text tower stays in float32: torch's masked attention takes twice as long in bfloat16
-        (self.model if device.startswith("cuda") else self.model.visual).to(self.dtype)
+            parameters = sum(part.numel() for part in self._loaded[0].visual.parameters())
+        self.dtype = pick_precision(spec.precision, device, parameters)
+        self._picture: Callable[[torch.Tensor], torch.Tensor]
+        if light:
+            self._picture = tower(self.dtype)
+        else:
+            # on a CPU the text tower stays in float32: torch's masked attention takes twice as long in bfloat16
+            (self.model if device.startswith("cuda") else self.model.visual).to(self.dtype)
+            self._picture = self.model.encode_image
         self.pixels = spec.pixels
         self.mean = torch.tensor(self.pixels.mean, device=device).view(1, 3, 1, 1) * 255
         self.std = torch.tensor(self.pixels.std, device=device).view(1, 3, 1, 1) * 255
+
+    @functools.cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        """open_clip's model and tokenizer."""
+        return open_clip_model(self.spec, self.device)
+
+    @property
+    def model(self) -> Any:
+        """The whole model, as open_clip builds it."""
+        return self._loaded[0]
+
+    @property
+    def tokenizer(self) -> Any:
+        """open_clip's tokenizer of the model."""
+        return self._loaded[1]
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """uint8 [n, h, w, 3] RGB -> float32 [n, D], unit length.
@@ -240,7 +275,7 @@ class ClipEncoder:
                 if count < size:
                     batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.uint8)])
                 pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device).permute(0, 3, 1, 2)
-                found = self.model.encode_image(self._prepare(pixels)).float()
+                found = self._picture(self._prepare(pixels)).float()
                 parts.append(torch.nn.functional.normalize(found, dim=-1)[:count])
         return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, self.spec.dimension), np.float32)
 

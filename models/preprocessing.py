@@ -130,10 +130,10 @@ def scaled_size(height: int, width: int, wanted: Preprocessing) -> tuple[int, in
 
 def fit(pixels: torch.Tensor, wanted: Preprocessing) -> torch.Tensor:
     """uint8 [n, 3, h, w] RGB -> uint8 [n, 3, H, W] of the model's size. Pictures of that size are returned unchanged."""
-    from torchvision.transforms.v2 import InterpolationMode, functional
-
     if tuple(pixels.shape[-2:]) == wanted.size:
         return pixels
+    from torchvision.transforms.v2 import InterpolationMode, functional
+
     scaled = list(scaled_size(pixels.shape[-2], pixels.shape[-1], wanted))
     pixels = functional.resize(pixels, scaled, InterpolationMode(wanted.scaler), antialias=True)
     missing = [max(0, to - has) for to, has in zip(wanted.size, scaled, strict=True)]

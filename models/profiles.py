@@ -50,7 +50,8 @@ class Profile:
         frame_dim, text_dim = self.clip.dimension, self.text.dimension
         fused_dim = self.fusion.dimension(frame_dim, text_dim)
         stored = tuple(one.stored(ticks) for one in self.senses)
-        return RowShape(ticks, frame_dim, len(FEATURES), text_dim, fused_dim, self.whisper.audio_embedding_dim, stored)
+        states, sourced = self.whisper.audio_embedding_dim, self.whisper.speech != "whisper"
+        return RowShape(ticks, frame_dim, len(FEATURES), text_dim, fused_dim, states, stored, sourced)
 
 
 MODELS = ("clip", "whisper", "text")

@@ -35,6 +35,8 @@ class SentenceConfig:
     """Dimension of the vectors; None when no module states it."""
     is_routed: bool
     """Whether queries and documents go through different modules."""
+    other_prompts: tuple[str, ...] = ()
+    """Names of prompts that look meant for documents, and that sentence-transformers does not use for them."""
 
 
 def read_config(folder: Path) -> SentenceConfig:
@@ -52,6 +54,7 @@ def read_config(folder: Path) -> SentenceConfig:
         prompts.get(default, "") if default else "",
         min(length, cut) if length and cut else length,
         any(module["type"].endswith(".Router") for module in modules),
+        tuple(name for name in OTHER_DOCUMENT_PROMPTS if prompts.get(name)),
     )
 
 

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -120,9 +120,25 @@ class SentenceQueries:
         return linear(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])
 
 
+class KnownBert(NamedTuple):
+    """The parts of a sentence model that is known to the last field."""
+
+    tokenizer: Any
+    """A tokenizers.Tokenizer that cuts and does not pad."""
+    tensors: Mapping[str, StoredTensor]
+    config: Mapping[str, Any]
+    """The fields of BERT_SIZES."""
+
+
 @lru_cache(maxsize=4)
 def sentence_queries(spec: TextSpec) -> SentenceQueries | None:
     """The model of a spec; None where only sentence-transformers itself knows how to run it. Raises MissingWeights."""
+    known = known_bert(spec)
+    return known and SentenceQueries(known.tokenizer, known.tensors, known.config, spec.used_prompts()["query"])
+
+
+def known_bert(spec: TextSpec) -> KnownBert | None:
+    """The parts of a spec's model; None where only sentence-transformers itself knows how to run it. Raises MissingWeights."""
     folder = resolve(spec.weights)
     length = folder and longest_text(folder)
     config = folder and bert_config(_read(folder / "config.json"))
@@ -139,7 +155,7 @@ def sentence_queries(spec: TextSpec) -> SentenceQueries | None:
     tokenizer = word_pieces(folder, length)
     if tokenizer is None or any(kept.dtype != "F32" for kept in own.values()):
         return None
-    return SentenceQueries(tokenizer, own, config, spec.used_prompts()["query"])
+    return KnownBert(tokenizer, own, config)
 
 
 def _read(file: Path) -> Any:

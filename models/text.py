@@ -17,13 +17,16 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..schemas.errors import MissingWeights, UsageError
-from .sentence_config import OTHER_DOCUMENT_PROMPTS, USES, SentenceConfig, read_config
+from .sentence_config import USES, SentenceConfig, read_config
 from .weights import resolve, sha256_of
+
+if TYPE_CHECKING:
+    from .sentence_documents import SentenceDocuments
 
 log = logging.getLogger("reelbeam")
 
@@ -99,8 +102,18 @@ class TextSpec:
     def _config(self) -> SentenceConfig:
         return read_config(sentence_folder(self.weights))
 
-    def load(self, device: str) -> TextEncoder:
-        """The model on "cpu" or "cuda". Raises MissingWeights."""
+    def load(self, device: str) -> TextEncoder | SentenceDocuments:
+        """The model on "cpu" or "cuda". On a CPU a known BERT runs without sentence-transformers, to the same bits.
+
+        Raises MissingWeights.
+        """
+        from .sentence_documents import sentence_documents
+
+        light = sentence_documents(self) if device == "cpu" else None
+        return light or self.load_whole(device)
+
+    def load_whole(self, device: str) -> TextEncoder:
+        """The model as sentence-transformers loads it, on "cpu" or "cuda". Raises MissingWeights."""
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
@@ -113,15 +126,13 @@ class TextSpec:
                 f"weights {self.weights!r}: {folder} is no sentence-transformers folder ({error}); "
                 "cure: name one that holds modules.json and its weights"
             ) from error
-        used = self.used_prompts()
-        unused = [name for name in OTHER_DOCUMENT_PROMPTS if model.prompts.get(name)]
-        if unused and not used["document"]:
+        if prompt := unused_prompt(self):
             log.warning(
                 "weights %r state a prompt %r, which sentence-transformers does not put before documents, and so neither is it "
                 'here; to have it, say in a models file: "text": {"prompts": {"document": %s}}',
-                self.weights, unused[0], json.dumps(model.prompts[unused[0]]),
+                self.weights, prompt, json.dumps(model.prompts[prompt]),
             )  # fmt: skip
-        return TextEncoder(model, self.batch_size, used)
+        return TextEncoder(model, self.batch_size, self.used_prompts())
 
 
 class TextEncoder:
@@ -155,6 +166,12 @@ class TextEncoder:
             normalize_embeddings=True,
         )
         return np.asarray(vectors, np.float32)[place]
+
+
+def unused_prompt(spec: TextSpec) -> str:
+    """The name of a model's prompt that looks meant for documents and is used for none; "" where there is none."""
+    stated = spec._config().other_prompts
+    return stated[0] if stated and not spec.used_prompts()["document"] else ""
 
 
 def sentence_folder(weights: str) -> Path:

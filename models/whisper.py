@@ -147,6 +147,8 @@ class WhisperSpec(WhisperSettings):
         fields = asdict(self)
         if not self.audio_embedding:  # datasets from before there was a choice have no such field
             del fields["audio_embedding"]
+        if self.speech == "whisper":  # the same
+            del fields["speech"]
         return {"model": "whisper", **fields, "weights_sha256": weights_sha256(self)}
 
     @property

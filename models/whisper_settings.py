@@ -11,6 +11,8 @@ ENGINES = ("faster-whisper", "openai-whisper")
 
 TASKS = ("transcribe", "translate")
 
+SPEECH = ("whisper", "subtitles", "auto")
+
 LANGUAGES = tuple(
     "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu hy id is it ja "
     "jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd si sk sl sn so sq "
@@ -40,14 +42,24 @@ class WhisperSettings:
     """auto: int8 (faster-whisper) or float32 (openai-whisper) on a CPU, float16 on a GPU."""
     audio_embedding: bool = False
     """Whether what the encoder heard is stored too, as `audio_embedding`."""
+    speech: str = "whisper"
+    """Where words come from: whisper, subtitles where they cover the speech, or auto, which decides for each unit."""
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (("engine", self.engine, ENGINES), ("task", self.task, TASKS)):
+        for name, value, allowed in (
+            ("engine", self.engine, ENGINES),
+            ("task", self.task, TASKS),
+            ("speech", self.speech, SPEECH),
+        ):
             if value not in allowed:
                 raise UsageError(f"whisper {name} {value!r} is unknown; one of: {', '.join(allowed)}")
         for name, number, most in (("beam_size", self.beam_size, 20), ("batch_size", self.batch_size, 512)):
             if not 1 <= number <= most:
                 raise UsageError(f"whisper {name} {number} is out of range: 1 to {most}")
+        if self.speech != "whisper" and self.audio_embedding:
+            raise UsageError(
+                f"--speech {self.speech} with --audio-embedding: what is not heard has no embedding; cure: leave one of them out"
+            )
         if self.language is not None and self.language not in LANGUAGES:
             raise UsageError(
                 f"whisper language {self.language!r} is unknown; codes such as en, de, zh: {', '.join(LANGUAGES)}"

@@ -24,6 +24,7 @@ from ..models.profiles import PROFILES
 from ..models.sense_registry import BUILT_IN
 from ..models.weights import PACKAGE
 from ..schemas.errors import EXIT_CODES
+from ..schemas.file_records import IndexInfo, ShardInfo, TableInfo
 from ..schemas.index_manifest import (
     CoveredShard,
     IndexManifest,
@@ -36,14 +37,14 @@ from ..schemas.index_manifest import (
 )
 from ..schemas.night_report import FailedVideo, IndexUpdate, NightReport, Remodelled
 from ..schemas.options import Options, documented, flag
-from ..schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
+from ..schemas.snapshot import Snapshot
 from ..schemas.tables import RowShape, failures_schema, videos_schema, windows_schema
 from ..schemas.words_manifest import WordsFile, WordsManifest
 from ..transforms.index_kinds import ID_BYTES, KINDS, code_bytes
 from .cli import add_cache_flags
 from .commands import COMMANDS
 
-SHAPE = RowShape(10, 512, len(FEATURES), 384, 512 + 384 + len(TIMBRE), 1280)
+SHAPE = RowShape(10, 512, len(FEATURES), 384, 512 + 384 + len(TIMBRE), 1280, speech_source=True)
 """The sizes that the pages show: ViT-B/32, the default grid, and a Whisper whose width is nobody else's."""
 
 NAMES = {

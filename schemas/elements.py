@@ -185,7 +185,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Word:
-    """One spoken word. Probability is the model's own, 0..1."""
+    """One spoken word. Probability is the model's own, 0..1; 1 for a word of subtitles."""
 
     word: str
     start_ms: int
@@ -197,15 +197,16 @@ class Word:
 
 @dataclass(frozen=True)
 class Passage:
-    """Speech that was transcribed in one call, with the model's measures of confidence."""
+    """Speech that was transcribed in one call, with the model's measures of confidence; or words of subtitles."""
 
     start_ms: int
     end_ms: int
     words: tuple[Word, ...]
     language: str
-    avg_logprob: float
-    no_speech_prob: float
-    compression_ratio: float
+    avg_logprob: float | None
+    no_speech_prob: float | None
+    compression_ratio: float | None
+    """These three are None of words that are subtitles."""
     dropped: tuple[Word, ...] = ()
     """Words that Whisper invented: neither voice nor sound at their time."""
 
@@ -228,6 +229,8 @@ class UnitFeatures:
     """float32 [unit's windows, W]: sums of Whisper's encoder states, zeros without speech; see transforms/pool_speech.py."""
     senses: Mapping[str, SenseRows] = field(default_factory=dict)
     """What each further sense found, by its name."""
+    speech_source: str = ""
+    """Where the words come from and why; empty where Whisper hears everything without a choice."""
 
 
 Group = tuple[UnitFeatures, ...]

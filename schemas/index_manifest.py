@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from .file_records import ShardInfo
 from .options import fingerprint
-from .snapshot import ShardInfo
 
 METRIC = "inner product of unit vectors: a cosine"
 INTERVAL = "95%, Wilson's over queries"

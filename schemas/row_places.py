@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .snapshot import ShardInfo
+from .file_records import ShardInfo
 
 RUNS = np.dtype([("first", "<i8"), ("end", "<i8"), ("shard", "<i8"), ("place", "<i8")])
 """A run of consecutive row numbers, half-open, with its shard and the position of its first row in the file."""

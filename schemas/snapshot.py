@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from .elements import Grid
 from .errors import CommitConflict, CorruptOutput, UsageError
+from .file_records import IndexInfo, ShardInfo, TableInfo
+from .manifests import Manifest, Part, listed, merged, unlisted, write_manifest
 from .storage import Storage
 from .tables import OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, RowShape
 
@@ -27,89 +28,13 @@ log = logging.getLogger("reelbeam")
 
 FORMAT = "reelbeam"
 MAX_COMMIT_TRIES = 20
-MOST_INDENTED = 1_000  # shards: indenting is ten times slower
+MANIFESTS_VERSION = 3
+"""Schema version of a snapshot that names manifests, which older programs cannot read."""
 
 MOST_SORTED = 999_998
 """Up to it, the paths of snapshots sort as their numbers do."""
 
 _newest: dict[str, int] = {}  # root of a dataset -> the newest snapshot that this process has seen
-
-
-@dataclass(frozen=True)
-class ShardInfo:
-    """One file of windows. Row i has the permanent global number `row_numbers()[i]`: `first_row + i` in a newly written
-    shard, and the number in `stretches` in a shard that was rewritten from older ones.
-
-    >>> shard = ShardInfo("p", 3, 0, "", ("a", 0), ("b", 0), 7, stretches=((7, 1), (20, 2)))
-    >>> shard.row_numbers().tolist(), shard.end_row
-    ([7, 20, 21], 22)
-    """
-
-    path: str
-    rows: int
-    bytes: int
-    sha256: str
-    first_key: tuple[str, int]
-    """(video_id, window) of the first row: rows are sorted by it."""
-    last_key: tuple[str, int]
-    """(video_id, window) of the last row."""
-    first_row: int = -1
-    """Lowest global row number; assigned when the shard is committed."""
-    removed: tuple[str, ...] = ()
-    """Ids of videos whose rows in this shard are removed: readers skip them."""
-    removed_rows: int = 0
-    """Number of those rows."""
-    stretches: tuple[tuple[int, int], ...] = ()
-    """(first global number, rows) of each run of rows with consecutive numbers, in file order. `first_row` is then the lowest
-    number. Empty means a single run: (first_row, rows)."""
-
-    @property
-    def runs(self) -> tuple[tuple[int, int], ...]:
-        """The runs of consecutive row numbers, also when there is only one."""
-        return self.stretches or ((self.first_row, self.rows),)
-
-    @property
-    def end_row(self) -> int:
-        """The number after the highest one in this shard."""
-        return max((first + rows for first, rows in self.runs), default=0)
-
-    def row_numbers(self) -> np.ndarray:
-        """Global number of each row, int64 [rows]."""
-        return np.concatenate([np.arange(first, first + rows, dtype=np.int64) for first, rows in self.runs])
-
-
-@dataclass(frozen=True)
-class TableInfo:
-    """One file of the videos or failures table."""
-
-    path: str
-    rows: int
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class IndexInfo:
-    """One published index build."""
-
-    path: str
-    """Folder of index.json and of the build's new files."""
-    kind: str
-    """The kind of index: a FAISS factory string, or tantivy."""
-    vectors: int
-    """Number of vectors in it, or of documents."""
-    snapshot: int
-    """The snapshot that it was built from."""
-    rows: int
-    """That snapshot's next_row: rows from this number on are newer than the index."""
-    sha256: str
-    """Hash of index.faiss, or of the first part of a build with several parts; of words, of the file of ids."""
-    settings_sha256: str
-    """Hash of index.json."""
-    files: tuple[str, ...] = ()
-    """All stored files of the build, including index.json. An update shares files with earlier builds."""
-    of: str = "frames"
-    """What is indexed: embeddings of frames, speech or fused ones; or words."""
 
 
 @dataclass(frozen=True)
@@ -145,43 +70,38 @@ class Snapshot:
     rows_changed: int = 0
     """The newest snapshot in which rows were added, removed or changed: an index built from it or a later one is up to date."""
     schema_version: int = SCHEMA_VERSION
+    manifests: tuple[Manifest, ...] = field(default=(), compare=False, repr=False)
+    """The stored lists that hold most of `shards`; the JSON names them within `shards`. A commit brings them up to date."""
 
     def to_json(self) -> bytes:
         grid = {"tick_hz": str(self.grid.tick_hz), "window_ticks": self.grid.window_ticks}
         fields = {**vars(self), "shape": self.shape.to_json(), "grid": grid}
-        for name in ("shards", "videos", "failures"):
+        parts = listed(self.shards, fields.pop("manifests"))
+        fields["shards"] = [part.to_json() if isinstance(part, Part) else vars(part) for part in parts]
+        if self.manifests:
+            fields["schema_version"] = max(MANIFESTS_VERSION, self.schema_version)
+        for name in ("videos", "failures"):
             fields[name] = [vars(one) for one in fields[name]]
         fields["indexes"] = {name: vars(built) for name, built in self.indexes.items()}
-        indent = 1 if len(self.shards) < MOST_INDENTED else None
+        indent = None if self.manifests else 1
         return json.dumps({"format": FORMAT, **fields}, indent=indent).encode()
 
     @classmethod
-    def from_json(cls, text: bytes) -> Snapshot:
-        """Raises CorruptOutput for text that is not a snapshot of this version."""
+    def from_json(cls, storage: Storage, text: bytes) -> Snapshot:
+        """Raises CorruptOutput for text that is not a snapshot of this version, FileNotFoundError when a manifest is missing."""
         try:
             fields = json.loads(text)
             if fields.pop("format") != FORMAT:
                 raise CorruptOutput("not a Reelbeam snapshot")
-            if not OLDEST_SCHEMA_VERSION <= fields["schema_version"] <= SCHEMA_VERSION:
+            if not OLDEST_SCHEMA_VERSION <= fields["schema_version"] <= MANIFESTS_VERSION:
                 raise CorruptOutput(
                     f"snapshot has schema version {fields['schema_version']}, this program reads "
-                    f"{OLDEST_SCHEMA_VERSION} to {SCHEMA_VERSION}; cure: use the Reelbeam version that wrote it"
+                    f"{OLDEST_SCHEMA_VERSION} to {MANIFESTS_VERSION}; cure: use the Reelbeam version that wrote it"
                 )
             fields["schema_version"] = SCHEMA_VERSION  # later commits on top of it need this version
             fields["grid"] = Grid(Fraction(fields["grid"]["tick_hz"]), fields["grid"]["window_ticks"])
             fields["shape"] = RowShape.from_json(fields["shape"])
-            fields["shards"] = tuple(
-                ShardInfo(
-                    **{
-                        **shard,
-                        "first_key": tuple(shard["first_key"]),
-                        "last_key": tuple(shard["last_key"]),
-                        "removed": tuple(shard["removed"]),
-                        "stretches": tuple((first, rows) for first, rows in shard.get("stretches", ())),
-                    }
-                )
-                for shard in fields["shards"]
-            )
+            fields["shards"], fields["manifests"] = unlisted(storage, fields["shards"])
             fields["videos"] = tuple(TableInfo(**table) for table in fields["videos"])
             fields["failures"] = tuple(TableInfo(**table) for table in fields["failures"])
             fields["indexes"] = {
@@ -232,7 +152,7 @@ def load(storage: Storage, number: int | None = None) -> Snapshot:
             raise UsageError(f"{storage.root} holds no snapshot; make one with: reelbeam extract INPUT {storage.root}")
         number = known[-1]
     try:
-        return Snapshot.from_json(storage.get(snapshot_path(number)))
+        return Snapshot.from_json(storage, storage.get(snapshot_path(number)))
     except FileNotFoundError as error:
         raise UsageError(f"{storage.root} has no snapshot {number}; it has {numbers(storage)}") from error
 
@@ -251,16 +171,22 @@ def load_all(storage: Storage) -> dict[int, Snapshot]:
     found = {}
     for number in numbers(storage):
         with contextlib.suppress(FileNotFoundError):
-            found[number] = Snapshot.from_json(storage.get(snapshot_path(number)))
+            found[number] = Snapshot.from_json(storage, storage.get(snapshot_path(number)))
     return found
 
 
-def commit(storage: Storage, snapshot: Snapshot) -> None:
-    """Publishes a snapshot. Raises CommitConflict when another writer was first: reload, plan again and retry."""
+def commit(storage: Storage, snapshot: Snapshot) -> Snapshot:
+    """Publishes a snapshot, after the manifests that are due, and returns it with them.
+
+    Raises CommitConflict when another writer was first: reload, plan again and retry.
+    """
+    manifests = merged(snapshot.shards, snapshot.manifests, partial(write_manifest, storage))
+    snapshot = replace(snapshot, manifests=manifests)
     path, content = snapshot_path(snapshot.number), snapshot.to_json()
     # the first attempt may have succeeded although its response was lost; then the retry finds our own object
     if not storage.put_if_absent(path, content) and storage.get(path) != content:
         raise CommitConflict(f"{storage.uri(path)} exists: another run published it first")
+    return snapshot
 
 
 def commit_next(storage: Storage, make: Callable[[Snapshot | None], Snapshot]) -> Snapshot:
@@ -274,11 +200,9 @@ def commit_next(storage: Storage, make: Callable[[Snapshot | None], Snapshot]) -
         if published is current:
             return published
         try:
-            commit(storage, published)
+            return commit(storage, published)
         except CommitConflict:
             log.info("another run published snapshot %d first; trying again on top of it", published.number)
-        else:
-            return published
     raise CommitConflict(f"{storage.root}: other writers were first {MAX_COMMIT_TRIES} times in a row; try again later")
 
 

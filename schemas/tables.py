@@ -8,15 +8,14 @@ tables derive from here; nobody else spells a column name.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .errors import CorruptOutput
-from .senses import SenseColumns
+from .row_shape import MODALITIES as MODALITIES
+from .row_shape import RowShape as RowShape
 from .tensors import column, tensor, tensor_column
 
 SCHEMA_VERSION = 2
@@ -27,37 +26,6 @@ OK, ABSENT, FAILED = "ok", "absent", "failed"
 """Statuses of a modality; `failed` is followed by `: ` and the reason. Of a video: ok, partial (some of it is lost,
 the failures table says what), failed, removed (no longer in the bucket)."""
 PARTIAL, REMOVED = "partial", "removed"
-
-MODALITIES = ("frame", "audio", "speech", "text")
-
-
-@dataclass(frozen=True)
-class RowShape:
-    """The sizes that the models and the grid give to a window's tensors."""
-
-    ticks: int
-    frame_dim: int
-    audio_dim: int
-    text_dim: int
-    fused_dim: int = 0
-    """0: no fused embedding is stored."""
-    audio_embedding_dim: int = 0
-    """0: no states of the speech model are stored."""
-    senses: tuple[SenseColumns, ...] = ()
-    """Columns of the further senses that are on, in the order in which they are stored."""
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> RowShape:
-        return cls(**{**fields, "senses": tuple(SenseColumns.from_json(one) for one in fields.get("senses", ()))})
-
-    def to_json(self) -> dict[str, Any]:
-        fields = {name: value for name, value in asdict(self).items() if name != "senses"}
-        return {**fields, **({"senses": [one.to_json() for one in self.senses]} if self.senses else {})}
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Whatever has a status column: the built-in modalities and the further senses."""
-        return (*MODALITIES, *(one.name for one in self.senses))
 
 
 WORDS = pa.list_(
@@ -144,6 +112,19 @@ def windows_schema(shape: RowShape) -> pa.Schema:
                 "sentence embedding of text, unit length; null without words",
                 "",
                 True,
+            ),
+            *(
+                [
+                    column(
+                        "speech_source",
+                        pa.string(),
+                        "where the words come from, whisper or subtitles, and why, with --speech; null without sound",
+                        "",
+                        True,
+                    )
+                ]
+                if shape.speech_source
+                else []
             ),
             *(
                 [

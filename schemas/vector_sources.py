@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import UsageError
-from .snapshot import IndexInfo, Snapshot
+from .file_records import IndexInfo
+from .snapshot import Snapshot
 from .tables import RowShape
 
 

@@ -19,7 +19,8 @@ from reelbeam.pipeline.dataset.compact import rewrite_shards, with_rewrites
 from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.elements import Grid
-from reelbeam.schemas.snapshot import ShardInfo, Snapshot, TableInfo, shard_path
+from reelbeam.schemas.file_records import ShardInfo, TableInfo
+from reelbeam.schemas.snapshot import Snapshot, shard_path
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import RowShape, videos_schema, windows_schema
 from reelbeam.schemas.tensors import tensor_array

@@ -8,7 +8,7 @@ Bad: the status column of a failed modality holds the reason. A window without f
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -71,6 +71,7 @@ def align(features: UnitFeatures, grid: Grid, shape: RowShape) -> UnitRows:
             for name in ("text_embedding", "fused_embedding")
             if name in schema.names
         },
+        "speech_source": [features.speech_source or None if heard[at] else None for at in kept],
         **_heard_columns(features, kept, shape),
         **sense_columns(features.senses, kept, shape),
         "frame_status": _statuses(frames["tick_valid"][kept], unit.probe.video_stream is not None, reason),
@@ -148,6 +149,10 @@ def _heard_columns(features: UnitFeatures, kept: np.ndarray, shape: RowShape) ->
     return {"audio_embedding": tensor_array((sums / np.maximum(lengths, 1e-12)).astype(np.float16), lengths[:, 0] > 0)}
 
 
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
 def _spoken(features: UnitFeatures, window: int, grid: Grid, has_sound: bool) -> dict[str, Any]:
     """The speech columns of one window."""
     span = grid.window_ms(window)
@@ -163,9 +168,9 @@ def _spoken(features: UnitFeatures, window: int, grid: Grid, has_sound: bool) ->
     repeated = repetition([word.word for word, _ in here])
     pace = chars_a_second([(word.word.strip(), word.start_ms, word.end_ms) for word, _ in here])
     sureness = {
-        "avg_logprob": min((passage.avg_logprob for passage in passages), default=None),
-        "no_speech_prob": max((passage.no_speech_prob for passage in passages), default=None),
-        "compression_ratio": max((passage.compression_ratio for passage in passages), default=None),
+        "avg_logprob": min(_known(passage.avg_logprob for passage in passages), default=None),
+        "no_speech_prob": max(_known(passage.no_speech_prob for passage in passages), default=None),
+        "compression_ratio": max(_known(passage.compression_ratio for passage in passages), default=None),
     }
     return {
         "text": " ".join("".join(word.word for word, _ in here).split()),

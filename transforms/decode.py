@@ -1,7 +1,7 @@
-"""DecodeUnits: one decoder process per unit decodes the frames of its ticks and its sound, on the presentation clock.
+"""decode_unit: one decoder process decodes the frames of a unit's ticks and its sound, on the presentation clock.
 
-In:  groups of `UnitFeatures` that have only their plan (Unit).
-Out: the same groups with `decoded` set: frames uint8 [n, H, W, 3], ticks and pts int32 [n], samples float32 [m].
+In:  a planned unit, and the address of its file.
+Out: `Decoded`: frames uint8 [n, H, W, 3], ticks and pts int32 [n], samples float32 [m]; and its failures.
 Bad: a unit that ffmpeg cannot decode has `decoded` None and a Failure("decode"). A partly decoded unit keeps the part and gets
      a Failure of kind "truncated" or "damaged" with ffmpeg's message. Disk and memory errors are raised.
 """
@@ -9,31 +9,23 @@ Bad: a unit that ffmpeg cannot decode has `decoded` None and a Failure("decode")
 from __future__ import annotations
 
 import math
-import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-import apache_beam as beam
 import numpy as np
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
 
 from ..models.preprocessing import Preprocessing
-from ..schemas.elements import SAMPLE_RATE_HZ, Decoded, Grid, Group, Unit, UnitFeatures
+from ..schemas.elements import SAMPLE_RATE_HZ, Decoded, Grid, Unit
 from ..schemas.errors import Failure, InputError
 from ..schemas.senses import FrameNeed
 from .decode_command import DecodePlan, ShotSearch, decode_command, plan_decode, suits_nvdec, tick_of
 from .downmix import heard_samples
-from .ffmpeg import MEMORY_BYTES, Finished, Limits, file_url, run
+from .ffmpeg import MEMORY_BYTES, Finished, Limits, run
 from .frame_choice import EXACT, KEY
 from .frame_times import presentation_ms, printed_pts
-from .metrics import StageMetrics
 from .seek_complaints import UNINDEXED, is_whole, without_seek_complaints
 from .sense_frames import OWN_PIPES, frame_bytes, parse_needs
-from .stage import shared_stage
 from .unit_cuts import small_bytes, unit_cuts
 
 OVERRUN_MARGIN_MS = 50
@@ -111,12 +103,8 @@ def decode_unit(
 ) -> tuple[Decoded | None, tuple[Failure, ...]]:
     """Decodes one unit: its frames and samples, and its failures. Without frames and samples there is always a failure."""
     plan = plan_decode(unit, grid)
-    seconds = plan.sound_end_s - plan.sound_start_s
-    expected = int(seconds * grid.tick_hz + 2) * math.prod(wanted.size) * 3 + int(seconds + 2) * SAMPLE_RATE_HZ * 4
-    expected += small_bytes(options.shots, plan)
-    expected += sum(int(seconds * grid.tick_hz + 2) * frame_bytes(need, unit.probe) for need in needs)
     pipes = OWN_PIPES + 2 * len(needs)
-    limits = Limits(options.wall_s(seconds), options.stall_s, 2 * expected + (1 << 20))
+    limits = unit_limits(unit, grid, wanted, options, needs)
 
     def attempt(nvdec: bool) -> Finished:
         command = decode_command(
@@ -130,8 +118,35 @@ def decode_unit(
             finished = attempt(nvdec=False)
     except InputError as error:
         return None, (Failure.of("decode", error, unit.start_ms, unit.end_ms),)
+    return finished_unit(finished, unit, source, grid, wanted, options, needs)
+
+
+def unit_limits(
+    unit: Unit, grid: Grid, wanted: Preprocessing, options: DecodeLimits, needs: Sequence[FrameNeed]
+) -> Limits:
+    """The limits of the process that decodes a unit: twice the bytes that its span can hold."""
+    plan = plan_decode(unit, grid)
+    seconds = plan.sound_end_s - plan.sound_start_s
+    expected = int(seconds * grid.tick_hz + 2) * math.prod(wanted.size) * 3 + int(seconds + 2) * SAMPLE_RATE_HZ * 4
+    expected += small_bytes(options.shots, plan)
+    expected += sum(int(seconds * grid.tick_hz + 2) * frame_bytes(need, unit.probe) for need in needs)
+    return Limits(options.wall_s(seconds), options.stall_s, 2 * expected + (1 << 20))
+
+
+def finished_unit(
+    finished: Finished,
+    unit: Unit,
+    source: str,
+    grid: Grid,
+    wanted: Preprocessing,
+    options: DecodeLimits,
+    needs: Sequence[FrameNeed],
+) -> tuple[Decoded | None, tuple[Failure, ...]]:
+    """A unit's frames, samples and failures, from what its decoder gave."""
+    plan = plan_decode(unit, grid)
     decoded = assemble(finished, unit, plan, grid, wanted, options.shots, needs)
-    samples = heard_samples(decoded.samples, source, unit, plan, limits.wall_s, options.stall_s)
+    wall_s = options.wall_s(plan.sound_end_s - plan.sound_start_s)
+    samples = heard_samples(decoded.samples, source, unit, plan, wall_s, options.stall_s)
     if samples is not decoded.samples:
         decoded = replace(decoded, samples=samples)
     sought = plan.seek_s is not None and unit.probe.container in UNINDEXED
@@ -194,79 +209,3 @@ class DecodeLimits:
 
     def wall_s(self, seconds: Fraction) -> float:
         return self.timeout_s or 60 + 20 * float(seconds)
-
-
-class _DecodeUnits(beam.DoFn):
-    """Decodes ahead: while later stages embed a group, the decoders already work on the next ones."""
-
-    def __init__(
-        self,
-        grid: Grid,
-        wanted: Preprocessing,
-        limits: DecodeLimits,
-        decoders: int,
-        ahead: int,
-        needs: Sequence[FrameNeed],
-    ):
-        self.needs = needs
-        self.grid, self.wanted, self.limits = grid, wanted, limits
-        self.decoders, self.ahead = decoders, ahead
-
-    def setup(self) -> None:
-        self.pool = ThreadPoolExecutor(self.decoders, thread_name_prefix="decoder")
-        self.metrics = StageMetrics("decode")
-        self.stage = shared_stage()
-
-    def start_bundle(self) -> None:
-        self.waiting: deque[list[Future]] = deque()
-
-    def process(self, group: Group) -> Iterator[Group]:
-        self.waiting.append([self.pool.submit(self._decode, features) for features in group])
-        if len(self.waiting) > self.ahead:
-            yield self._next()
-
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        while self.waiting:
-            yield WindowedValue(self._next(), GlobalWindow().max_timestamp(), (GlobalWindow(),))
-
-    def teardown(self) -> None:
-        self.pool.shutdown(cancel_futures=True)
-
-    def _next(self) -> Group:
-        with self.metrics.waiting():
-            return tuple(future.result() for future in self.waiting.popleft())
-
-    def _decode(self, features: UnitFeatures) -> UnitFeatures:
-        unit = features.unit
-        started = time.monotonic()
-        try:
-            with self.stage.local(unit.video) as path:
-                decoded, failures = decode_unit(unit, file_url(path), self.grid, self.wanted, self.limits, self.needs)
-        except InputError as error:  # the object changed or vanished since it was listed
-            decoded, failures = None, (Failure.of("stage", error, unit.start_ms, unit.end_ms),)
-        self.metrics.add(
-            failed=len(failures),
-            frames=len(decoded.ticks) if decoded else 0,
-            media_ms=max(0, min(unit.end_ms, unit.probe.duration_ms) - unit.start_ms),
-            busy_ms=int(1000 * (time.monotonic() - started)),
-        )
-        return replace(features, decoded=decoded, failures=features.failures + failures)
-
-
-class DecodeUnits(beam.PTransform):
-    """Groups of planned units -> the same groups with frames and samples, `ahead` groups decoded in advance."""
-
-    def __init__(
-        self,
-        grid: Grid,
-        wanted: Preprocessing,
-        limits: DecodeLimits = DecodeLimits(),
-        decoders: int = 1,
-        ahead: int = 2,
-        needs: Sequence[FrameNeed] = (),
-    ):
-        super().__init__()
-        self.do = _DecodeUnits(grid, wanted, limits, decoders, ahead, needs)
-
-    def expand(self, groups: beam.PCollection) -> beam.PCollection:
-        return groups | beam.ParDo(self.do)

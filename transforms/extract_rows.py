@@ -12,13 +12,15 @@ from ..models.profiles import Profile
 from ..schemas.elements import Grid, UnitOutcome, UnitRows
 from ..schemas.senses import Sense
 from .align import AlignToWindows
-from .decode import DecodeLimits, DecodeUnits
+from .decode import DecodeLimits
+from .decode_groups import DecodeUnits
 from .embed_frames import EmbedFrames
 from .embed_text import EmbedText
 from .fuse import FuseModalities
 from .measure_audio import MeasureAudio
 from .run_senses import RunSenses
-from .transcribe import TranscribeSpeech, find_speech_spans
+from .transcribe import TranscribeSpeech
+from .unit_speech import find_speech_spans
 
 EVERY_MODEL = frozenset({"clip", "whisper", "audio", "text"})
 """The models of a profile. With them runs every further sense; without all of them, the senses in `parts` run."""

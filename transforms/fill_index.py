@@ -20,9 +20,9 @@ import faiss
 import numpy as np
 
 from ..schemas.errors import CorruptOutput
+from ..schemas.file_records import ShardInfo
 from ..schemas.index_manifest import PartInfo
 from ..schemas.local_cache import LocalCache
-from ..schemas.snapshot import ShardInfo
 from ..schemas.storage import Storage, file_sha256
 from .build_index import ExactSearch, Vectors, exact_search, merge_results, read_index
 from .index_parts import fill_parts

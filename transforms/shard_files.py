@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..schemas.errors import CorruptOutput
-from ..schemas.snapshot import ShardInfo, TableInfo
+from ..schemas.file_records import ShardInfo, TableInfo
 from ..schemas.storage import Storage, file_sha256
 
 ROW_GROUP_BYTES = 8 << 20

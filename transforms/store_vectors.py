@@ -15,8 +15,8 @@ from pathlib import Path
 import apache_beam as beam
 import numpy as np
 
+from ..schemas.file_records import ShardInfo
 from ..schemas.index_manifest import raw_name
-from ..schemas.snapshot import ShardInfo
 from ..schemas.storage import Storage
 from .build_index import Vectors
 from .fill_index import ReadVectors

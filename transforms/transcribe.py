@@ -2,6 +2,8 @@
 
 In:  groups of units with decoded samples float32 [m] at 16 kHz, with context on both sides of the unit.
 Out: the same with `passages` (words on the presentation clock), `speech_spans_ms`, and `speech_states` where they are stored.
+     With `speech` subtitles or auto, captions give the words where they cover the speech (caption_words.py), and Whisper
+     hears the rest; `speech_source` says so.
 Bad: no input fails here. Silence, music and noise give no words. Words that were probably not said carry doubts. Words where
      there is neither voice nor sound are dropped, counted (`dropped_words`) and logged.
 
@@ -16,18 +18,20 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import apache_beam as beam
 import numpy as np
 
 from ..models.loaded import loaded, preload
-from ..models.speech import Chunk, find_speech, is_audible, pack_chunks, voice_probabilities
+from ..models.speech import Chunk, pack_chunks
 from ..models.whisper import Transcript, WhisperSpec
-from ..schemas.elements import SAMPLE_RATE_HZ, Grid, Group, Passage, Unit, UnitFeatures, Word
+from ..schemas.elements import Grid, Group, Passage, Unit, UnitFeatures, Word
+from .caption_words import AUTO, WHISPER, choose_words, passage_of_captions, tracks_of
 from .metrics import StageMetrics
 from .pool_speech import pool_weights, window_edges
 from .speech_evidence import Doubts, chunk_doubts, measure
+from .unit_speech import UnitSpeech, ms_of, unit_speech, with_spans
 
 log = logging.getLogger("reelbeam")
 
@@ -52,33 +56,16 @@ LISTENED = 3
 """Number of chunks, the longest ones of a video in a group, that its language is detected from."""
 
 
-class UnitSpeech(NamedTuple):
-    """The speech found in a unit."""
+def transcribe_group(
+    group: Group, recogniser: Recogniser, grid: Grid | None = None, how: str = WHISPER, wanted: str | None = None
+) -> Group:
+    """Transcribes all chunks of all units of a group in one call. With a grid, also pools encoder states for each window.
 
-    spans: list[tuple[int, int]]
-    """Utterances that overlap the unit, as [start, end) in samples of its decoded sound."""
-    chunks: list[Chunk]
-    """Chunks that the utterances are packed into for the model."""
-    voice: np.ndarray
-    """float32 [f]: voice probabilities of the unit's samples; empty when nothing is audible."""
-
-
-def unit_speech(features: UnitFeatures) -> UnitSpeech:
-    """Finds the speech of one unit."""
-    decoded, voice = features.decoded, np.zeros(0, np.float32)
-    if decoded is None or decoded.sound_end_ms <= decoded.sound_start_ms or not is_audible(decoded.samples):
-        return UnitSpeech([], [], voice)
-    voice = voice_probabilities(decoded.samples)
-    start, end = (
-        _sample_at(at_ms, decoded.samples_start_ms) for at_ms in (features.unit.start_ms, decoded.sound_end_ms)
-    )
-    spans = [span for span in find_speech(decoded.samples, voice) if span[1] > start and span[0] < end]
-    return UnitSpeech(spans, pack_chunks(spans), voice)
-
-
-def transcribe_group(group: Group, recogniser: Recogniser, grid: Grid | None = None) -> Group:
-    """Transcribes all chunks of all units of a group in one call. With a grid, also pools encoder states for each window."""
+    `how` says where words come from, `wanted` in which language subtitles are taken; None: any, or for auto the one spoken.
+    """
     found = [unit_speech(features) for features in group]
+    if how != WHISPER:
+        group, found = with_captions(group, found, recogniser, how, wanted)
     chunks = [(features, chunk) for features, speech in zip(group, found, strict=True) for chunk in speech.chunks]
     cuts = [chunk.cut(features.decoded.samples) for features, chunk in chunks if features.decoded]
     spoken_in = (
@@ -91,7 +78,7 @@ def transcribe_group(group: Group, recogniser: Recogniser, grid: Grid | None = N
     spoken = {id(features): with_spans(features, speech.spans) for features, speech in zip(group, found, strict=True)}
     voices = {id(features): speech.voice for features, speech in zip(group, found, strict=True)}
     judged = judge(chunks, heard, voices, knows_language=recogniser.must_detect)
-    passages: dict[int, list[Passage]] = {id(features): [] for features in group}
+    passages: dict[int, list[Passage]] = {id(features): [*(features.passages or ())] for features in group}
     states: dict[int, np.ndarray] = {}
     for (features, chunk), transcript, doubts in zip(chunks, heard, judged, strict=True):
         assert features.decoded is not None
@@ -108,6 +95,36 @@ def transcribe_group(group: Group, recogniser: Recogniser, grid: Grid | None = N
         )
         for features in group
     )
+
+
+def with_captions(
+    group: Group, found: Sequence[UnitSpeech], recogniser: Recogniser, how: str, wanted: str | None
+) -> tuple[Group, list[UnitSpeech]]:
+    """The group with the words of captions where these are chosen, and the speech that is left to Whisper."""
+    languages = {} if wanted or how != AUTO else spoken_languages(group, found, recogniser)
+    chosen, left = [], []
+    for features, speech in zip(group, found, strict=True):
+        unit = features.unit
+        language = wanted or languages.get(unit.video.video_id)
+        spoken = with_spans(features, speech.spans).speech_spans_ms
+        choice = choose_words(unit.probe.captions, spoken, unit, language, how)
+        words = passage_of_captions(choice, spoken, unit, language)
+        chosen.append(replace(features, passages=(words,) if words else None, speech_source=choice.why))
+        heard = [span for span, hear in zip(speech.spans, choice.heard, strict=True) if hear]
+        left.append(speech._replace(chunks=pack_chunks(heard)) if len(heard) < len(speech.spans) else speech)
+    return tuple(chosen), left
+
+
+def spoken_languages(group: Group, found: Sequence[UnitSpeech], recogniser: Recogniser) -> dict[str, str]:
+    """The language spoken in each video that has captions to choose from, by its id."""
+    chunks = [
+        (features.unit.video.video_id, chunk.cut(features.decoded.samples))
+        for features, speech in zip(group, found, strict=True)
+        for chunk in speech.chunks
+        if features.decoded and tracks_of(features.unit.probe.captions)
+    ]
+    videos = [video_id for video_id, _ in chunks]
+    return dict(zip(videos, video_languages(videos, [cut for _, cut in chunks], recogniser), strict=True))
 
 
 def judge(
@@ -148,21 +165,6 @@ def video_languages(video_ids: Sequence[str], chunks: Sequence[np.ndarray], reco
     return [max(sorted(sums[video_id]), key=lambda name: sums[video_id][name]) for video_id in video_ids]
 
 
-def with_spans(features: UnitFeatures, spans: list[tuple[int, int]]) -> UnitFeatures:
-    """Sets a unit's speech spans, converting them from samples to ms on the presentation clock."""
-    if features.decoded is None:
-        return features
-    start_ms = features.decoded.samples_start_ms
-    return replace(
-        features, speech_spans_ms=tuple((_ms_of(start, start_ms), _ms_of(end, start_ms)) for start, end in spans)
-    )
-
-
-def find_speech_spans(group: Group) -> Group:
-    """Finds the speech spans of each unit, without transcribing them."""
-    return tuple(with_spans(features, unit_speech(features)[0]) for features in group)
-
-
 def passage_of(transcript: Transcript, chunk: Chunk, unit: Unit, samples_start_ms: int, doubts: Doubts) -> Passage:
     """Converts a transcript to the presentation clock. Keeps the words whose midpoint lies in the unit, and drops invented ones."""
     words: list[Word] = []
@@ -179,7 +181,7 @@ def passage_of(transcript: Transcript, chunk: Chunk, unit: Unit, samples_start_m
         middle_ms = (word.start_ms + word.end_ms) // 2
         if unit.start_ms <= middle_ms and (unit.is_last or middle_ms < unit.end_ms):
             (dropped if is_nothing else words).append(word)
-    start_ms, end_ms = (_ms_of(at, samples_start_ms) for at in (chunk.spans[0][0], chunk.spans[-1][1]))
+    start_ms, end_ms = (ms_of(at, samples_start_ms) for at in (chunk.spans[0][0], chunk.spans[-1][1]))
     return Passage(
         start_ms,
         end_ms,
@@ -205,18 +207,11 @@ def log_dropped(group: Group) -> None:
                 )
 
 
-def _sample_at(at_ms: int, samples_start_ms: int) -> int:
-    return (at_ms - samples_start_ms) * SAMPLE_RATE_HZ // 1000
-
-
-def _ms_of(sample: int, samples_start_ms: int) -> int:
-    return samples_start_ms + sample * 1000 // SAMPLE_RATE_HZ
-
-
 class _TranscribeSpeech(beam.DoFn):
     def __init__(self, spec: WhisperSpec, device: str, grid: Grid):
         self.spec, self.device = spec, device
         self.grid = grid if spec.audio_embedding else None
+        self.wanted = "en" if spec.task == "translate" else spec.language
 
     def setup(self) -> None:
         self.metrics = StageMetrics("transcribe")
@@ -225,7 +220,8 @@ class _TranscribeSpeech(beam.DoFn):
     def process(self, group: Group) -> Iterator[Group]:
         recogniser = loaded(self.spec, self.device)
         with self.metrics.busy():
-            spoken = transcribe_group(group, recogniser, self.grid)
+            wanted = self.wanted or (None if recogniser.must_detect else "en")  # an English-only model
+            spoken = transcribe_group(group, recogniser, self.grid, self.spec.speech, wanted)
         self.metrics.add(
             words=sum(len(passage.words) for features in spoken for passage in features.passages or ()),
             dropped_words=sum(len(passage.dropped) for features in spoken for passage in features.passages or ()),
@@ -236,6 +232,12 @@ class _TranscribeSpeech(beam.DoFn):
                 for word in passage.words
             ),
             speech_ms=sum(end - start for features in spoken for start, end in features.speech_spans_ms),
+            heard_ms=sum(
+                passage.end_ms - passage.start_ms
+                for features in spoken
+                for passage in features.passages or ()
+                if passage.avg_logprob is not None  # words of captions are not heard
+            ),
         )
         log_dropped(spoken)
         self.metrics.flush()

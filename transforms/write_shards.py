@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from ..schemas.elements import Probe, UnitOutcome, UnitRows, Video
 from ..schemas.errors import Failure, InputError
-from ..schemas.snapshot import ShardInfo, shard_path
+from ..schemas.file_records import ShardInfo
+from ..schemas.snapshot import shard_path
 from ..schemas.storage import Storage
 from ..schemas.tables import (
     FAILED,

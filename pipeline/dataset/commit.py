@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 from ...schemas import snapshot as snapshots
 from ...schemas.elements import Grid
 from ...schemas.errors import CorruptOutput, GateError, ModelMismatch
+from ...schemas.file_records import IndexInfo, ShardInfo, TableInfo
 from ...schemas.options import UNRECORDED, fingerprint
 from ...schemas.parquet_ranges import open_parquet
 from ...schemas.phases import phase
-from ...schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
+from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage
 from ...schemas.tables import FAILED, RowShape, failures_schema, videos_schema
 from ...transforms.shard_files import put_table

@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import UsageError
+from ...schemas.file_records import ShardInfo, TableInfo
 from ...schemas.small_arrays import stretches_of
-from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo, shard_path
+from ...schemas.snapshot import Snapshot, shard_path
 from ...schemas.storage import Storage
 from ...schemas.tables import failures_schema, videos_schema
 from ...transforms.shard_files import put_table, put_windows

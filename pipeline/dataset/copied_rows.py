@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...schemas import snapshot as snapshots
-from ...schemas.snapshot import ShardInfo, Snapshot, shard_path
+from ...schemas.file_records import ShardInfo
+from ...schemas.snapshot import Snapshot, shard_path
 from ...schemas.storage import Storage
 from ...schemas.tables import REMOVED, failures_schema, videos_schema
 from ...transforms.shard_files import put_table, put_windows

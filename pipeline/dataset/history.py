@@ -71,7 +71,7 @@ COMPARED = ("content_sha256", "status", "windows", "frames", "words", *TITLE_EMB
 def snapshot_difference(storage: Storage, first: int, second: int) -> Difference:
     """Compares the content of two snapshots. Raises UsageError when one does not exist."""
     old, new = (Dataset(storage, snapshots.load(storage, number)) for number in (first, second))
-    before, after = old.videos, new.videos
+    before, after = old.facts, new.facts
     both = before.keys() & after.keys()
     changed = [key for key in both if any(before[key][name] != after[key][name] for name in COMPARED)]
     one, two = old.snapshot, new.snapshot

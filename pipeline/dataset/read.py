@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...schemas import snapshot as snapshots
+from ...schemas.file_records import ShardInfo, TableInfo
 from ...schemas.group_cache import read_files
 from ...schemas.parquet_ranges import open_parquet
 from ...schemas.row_places import RowPlaces
 from ...schemas.small_arrays import flags, int64_array, string_array
-from ...schemas.snapshot import ShardInfo, Snapshot, TableInfo
+from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage
 from ...schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed, failures_schema, videos_schema
 from ...schemas.tensors import tensor

@@ -14,7 +14,7 @@ from ...schemas.storage import Storage, Stored
 
 log = logging.getLogger("reelbeam")
 
-FOLDERS = ("windows", "videos", "failures", "indexes", "runs")
+FOLDERS = ("windows", "videos", "failures", "manifests", "indexes", "runs")
 """Folders that the sweep may delete from. It leaves everything else in OUTPUT alone."""
 
 REPORTS_KEPT_S = 90 * 86_400
@@ -43,6 +43,7 @@ def pin_path(number: int) -> str:
 def files_of(snapshot: Snapshot) -> Iterator[str]:
     """Every file that a snapshot names. An index build is given as its folder, with a final slash, and its shared files."""
     yield from (shard.path for shard in snapshot.shards)
+    yield from (manifest.path for manifest in snapshot.manifests)
     yield from (table.path for table in (*snapshot.videos, *snapshot.failures))
     yield from (f"{built.path}/" for built in snapshot.indexes.values())
     yield from (path for built in snapshot.indexes.values() for path in built.files)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from ...schemas.snapshot import ShardInfo
+from ...schemas.file_records import ShardInfo
 from ...schemas.storage import Storage
 from ...schemas.tensors import tensor
 from ...schemas.vector_sources import FRAMES, VectorSource

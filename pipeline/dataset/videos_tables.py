@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ...schemas.file_records import TableInfo
 from ...schemas.parquet_ranges import open_parquet
 from ...schemas.small_arrays import int64_array
-from ...schemas.snapshot import TableInfo
 from ...schemas.storage import Storage
 from ...schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed
 from ...transforms.shard_files import put_table
@@ -219,7 +219,7 @@ def merge_tables(
         rows = pa.concat_tables([conformed(_whole(storage, info), schema).cast(schema) for info in group])
         if known:
             keys = np.array([video_id.encode() for video_id in rows["video_id"].to_pylist()])
-            rows = rows.take(int64_array(newest_places(keys)))
+            rows = rows.combine_chunks().take(int64_array(newest_places(keys)))  # of one chunk: three times faster
         made = put_table(storage, f"{path}-{secrets.token_hex(3)}.parquet", rows, _write_merged)
         check(storage, [made])
         if known:

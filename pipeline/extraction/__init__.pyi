@@ -17,7 +17,7 @@ from .plan import plan_extraction as plan_extraction
 from .prepare import Job as Job
 from .prepare import prepare_job as prepare_job
 from .recaption import recaption as recaption
-from .recaption import stores_subtitles as stores_subtitles
+from .recaption import sidecar_use as sidecar_use
 from .run import ExtractionReport as ExtractionReport
 from .run import run_extraction as run_extraction
 from .wave import build_wave as build_wave

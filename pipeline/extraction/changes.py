@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +22,10 @@ COMPARED = (
 """Columns of the videos table that planning converts to Python values; the others stay in Arrow."""
 
 DAY_MS = 86_400_000
+
+
+SidecarUse = Literal["", "subtitles", "speech"]
+"""What subtitle files beside a video are read for: nothing, subtitles alone, or words, so that a change calls for extraction."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Changes:
 
     new: list[Video] = field(default_factory=list)
     changed: list[Video] = field(default_factory=list)
-    """Videos whose size changed, so their bytes did."""
+    """Videos whose size changed, so their bytes did; and those whose words come from a subtitle file that changed."""
     suspects: list[Video] = field(default_factory=list)
     """Videos of the same size with another etag or mtime: only a hash shows whether their bytes changed."""
     retried: list[Video] = field(default_factory=list)
@@ -71,12 +75,12 @@ def compare_listing(
     retryable: Collection[str],
     policy: Policy,
     now_ms: int,
-    captioned: bool = False,
+    sidecars_for: SidecarUse = "",
 ) -> Changes:
     """Compares a listing with the newest row of each known video.
 
     `books` is the videos table with the columns COMPARED. `retryable` are the ids of videos with a current failure that a
-    retry may cure. `captioned`: whether the dataset stores subtitles, so that files beside a video matter.
+    retry may cure. `sidecars_for` says what files beside a video are read for.
     """
     known = dict(
         zip(
@@ -96,14 +100,17 @@ def compare_listing(
             found.unchanged += 1
             continue
         known_texts = {"title": title, "description": description}
-        if etag != video.etag or size_bytes != video.size_bytes:
+        beside_changed = sidecars_for and sidecars != sidecars_as_listed(video)
+        if beside_changed and sidecars_for == "speech":
+            found.changed.append(as_known(video, known_texts))
+        elif etag != video.etag or size_bytes != video.size_bytes:
             same_size = size_bytes == video.size_bytes and sha256
             (found.suspects if same_size else found.changed).append(as_known(video, known_texts))
         elif status in (FAILED, PARTIAL) and due(
             video.video_id in retryable, attempts, run_time_ms(run), policy, now_ms
         ):
             found.retried.append(replace(as_known(video, known_texts), attempts=attempts))
-        elif captioned and sidecars != sidecars_as_listed(video):
+        elif beside_changed:
             found.recaptioned.append(video)
         elif missing_since_ms:
             found.back.append(video.video_id)

@@ -60,6 +60,12 @@ class ExtractOptions(Options):
     task: str = option(
         "", "transcribe, or translate into English; empty: as the models say", choices=("", "transcribe", "translate")
     )
+    speech: str = option(
+        "",
+        "where words come from: whisper; subtitles, where they cover the speech in the wanted language, and whisper elsewhere; auto, "
+        "which takes subtitles only where they cover nearly all; empty: as the models say (whisper)",
+        choices=("", "whisper", "subtitles", "auto"),
+    )
     senses: str = option(
         "",
         "further senses, such as ocr: names, or changes such as +ocr,-phash; none: no further one; empty: as OUTPUT was made; "

@@ -118,6 +118,8 @@ def chosen(options: ExtractOptions) -> Profile:
     if options.fuse:
         models = replace(models, fusion=replace(models.fusion, how=options.fuse))
     spoken = {
-        name: getattr(options, name) for name in ("language", "task", "audio_embedding") if getattr(options, name)
+        name: getattr(options, name)
+        for name in ("language", "task", "audio_embedding", "speech")
+        if getattr(options, name)
     }
     return replace(models, whisper=replace(models.whisper, **spoken)) if spoken else models

@@ -20,7 +20,7 @@ from ...transforms.captions import in_order
 from ...transforms.run_senses import SENSES
 from ...transforms.sidecars import LOST, SOURCE, read_sidecars, sidecars_as_listed
 from ..dataset import Dataset, commit_wave, rows_of, shard_of, write_wave
-from .changes import relisted
+from .changes import SidecarUse, relisted
 from .prepare import Job
 
 log = logging.getLogger("reelbeam")
@@ -28,9 +28,11 @@ log = logging.getLogger("reelbeam")
 SUBTITLES, STATUS = "subtitles", "subtitles_status"
 
 
-def stores_subtitles(job: Job) -> bool:
-    """Whether the sense `subtitles` is on."""
-    return any(sense.name == SUBTITLES for sense in job.profile.senses)
+def sidecar_use(job: Job) -> SidecarUse:
+    """What the job reads subtitle files beside videos for."""
+    if job.profile.whisper.speech != "whisper":
+        return "speech"
+    return "subtitles" if any(sense.name == SUBTITLES for sense in job.profile.senses) else ""
 
 
 def recaption(job: Job, videos: Iterable[Video]) -> int:

@@ -111,7 +111,9 @@ def build_wave(
         nvdec=options.decode_on == "nvdec",
     )
     group_ms = int(GROUP_TICKS * 1000 / grid.tick_hz)
-    captions = any(one.captions for one in running_senses(job.profile, parts))
+    captions = any(one.captions for one in running_senses(job.profile, parts)) or (
+        "whisper" in parts and job.profile.whisper.speech != "whisper"
+    )
     if not captions:
         videos = [replace(video, sidecars=()) if video.sidecars else video for video in videos]
     probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos(options.streams, captions)

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...schemas.file_records import ShardInfo
 from ...schemas.index_manifest import IndexManifest, mark
-from ...schemas.snapshot import ShardInfo
 from ...schemas.vector_sources import VECTOR_SOURCES
 from ...transforms.index_kinds import FLAT_UP_TO, choose_kind, list_count
 from ..dataset import Dataset, are_held, count_vectors, shard_batches

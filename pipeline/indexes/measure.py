@@ -12,8 +12,8 @@ import numpy as np
 
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import GateError
+from ...schemas.file_records import ShardInfo
 from ...schemas.index_manifest import CoveredShard, IndexManifest, OperatingPoint, PartInfo, RemovedIds
-from ...schemas.snapshot import ShardInfo
 from ...transforms.build_index import lists_of
 from ...transforms.index_parts import can_merge
 from ...transforms.index_recall import RECALL_K, measure, tune

@@ -12,10 +12,10 @@ import apache_beam as beam
 import faiss
 import numpy as np
 
+from ...schemas.file_records import ShardInfo
 from ...schemas.index_manifest import PartInfo, VectorFile
 from ...schemas.local_cache import LocalCache
 from ...schemas.options import fingerprint
-from ...schemas.snapshot import ShardInfo
 from ...transforms import metrics
 from ...transforms.fill_index import Asked, FillParts, Found, SearchExactly, Task
 from ...transforms.index_parts import merge_parts

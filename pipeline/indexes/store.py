@@ -18,9 +18,10 @@ import faiss
 import numpy as np
 
 from ...schemas.errors import CorruptOutput
+from ...schemas.file_records import IndexInfo
 from ...schemas.index_manifest import IndexManifest, PartInfo, VectorFile
 from ...schemas.local_cache import LocalCache
-from ...schemas.snapshot import IndexInfo, Snapshot
+from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage, file_sha256
 from ...transforms.build_index import lists_of, merge_results, read_index
 from ..dataset import commit_index

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...schemas.snapshot import ShardInfo
+from ...schemas.file_records import ShardInfo
 from ...schemas.storage import Storage
 from ...schemas.tables import ABSENT, RowShape, windows_schema
 from ...schemas.tensors import tensor, tensor_array
@@ -29,6 +29,7 @@ TOUCHES: dict[str, tuple[str, ...]] = {
         "chars_per_s",
         "speech_flags",
         "text_status",
+        "speech_source",
         "text_embedding",
         "audio_embedding",
     ),

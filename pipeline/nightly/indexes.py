@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import GateError, ReelbeamError
+from ...schemas.file_records import IndexInfo
 from ...schemas.night_report import IndexUpdate
-from ...schemas.snapshot import IndexInfo, Snapshot
+from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage
 from ...schemas.vector_sources import VECTOR_SOURCES, WORDS
 from ..dataset import Dataset, shard_ids

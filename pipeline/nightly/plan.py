@@ -24,8 +24,8 @@ from ..extraction import (
     below_failed,
     compare_listing,
     may_be_twins,
+    sidecar_use,
     split_twins,
-    stores_subtitles,
 )
 from .options import NightlyOptions
 
@@ -69,7 +69,7 @@ def plan_night(location: str, job: Job, options: NightlyOptions, now_ms: int) ->
     troubled = dataset.snapshot.counts.get(FAILED, 0) + dataset.snapshot.counts.get(PARTIAL, 0)
     failures = dataset.standing_failures() if troubled else []
     retryable = {row["video_id"] for row in failures if row["retryable"]}
-    found = compare_listing(listed, dataset.newest, retryable, policy, now_ms, stores_subtitles(job))
+    found = compare_listing(listed, dataset.newest, retryable, policy, now_ms, sidecar_use(job))
     keep_unseen(found, listed, dataset.videos)
     if len(found.removed) > options.max_removed * len(dataset.newest):
         raise GateError(

@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import GateError, UsageError
-from ...schemas.snapshot import ShardInfo, Snapshot, shard_path
+from ...schemas.file_records import ShardInfo
+from ...schemas.manifests import Manifest
+from ...schemas.snapshot import Snapshot, shard_path
 from ...schemas.storage import Storage
 from ..dataset import (
     FOLDERS,
@@ -91,7 +93,8 @@ def _without(
             path = shard_path(run, len(rewritten), len(rewritten) + 1)
             rewritten[shard] = rewrite_shards(storage, [shard], path, {named.video_id})
     in_tables = any(why_held(storage, info.path, named) for info in (*parent.videos, *parent.failures))
-    if not holding and not in_tables:
+    lists = tuple(manifest for manifest in parent.manifests if not _names(manifest, named.video_id))
+    if not holding and not in_tables and lists == parent.manifests:
         return parent
     videos, failures = gather_tables(storage, parent, run, {named.video_id})
     cleaned = replace(parent, videos=videos, failures=failures)
@@ -99,7 +102,13 @@ def _without(
         storage, cleaned, run, with_rewrites(parent.shards, [rewritten[shard] for shard in holding]), books=False
     )
     counted = count_videos(Dataset(storage, made).facts, sum(table.rows for table in failures))
-    return replace(made, counts=counted, rows_changed=made.number if holding else parent.rows_changed)
+    changed = made.number if holding else parent.rows_changed
+    return replace(made, counts=counted, rows_changed=changed, manifests=lists)
+
+
+def _names(manifest: Manifest, video_id: str) -> bool:
+    """Whether a manifest names a video; also in a shard that is gone."""
+    return any(video_id in (one.first_key[0], one.last_key[0], *one.removed) for one in manifest.shards)
 
 
 def holds_rows(storage: Storage, shard: ShardInfo, video_id: str) -> bool:

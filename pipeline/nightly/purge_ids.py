@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import UsageError
+from ...schemas.file_records import ShardInfo
 from ...schemas.index_manifest import raw_name
-from ...schemas.snapshot import ShardInfo
 from ...schemas.storage import Storage
 from ...schemas.vector_sources import VECTOR_SOURCES, WORDS
 from ...transforms.listing import video_id_of

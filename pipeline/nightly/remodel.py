@@ -22,10 +22,11 @@ from ...models.loaded import loaded
 from ...schemas import snapshot as snapshots
 from ...schemas.elements import Video
 from ...schemas.errors import CommitConflict, CorruptOutput
+from ...schemas.file_records import ShardInfo
 from ...schemas.night_report import Remodelled
 from ...schemas.options import data_options
 from ...schemas.small_arrays import stretches_of
-from ...schemas.snapshot import ShardInfo, Snapshot, shard_path
+from ...schemas.snapshot import Snapshot, shard_path
 from ...schemas.tables import TITLE_EMBEDDINGS, validate_windows, videos_schema
 from ...schemas.tensors import tensor_array, with_column
 from ...schemas.vector_sources import still_valid
@@ -174,7 +175,7 @@ def swap(
         rows = [
             {**row, "words": words.get(video_id, 0)} for video_id, row in dataset.videos.items() if video_id not in lost
         ]
-        if "subtitles" in parts:
+        if "subtitles" in parts or ("whisper" in parts and job.profile.whisper.speech != "whisper"):
             rows = [{**row, "sidecars": sidecars.get(row["video_id"])} for row in rows]
         if "text" in parts:
             rows = job.titles.embed({**row, **dict.fromkeys(TITLE_EMBEDDINGS.values())} for row in rows)

@@ -26,7 +26,7 @@ from ..dataset import (
     sweep_files,
     write_wave,
 )
-from ..extraction import ExtractionPlan, ExtractionReport, Job, recaption, relisted, run_extraction, stores_subtitles
+from ..extraction import ExtractionPlan, ExtractionReport, Job, recaption, relisted, run_extraction, sidecar_use
 from ..indexes import IndexOptions
 from ..workers import show_progress
 from .indexes import update_indexes
@@ -53,7 +53,8 @@ def run_night(location: str, job: Job, options: NightlyOptions) -> NightReport:
     with report.timed("plan"):
         night = plan_night(location, job, options, now_ms)
         todo, touched = settle_suspects(night)
-        todo, doubles = find_twins(todo, night)
+        by_bytes = sidecar_use(job) != "speech"  # else the same bytes may have other words
+        todo, doubles = find_twins(todo, night) if by_bytes else (todo, [])
         leaving = set(night.changes.removed)
         moved = [double for double in doubles if double[1] in leaving]
     found = night.changes
@@ -81,7 +82,7 @@ def run_night(location: str, job: Job, options: NightlyOptions) -> NightReport:
             )
     with report.timed("twins"):
         copy_twins(job, [double for double in doubles if double[1] not in leaving], night, report)
-    if stores_subtitles(job):
+    if sidecar_use(job) == "subtitles":
         with report.timed("subtitles"):  # copies and touched videos may have other files beside them, too
             recaption(job, [*found.recaptioned, *touched, *(video for video, _ in doubles)])
     if snapshots.numbers(job.storage):

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...schemas.errors import CorruptOutput
+from ...schemas.file_records import IndexInfo, ShardInfo, TableInfo
 from ...schemas.local_cache import LocalCache
-from ...schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo
+from ...schemas.snapshot import Snapshot
 from ...schemas.storage import file_sha256
 from ...schemas.tables import conformed, failures_schema, validate_windows, videos_schema
 from ...schemas.vector_sources import VECTOR_SOURCES, WORDS
@@ -61,6 +62,7 @@ def verify_sizes(dataset: Dataset) -> Iterator[str]:
     held = {stored.path: stored.size_bytes for folder in FOLDERS for stored in dataset.storage.list(folder)}
     tables = (*snapshot.videos, *snapshot.failures)
     promised = {shard.path: shard.bytes for shard in snapshot.shards} | {info.path: info.bytes for info in tables}
+    promised |= {manifest.path: manifest.bytes for manifest in snapshot.manifests}
     for name, built in snapshot.indexes.items():
         try:
             promised |= _index_sizes(dataset, built)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...schemas.errors import ModelMismatch
+from ...schemas.file_records import ShardInfo
 from ...schemas.small_arrays import flags
-from ...schemas.snapshot import ShardInfo
 from ...schemas.tensors import tensor
 from ...schemas.vector_sources import VectorSource
 from ..dataset import Dataset

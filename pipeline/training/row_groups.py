@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...schemas.errors import UsageError
+from ...schemas.file_records import ShardInfo
 from ...schemas.local_cache import LocalCache
-from ...schemas.snapshot import ShardInfo
 from ...schemas.storage import Storage
 from ...schemas.tensors import tensor
 from ..dataset import Dataset

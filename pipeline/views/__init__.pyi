@@ -1,5 +1,6 @@
 from .drawing import Mark as Mark
 from .drawing import write_drawing as write_drawing
+from .embedding_map import axes as axes
 from .embedding_map import map_of as map_of
 from .export import export_view as export_view
 from .index_costs import print_plan as print_plan

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from ...schemas.addresses import is_remote
 from ...schemas.errors import UsageError
-from ...schemas.snapshot import ShardInfo
+from ...schemas.file_records import ShardInfo
 from ...schemas.tensors import tensor
 from ..dataset import Dataset, stored_file
 

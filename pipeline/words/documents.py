@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow.compute as pc
 
-from ...schemas.snapshot import ShardInfo
+from ...schemas.file_records import ShardInfo
 from ..dataset import Dataset, shard_batches
 from .analyzers import ROW, VIDEO, VIDEO_FIELDS, analyzer_of, field_name, normal
 from .window_texts import WindowText, fields_of, sense_columns, written_texts

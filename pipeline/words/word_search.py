@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import tantivy
 
-from ...schemas.snapshot import IndexInfo
+from ...schemas.file_records import IndexInfo
 from ..dataset import Dataset
 from .analyzers import ROW, VIDEO, analyzers_for, field_name, normal, register, schema_of, terms
 from .documents import languages_of, titled, window_words

@@ -22,9 +22,10 @@ import tantivy
 from ...models.devices import cores
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import CorruptOutput, UsageError
+from ...schemas.file_records import IndexInfo
 from ...schemas.index_manifest import CoveredShard
 from ...schemas.local_cache import LocalCache
-from ...schemas.snapshot import IndexInfo, Snapshot
+from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage, file_sha256
 from ...schemas.vector_sources import WORDS, models_of
 from ...schemas.words_manifest import WORDS_KIND, WordsFile, WordsManifest

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...schemas.file_records import ShardInfo
 from ...schemas.index_manifest import mark
 from ...schemas.small_arrays import held_in, united
-from ...schemas.snapshot import ShardInfo
 from ...schemas.vector_sources import WORDS, is_made_with
 from ...schemas.words_manifest import WordsManifest
 from ..dataset import Dataset, are_held

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ...schemas.errors import CorruptOutput
+from ...schemas.file_records import IndexInfo, ShardInfo
 from ...schemas.local_cache import LocalCache
 from ...schemas.small_arrays import flags
-from ...schemas.snapshot import IndexInfo, ShardInfo
 from ...schemas.storage import Storage
 from ...schemas.vector_sources import WORDS, is_made_with
 from ..dataset import Dataset, are_held

@@ -21,8 +21,8 @@ import numpy as np
 import tantivy
 
 from ...schemas.errors import CorruptOutput
+from ...schemas.file_records import IndexInfo
 from ...schemas.local_cache import LocalCache
-from ...schemas.snapshot import IndexInfo
 from ...schemas.storage import Storage, file_sha256
 from ...schemas.words_manifest import WordsManifest
 from .analyzers import ROW, VIDEO, register

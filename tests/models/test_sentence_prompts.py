@@ -141,7 +141,7 @@ def test_a_passage_prompt_that_the_library_leaves_alone_is_told(
 def test_the_offline_model_keeps_its_identity_and_its_vectors() -> None:
     spec = TextSpec()
     assert spec.identity() == OFFLINE_IDENTITY
-    encoder = spec.load("cpu")
+    encoder = spec.load_whole("cpu")
     plain = encoder._model.encode(TEXTS[2:], normalize_embeddings=True)
     assert encoder.encode(TEXTS[2:]).tobytes() == encoder.encode_query(TEXTS[2:]).tobytes() == plain.tobytes()
 

@@ -25,9 +25,10 @@ from reelbeam.pipeline.extraction.changes import (
 )
 from reelbeam.schemas.elements import Grid, Sidecar, Video
 from reelbeam.schemas.example_rows import example_windows
+from reelbeam.schemas.file_records import ShardInfo
 from reelbeam.schemas.row_places import RowPlaces
 from reelbeam.schemas.small_arrays import stretches_of
-from reelbeam.schemas.snapshot import ShardInfo, Snapshot
+from reelbeam.schemas.snapshot import Snapshot
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import RowShape
 from reelbeam.transforms.shard_files import put_windows
@@ -64,9 +65,11 @@ def test_files_beside_a_video_count_where_subtitles_are_stored() -> None:
     beside = replace(video("a"), sidecars=(Sidecar("/videos/a.srt", 3, "s"),))
     known = books(book("a", sidecars=sidecars_as_listed(beside)), book("b"), book("c", sidecars="gone"))
     listed = [beside, replace(video("b"), sidecars=beside.sidecars), video("c")]
-    changes = compare_listing(listed, known, (), Policy(), NOW_MS, captioned=True)
+    changes = compare_listing(listed, known, (), Policy(), NOW_MS, sidecars_for="subtitles")
     assert [one.video_id for one in changes.recaptioned] == ["b", "c"]
     assert changes.unchanged == 1
+    heard = compare_listing(listed, known, (), Policy(), NOW_MS, sidecars_for="speech")
+    assert [one.video_id for one in heard.changed] == ["b", "c"], "their words must be found anew"
     assert compare_listing(listed, known, (), Policy(), NOW_MS).unchanged == 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.nightly.purge_texts import look_for, sentences_of
 from reelbeam.pipeline.words.analyzers import terms
 from reelbeam.pipeline.words.words_store import OpenWords, read_words_manifest
+from reelbeam.schemas import manifests
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.storage import Storage
 from reelbeam.transforms.listing import video_id_of
@@ -77,6 +79,19 @@ def test_neither_uri_nor_id_nor_words_are_anywhere_after_a_purge(
     shown = capsys.readouterr().out
     assert "longest sentences\n" in shown, shown
     assert " 0 longest" not in shown
+    assert world.verified()
+
+
+def test_no_list_of_shards_names_a_purged_video(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "INLINE", 1)
+    storage = Storage.at(world.output)
+    made = snapshots.commit_next(
+        storage, lambda parent: replace(parent, number=parent.number + 1) if parent else parent
+    )
+    first = made.shards[0].first_key[0]
+    assert [first in storage.get(manifest.path).decode() for manifest in made.manifests][:1] == [True]
+    assert main(["purge", str(world.output), first, *AT_ONCE]) == 0
+    assert first not in all_texts(world.output)
     assert world.verified()
 
 

@@ -16,7 +16,7 @@ from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.nightly.purge_texts import sentences_of
 from reelbeam.pipeline.search.exact_words import ExactWords
 from reelbeam.pipeline.words.word_query import parse_query
-from reelbeam.schemas.snapshot import ShardInfo
+from reelbeam.schemas.file_records import ShardInfo
 from reelbeam.schemas.tables import windows_schema
 from reelbeam.transforms import decode, ffmpeg, probe
 

@@ -12,7 +12,19 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ORDER = ["schemas", "models", "transforms", "pipeline"]
-ROOMS = ["dataset", "workers", "words", "extraction", "indexes", "search", "training", "nightly", "views", "commands"]
+ROOMS = [
+    "dataset",
+    "workers",
+    "words",
+    "extraction",
+    "indexes",
+    "search",
+    "training",
+    "nightly",
+    "views",
+    "surveys",
+    "commands",
+]
 """The rooms of pipeline/: a room imports only from those before it."""
 SAYS_NOTHING = {"util", "utils", "data", "info", "meta", "manager", "said", "traces", "carry", "where", "rows", "describe"} | {
     "page", "pages", "memory", "job", "indexed", "misc", "helpers", "common"

@@ -17,11 +17,13 @@ from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.elements import Grid
 from reelbeam.schemas.errors import CommitConflict, CorruptOutput, UsageError, shorten
 from reelbeam.schemas.example_rows import example_windows
-from reelbeam.schemas.snapshot import IndexInfo, ShardInfo, Snapshot, TableInfo, commit, commit_next, latest, load
+from reelbeam.schemas.file_records import IndexInfo, ShardInfo, TableInfo
+from reelbeam.schemas.snapshot import Snapshot, commit, commit_next, latest, load
 from reelbeam.schemas.storage import Storage, Stored
 from reelbeam.schemas.tables import RowShape, failures_schema, validate_windows, videos_schema, windows_schema
 from reelbeam.schemas.tensors import tensor, tensor_array
 
+STORAGE = Storage.at("/nowhere")  # no test reads from it
 SHAPE = RowShape(4, 8, 5, 6)
 
 
@@ -105,18 +107,18 @@ def made_snapshot(number: int = 1) -> Snapshot:
 
 
 def test_a_snapshot_survives_json() -> None:
-    assert Snapshot.from_json(made_snapshot().to_json()) == made_snapshot()
+    assert Snapshot.from_json(STORAGE, made_snapshot().to_json()) == made_snapshot()
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[1]", b'{"format": "other"}', made_snapshot().to_json()[:-40]])
 def test_what_is_not_a_snapshot_is_refused_as_corrupt(text: bytes) -> None:
     with pytest.raises(CorruptOutput):
-        Snapshot.from_json(text)
+        Snapshot.from_json(STORAGE, text)
 
 
 def test_a_snapshot_of_another_schema_version_says_what_to_do() -> None:
     with pytest.raises(CorruptOutput, match="Reelbeam version"):
-        Snapshot.from_json(replace(made_snapshot(), schema_version=99).to_json())
+        Snapshot.from_json(STORAGE, replace(made_snapshot(), schema_version=99).to_json())
 
 
 def test_only_one_of_two_commits_of_the_same_number_wins(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from reelbeam.models.whisper import Transcriber, Transcript, WhisperSpec
 from reelbeam.models.whisper_decoding import TimedWord
 from reelbeam.schemas.elements import SAMPLE_RATE_HZ, Grid, UnitFeatures
 from reelbeam.schemas.tables import RowShape
-from reelbeam.transforms import transcribe
+from reelbeam.transforms import unit_speech
 from reelbeam.transforms.align import align
 from reelbeam.transforms.quality import FLAGS, flags
 from reelbeam.transforms.speech_evidence import (
@@ -63,7 +63,7 @@ def stored(done: UnitFeatures) -> list[tuple[str, list[str]]]:
 
 def fooled(monkeypatch: pytest.MonkeyPatch, *spans: Span) -> None:
     """Voice activity that takes noise for speech; its probabilities stay."""
-    monkeypatch.setattr(transcribe, "find_speech", lambda samples, voice: list(spans))
+    monkeypatch.setattr(unit_speech, "find_speech", lambda samples, voice: list(spans))
 
 
 # One evidence at a time
