@@ -24,7 +24,8 @@ from reelbeam.pipeline.words import update_words
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.elements import Grid
 from reelbeam.schemas.example_rows import example_windows
-from reelbeam.schemas.snapshot import ShardInfo, Snapshot, TableInfo
+from reelbeam.schemas.file_records import ShardInfo, TableInfo
+from reelbeam.schemas.snapshot import Snapshot
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import videos_schema, windows_schema
 from reelbeam.schemas.tensors import tensor_array
@@ -35,7 +36,7 @@ from reelbeam.transforms.shard_files import put_table, write_windows
 
 VIDEOS, WINDOWS_A_VIDEO, TICKS = 200, 6, 10
 NAMES_DRAWN = 300
-KINDS = {"shown": 120, "said": 120, "written": 100, "titled": 100, "exact": 100, "misspelt": 100, "mixed": 150}
+KINDS = {"shown": 100, "said": 100, "written": 80, "titled": 80, "exact": 80, "misspelt": 80, "mixed": 120}
 """Queries of each kind."""
 
 Window = tuple[int, int]
