@@ -157,7 +157,8 @@ class ExactWords:
                 row, after = rows[hit.row], rows.get(hit.row + 1)
                 if after and (after["video_id"], after["window"]) != (row["video_id"], row["window"] + 1):
                     after = None
-                one = in_window(texts_of_window(row, after, self.fields), row, clauses, unknown, weights, hit.score)
+                texts = [text for text in texts_of_window(row, after, self.fields) if text.kind in self.fields]
+                one = in_window(texts, row, clauses, unknown, weights, hit.score)
             elif hit.video is not None and hit.video in titles:
                 one = named(titles[hit.video], self.index.analyzers, clauses, unknown, weights, hit.score)
             if one and (key := (one.moment.video_id, one.moment.start_ms, one.moment.end_ms)) not in seen:

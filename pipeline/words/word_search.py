@@ -108,7 +108,7 @@ class WordIndex:
         return [int(row) for row, _ in found]
 
     def weight(self, clause: Clause) -> float:
-        """How much a clause tells: the inverse document frequency of its rarest term, as in BM25. A word that occurs nowhere tells most."""
+        """How much a clause tells: the inverse document frequency of its rarest term, as in BM25; most where it occurs nowhere."""
         total = self.opened.searcher.num_docs
         counts = [self._count(clause.field, name, clause.text) for name in self.analyzers]
         count = max(counts, default=0)
