@@ -48,6 +48,7 @@ RUN --mount=type=bind,from=package,source=/opt/reelbeam/wheel,target=/opt/reelbe
 # Beam's boot would make a virtual environment of its own; ours is complete.
 ENV PATH=/opt/reelbeam/venv/bin:$PATH \
     RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1 \
+    OMP_WAIT_POLICY=PASSIVE \
     PYTHONUNBUFFERED=1
 ARG RUN_AS=worker
 RUN useradd --create-home --uid 10001 worker

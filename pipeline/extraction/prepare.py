@@ -11,6 +11,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from ...models.devices import wait_without_spinning
 from ...models.profiles import Profile, profile
 from ...models.sense_registry import chosen_names, with_senses
 from ...schemas import snapshot as snapshots
@@ -78,6 +79,7 @@ class Job:
 
 def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] = ()) -> Job:
     """Checks everything that can be checked before work starts. Raises UsageError, MissingWeights."""
+    wait_without_spinning()
     for program in ("ffmpeg", "ffprobe", "setpriv", "prlimit"):
         if shutil.which(program) is None:
             package = "ffmpeg" if program.startswith("ff") else "util-linux"

@@ -8,6 +8,7 @@ or swapped with its neighbour).
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -164,6 +165,8 @@ class WordIndex:
         for kind in (clause.field,) if clause.field else self.fields:
             for name in self.analyzers:
                 field, found = field_name(kind, name), terms(name, clause.text)
+                if fuzzy and kind == "screen" and len(found) == 1:  # a reader of screens may leave out spaces
+                    yield tantivy.Query.regex_query(self.schema, field, f".*{re.escape(found[0])}.*")
                 if fuzzy:
                     for term in {*found, normal(clause.text).lower()}:
                         yield tantivy.Query.fuzzy_term_query(self.schema, field, term, 1, True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ...models.devices import cores
+from ...models.devices import cores, may_have_gpu
 from ...schemas.errors import UsageError
 
 AUTO = "auto"
@@ -33,10 +33,12 @@ class Share:
 
 def gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them. Opens none of them."""
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    if named or not may_have_gpu():
+        return named
     import torch
 
-    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return named or [str(number) for number in range(torch.cuda.device_count())]
+    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def worker_count(asked: str, device: str) -> int:

@@ -23,6 +23,7 @@ ROOMS = [
     "nightly",
     "views",
     "surveys",
+    "explorer",
     "commands",
 ]
 """The rooms of pipeline/: a room imports only from those before it."""

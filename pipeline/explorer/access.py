@@ -1,0 +1,97 @@
+"""Who may read, and what pages may do: the token, the headers of every answer, and errors as problem+json."""
+
+from __future__ import annotations
+
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .options import same_token
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self'{media}; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""The Content-Security-Policy: nothing inline, nothing from elsewhere, but videos from the bucket's own host."""
+
+COOKIE = "reelbeam_token"
+
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "private, no-store",
+}
+
+OPEN = ("/static/",)
+"""What is shown without a token: it holds nothing of the dataset."""
+
+
+def problem(status: int, title: str, detail: str = "") -> JSONResponse:
+    """An error as problem+json (RFC 9457)."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return JSONResponse(body, status, media_type="application/problem+json")
+
+
+class Guard:
+    """Lets in who has the token, where one is wanted, and puts the headers on every answer."""
+
+    def __init__(self, app: ASGIApp, token: str | None):
+        self.app, self.token = app, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("content-security-policy", POLICY.format(media=""))
+            await send(message)
+
+        refused = self.refusal(scope)
+        await (refused or self.app)(scope, receive, guarded)
+
+    def refusal(self, scope: Scope) -> Response | None:
+        """The answer in place of the page; None for who may read. A token in the address is moved into a cookie."""
+        if self.token is None or scope["path"].startswith(OPEN):
+            return None
+        headers = Headers(scope=scope)
+        asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        in_address = dict(asked).get("token")
+        if in_address is not None and scope["method"] == "GET" and same_token(in_address, self.token):
+            rest = urlencode([(name, value) for name, value in asked if name != "token"])
+            # one slash at the start: "//host" would lead elsewhere
+            answer = RedirectResponse("/" + scope["path"].lstrip("/\\") + (f"?{rest}" if rest else ""), 303)
+            secure = scope["scheme"] == "https" or headers.get("x-forwarded-proto") == "https"
+            answer.set_cookie(COOKIE, self.token, httponly=True, samesite="strict", secure=secure, path="/")
+            return answer
+        if any(same_token(given, self.token) for given in given_tokens(headers)):
+            return None
+        refused = problem(
+            401, "a token is wanted", "open the address with ?token=..., or send Authorization: Bearer ..."
+        )
+        refused.headers["www-authenticate"] = "Bearer"
+        return refused
+
+
+def given_tokens(headers: Headers) -> list[str]:
+    """The tokens of a request: in the cookie, and in the header of the API."""
+    found = []
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        found.append(given.strip())
+    try:
+        cookies = SimpleCookie(headers.get("cookie", ""))
+    except CookieError:
+        cookies = SimpleCookie()
+    if COOKIE in cookies:
+        found.append(cookies[COOKIE].value)
+    return found

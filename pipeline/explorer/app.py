@@ -1,0 +1,58 @@
+"""The explorer's application: its routers, its static files, its errors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from ...schemas.errors import ReelbeamError, UsageError
+from . import search_page, survey_pages
+from .access import Guard, problem
+from .state import Explorer
+
+log = logging.getLogger("reelbeam")
+
+ROUTERS: tuple[Callable[[Explorer], APIRouter], ...] = (search_page.router, survey_pages.router)
+"""One for each family of pages, in the order of the navigation."""
+
+
+def make_app(explorer: Explorer, token: str | None = None) -> FastAPI:
+    """The pages and the API of one dataset. With a token, only who gives it may read."""
+    app = FastAPI(title="Reelbeam explorer", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+    for router in ROUTERS:
+        app.include_router(router(explorer))
+
+    def failed(request: Request, status: int, title: str, detail: str = "") -> Response:
+        """An error as a page for people, as problem+json for programs."""
+        if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
+            return problem(status, title, detail)
+        return explorer.render(request, "problem.html", status, title=title, detail=detail)
+
+    @app.exception_handler(HTTPException)
+    def http_error(request: Request, error: HTTPException) -> Response:
+        return failed(request, error.status_code, str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    def wrong_request(request: Request, error: RequestValidationError) -> Response:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        return failed(request, 422, "the request is not valid", wrong)
+
+    @app.exception_handler(ReelbeamError)
+    def known_error(request: Request, error: ReelbeamError) -> Response:
+        return failed(request, 400 if isinstance(error, UsageError) else 503, "this cannot be answered", str(error))
+
+    @app.exception_handler(Exception)
+    def fault(request: Request, error: Exception) -> Response:
+        log.error("%s: %s", request.url.path, error, exc_info=error)
+        return problem(500, "a fault in the program", "the log of the server says more")
+
+    app.add_middleware(Guard, token=token)
+    return app

@@ -1,0 +1,45 @@
+"""Runs the explorer's server."""
+
+from __future__ import annotations
+
+import socket
+
+import uvicorn
+
+from ...schemas.errors import UsageError
+from .app import make_app
+from .options import ExploreOptions
+from .state import Explorer
+
+KEEP_ALIVE_S = 15
+"""A connection that asks for nothing is closed after it."""
+
+CONNECTIONS = 512
+"""More get 503: slow readers cannot use up this machine."""
+
+
+def serve(output: str, options: ExploreOptions) -> None:
+    """Serves the pages of OUTPUT until it is interrupted. Raises UsageError where there is no dataset or the port is taken."""
+    token = options.token()
+    explorer = Explorer(output, options.name, options.models, options.device)
+    try:
+        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+        listening = socket.create_server((options.host, options.port), family=family)
+    except OSError as error:
+        raise UsageError(
+            f"--host {options.host} --port {options.port}: {error}; cure: --port 0 takes a free one"
+        ) from error
+    explorer.load_models()
+    with listening:
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        print(f"http://{host}:{listening.getsockname()[1]}/{f'?token={token}' if token else ''}", flush=True)
+        config = uvicorn.Config(
+            make_app(explorer, token),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            limit_concurrency=CONNECTIONS,
+            h11_max_incomplete_event_size=32 << 10,
+        )
+        uvicorn.Server(config).run(sockets=[listening])
