@@ -90,6 +90,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.bucket
 	$(BIN)/python -m benchmarks.workers
+	$(BIN)/python -m benchmarks.job_costs
 	$(BIN)/python -m benchmarks.senses
 	$(BIN)/python -m benchmarks.short_clips
 	$(BIN)/python -m benchmarks.frame_choice
@@ -116,6 +117,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.start --quick
 	$(BIN)/python -m benchmarks.bucket --quick
 	$(BIN)/python -m benchmarks.workers --quick
+	$(BIN)/python -m benchmarks.job_costs --quick
 	$(BIN)/python -m benchmarks.senses --quick
 	$(BIN)/python -m benchmarks.short_clips --quick
 	$(BIN)/python -m benchmarks.frame_choice --quick

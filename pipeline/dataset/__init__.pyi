@@ -1,6 +1,5 @@
 from .commit import DatasetSettings as DatasetSettings
 from .commit import WaveRows as WaveRows
-from .commit import check_written as check_written
 from .commit import commit_index as commit_index
 from .commit import commit_wave as commit_wave
 from .commit import count_videos as count_videos
