@@ -6,8 +6,8 @@ every row and answer exactly: time is linear in the rows, memory is not.
 `all` joins frames, speech, titles and exact words by a convex combination of normalised scores, because ranks do not tell a list that
 knows the answer from one that does not. A cosine counts as far as it exceeds the query's mean cosine to the dataset, in units of
 the model's training temperature, so that models can be compared; a moment of exact words counts by the share of the query's weight
-that it holds. Both are cubed, which keeps several vague likenesses from outvoting a sure one. `python -m benchmarks.ranking` chose the
-method and the weights on one half of made queries and reports the other.
+that it holds. Both are cubed, which keeps several vague likenesses from outvoting a sure one. `python -m benchmarks.ranking` chooses
+a method and weights on one half of made queries and reports the other.
 
 Source: Bruch, Gai, Ingber 2023, "An Analysis of Fusion Functions for Hybrid Retrieval" (convex combination beats rank fusion); Radford et
 al. 2021, "Learning Transferable Visual Models From Natural Language Supervision" (temperature); Robertson, Zaragoza 2009, "The
@@ -40,7 +40,8 @@ DEPTH = 10
 """Moments taken from each list per moment wanted."""
 
 WEIGHTS = {"words": 11.0, "frames": 1.0, "speech": 6.0, "titles": 6.0}
-"""Chosen on the validation half of `benchmarks/ranking.py`. Fused embeddings are left out: their best weight was 0."""
+"""Rounded from the validation half of an earlier set of queries of `benchmarks/ranking.py`, with the offline models; that benchmark has not
+been run to its end with them. Fused embeddings are left out: their best weight was about 0."""
 
 POWER = 3
 SENTENCE_SCALE = 20.0
