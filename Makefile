@@ -90,10 +90,13 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.bucket
 	$(BIN)/python -m benchmarks.workers
+	$(BIN)/python -m benchmarks.job_costs
+	$(BIN)/python -m benchmarks.senses
 	$(BIN)/python -m benchmarks.short_clips
 	$(BIN)/python -m benchmarks.frame_choice
 	$(BIN)/python -m benchmarks.screen_text
 	$(BIN)/python -m benchmarks.words
+	$(BIN)/python -m benchmarks.ranking
 	$(BIN)/python -m benchmarks.page
 
 # Which figures fell since the last commit, beyond the noise of their rounds.
@@ -114,11 +117,14 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.start --quick
 	$(BIN)/python -m benchmarks.bucket --quick
 	$(BIN)/python -m benchmarks.workers --quick
+	$(BIN)/python -m benchmarks.job_costs --quick
+	$(BIN)/python -m benchmarks.senses --quick
 	$(BIN)/python -m benchmarks.short_clips --quick
 	$(BIN)/python -m benchmarks.frame_choice --quick
 	$(BIN)/python -m benchmarks.shots --quick
 	$(BIN)/python -m benchmarks.screen_text --quick
 	$(BIN)/python -m benchmarks.words --quick
+	$(BIN)/python -m benchmarks.ranking --quick
 
 bench-gpu: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.gpu

@@ -48,6 +48,7 @@ def books_of(videos: list[Video]) -> pa.Table:
         "attempts": [1] * count,
         "run": ["20260101T000000-abcdef"] * count,
         "missing_since_ms": [0] * count,
+        "sidecars": [""] * count,
         **dict.fromkeys(TITLE_EMBEDDINGS, [""] * count),
         **{name: pa.nulls(count, schema.field(name).type) for name in TITLE_EMBEDDINGS.values()},
     }

@@ -3,8 +3,9 @@
     python examples/make_sample_bucket.py  # examples/sample_bucket, 20 files
     python examples/make_sample_bucket.py --out /tmp/more --videos 240 --seed 7  # random ones
     python examples/make_sample_bucket.py --out /tmp/tasks --videos 240 --tasks  # with labels to learn (sample_tasks.py)
+    python examples/make_sample_bucket.py --out /tmp/written --written  # text on the screen and subtitles (sample_written.py)
 
-Needs ffmpeg with libx264, libx265, libvpx and libopus, the espeak-ng library, npm once (for the drawings) and
+All but the last need ffmpeg with libx264, libx265, libvpx and libopus, the espeak-ng library, npm once (for the drawings) and
 the PyPI package resvg-py. About 4 minutes on 2 cores; the same command on the same machine gives the same bytes.
 """
 
@@ -12,6 +13,7 @@ import argparse
 import multiprocessing
 import os
 import random
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from sample_speech import speak_all
 from sample_tasks import task_plan
 from sample_truth import DRAWN_BY, video_truth, write_truth
 from sample_video import Video, random_plan
+from sample_written import make_written
 
 from reelbeam.models.mini_clip.drawings import fetch_drawings, load_drawings
 
@@ -96,7 +99,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other drawings and motion")
     parser.add_argument("--drawings", type=Path, default=Path(".cache/drawings"), help="where npm puts the drawings")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="videos made at once")
+    parser.add_argument("--written", action="store_true", help="make a few videos with text and subtitles instead")
     options = parser.parse_args()
+    if options.written:
+        with tempfile.TemporaryDirectory(prefix="reelbeam-written-") as work:
+            made = make_written(options.out, Path(work), options.seed)["videos"]
+        print(f"{options.out}: {len(made)} videos, {sum(len(one['written']) for one in made)} texts on screens")
+        return
     svgs = usable_drawings(options.drawings)
     planned = task_plan if options.tasks else random_plan
     plan = PLAN if options.videos is None else planned(options.videos, options.seed, sorted(svgs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ..schemas.errors import CorruptOutput
 from ..schemas.file_records import ShardInfo, TableInfo
-from ..schemas.storage import Storage, file_sha256
+from ..schemas.storage import MULTIPART_BYTES, Storage, file_sha256
 
 ROW_GROUP_BYTES = 8 << 20
 """Target size of a row group: of rows with 512 numbers per frame, about 700. A shuffling reader holds one in memory."""
@@ -48,7 +49,10 @@ def _leaves(column: pa.Field) -> list[str]:
 
 
 def put_table(storage: Storage, path: str, table: pa.Table, write: Any = pq.write_table) -> TableInfo:
-    """Writes a table to local disk, reads it back, and stores the whole file. Raises CorruptOutput when rows are missing."""
+    """Writes a table to local disk, reads it back, and stores the whole file.
+
+    Raises CorruptOutput when rows are missing, or when the store does not hold what was written.
+    """
     with tempfile.TemporaryDirectory(prefix="reelbeam-write-") as folder:
         file = Path(folder, "table.parquet")
         write(table, file)
@@ -58,7 +62,34 @@ def put_table(storage: Storage, path: str, table: pa.Table, write: Any = pq.writ
                 f"{path}: wrote {len(table)} rows, read back {found}; cure: check the local disk, then run again"
             )
         storage.put_file(path, file)
-        return TableInfo(path, len(table), file.stat().st_size, file_sha256(file))
+        info = TableInfo(path, len(table), file.stat().st_size, file_sha256(file))
+        check_stored(storage, info, file)
+        return info
+
+
+def check_stored(storage: Storage, info: TableInfo, file: Path) -> None:
+    """Raises CorruptOutput when a stored file differs from the local one that was put.
+
+    Most stores give the MD5 of an object as its etag; from all others the object is read back.
+    """
+    if not storage.is_local and storage.head(info.path).etag.strip('"') == md5_etag(file, MULTIPART_BYTES):
+        return
+    if (found := storage.sha256(info.path)) != info.sha256:
+        raise CorruptOutput(
+            f"{storage.uri(info.path)} reads back with sha256 {found[:12]}, written was {info.sha256[:12]}; "
+            "nothing was published; cure: run again, and look at the store if it repeats"
+        )
+
+
+def md5_etag(file: Path, part_bytes: int) -> str:
+    """The etag that S3 gives an object: the MD5 of its bytes; when put in parts, the MD5 of the parts' MD5s and their number."""
+    with open(file, "rb") as stream:
+        if file.stat().st_size <= part_bytes:
+            return hashlib.file_digest(stream, "md5").hexdigest()
+        parts = [
+            hashlib.md5(piece, usedforsecurity=False).digest() for piece in iter(lambda: stream.read(part_bytes), b"")
+        ]
+    return f"{hashlib.md5(b''.join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
 def put_windows(storage: Storage, path: str, table: pa.Table) -> ShardInfo:

@@ -9,7 +9,7 @@ from types import ModuleType
 NAMES = (
     *("extract", "index", "nightly", "search", "knn", "similar", "near-duplicates", "tag", "keyframes", "outliers"),
     *("explore", "export", "timeline", "map", "status", "verify", "snapshots", "diff", "restore", "compact", "purge"),
-    *("models", "doctor"),
+    *("plan", "models", "doctor"),
 )
 """In the order of the help."""
 

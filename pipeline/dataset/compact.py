@@ -24,7 +24,7 @@ from ...schemas.snapshot import Snapshot, shard_path
 from ...schemas.storage import Storage
 from ...schemas.tables import failures_schema, videos_schema
 from ...transforms.shard_files import put_table, put_windows
-from .commit import check_written, count_videos
+from .commit import count_videos
 from .read import Dataset, read_table
 from .videos_tables import LEVEL_ROWS
 
@@ -101,7 +101,6 @@ def rewrite_shards(storage: Storage, sources: Sequence[ShardInfo], path: str, go
     made = replace(put_windows(storage, path, table), first_row=int(numbers.min()), stretches=stretches_of(numbers))
     if len(made.stretches) == 1:  # the row numbers are consecutive: first_row is enough
         made = replace(made, stretches=())
-    check_written(storage, [made])
     return Rewrite(tuple(sources), made, dict(Counter(table["video_id"].to_pylist())))
 
 
@@ -173,7 +172,6 @@ def gather_tables(
     newest = dataset.newest.filter(pc.invert(pc.is_in(dataset.newest["video_id"], gone))).sort_by("video_id")
     path = f"videos/{run}-{secrets.token_hex(3)}.parquet"
     videos = put_table(storage, path, newest.cast(videos_schema(parent.shape.text_dim)))
-    check_written(storage, [videos])
     return (videos,), gather_failures(dataset, run, without)
 
 
@@ -184,5 +182,4 @@ def gather_failures(dataset: Dataset, run: str, without: Collection[str] = ()) -
         return ()
     path = f"failures/{run}-{secrets.token_hex(3)}.parquet"
     made = put_table(dataset.storage, path, pa.Table.from_pylist(failures, failures_schema()))
-    check_written(dataset.storage, [made])
     return (made,)

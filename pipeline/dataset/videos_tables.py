@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -203,7 +203,6 @@ def merge_tables(
     tables: Sequence[TableInfo],
     path: str,
     schema: pa.Schema,
-    check: Callable[[Storage, list[TableInfo]], None],
     known: KnownVideos | None = None,
 ) -> tuple[TableInfo, ...]:
     """The files of a table after the merges that are due. `path` is the path of a new file, without its suffix.
@@ -221,7 +220,6 @@ def merge_tables(
             keys = np.array([video_id.encode() for video_id in rows["video_id"].to_pylist()])
             rows = rows.combine_chunks().take(int64_array(newest_places(keys)))  # of one chunk: three times faster
         made = put_table(storage, f"{path}-{secrets.token_hex(3)}.parquet", rows, _write_merged)
-        check(storage, [made])
         if known:
             known.add(made, newest_of([known.of(storage, info) for info in group]))
         after.append(made)

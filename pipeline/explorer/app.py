@@ -13,13 +13,13 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from ...schemas.errors import ReelbeamError, UsageError
-from . import search_page
+from . import search_page, survey_pages, video_page
 from .access import Guard, problem
 from .state import Explorer
 
 log = logging.getLogger("reelbeam")
 
-ROUTERS: tuple[Callable[[Explorer], APIRouter], ...] = (search_page.router,)
+ROUTERS: tuple[Callable[[Explorer], APIRouter], ...] = (search_page.router, video_page.router, survey_pages.router)
 """One for each family of pages, in the order of the navigation."""
 
 

@@ -16,6 +16,7 @@ from ...schemas import snapshot as snapshots
 from ...schemas.errors import ReelbeamError
 from ...schemas.storage import Storage
 from ..dataset import Dataset
+from ..playing import FramePlaces, Thumbnails
 from ..search import Searches
 from ..views import clock
 
@@ -51,10 +52,10 @@ class Models:
 
 
 class Opened:
-    """One snapshot, open: its dataset, and its searches."""
+    """One snapshot, open: its dataset, its searches, and where its frames are."""
 
     def __init__(self, dataset: Dataset, searches: Searches):
-        self.dataset, self.searches = dataset, searches
+        self.dataset, self.searches, self.places = dataset, searches, FramePlaces(dataset)
 
 
 class Explorer:
@@ -63,11 +64,13 @@ class Explorer:
     def __init__(self, output: str, name: str = "frames", models: str = "", device: str = "auto"):
         """Raises UsageError where there is no dataset."""
         self.output, self.storage = output, Storage.at(output)
+        self.index_name, self.device = name, device
         self._settings = (name, models, device)
         self.models = Models()
         self._lock = threading.Lock()
         self._looked_at = time.monotonic()
         self._opened = self._open(Dataset.open(output))
+        self.thumbnails = Thumbnails(self._opened.dataset.snapshot.options.get("video_stream", ""))
 
     def _open(self, dataset: Dataset) -> Opened:
         return Opened(dataset, Searches(dataset, *self._settings))
@@ -87,6 +90,7 @@ class Explorer:
                     newer = Dataset(self.storage, snapshots.load(self.storage, known[-1]))
                     log.info("snapshot %d is shown now", newer.snapshot.number)
                     self._opened = self._open(newer)
+                    self.thumbnails.keep(newer.facts.__contains__)
             return self._opened
 
     def dataset(self) -> Dataset:

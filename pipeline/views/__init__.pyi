@@ -4,9 +4,14 @@ from .embedding_map import axes as axes
 from .embedding_map import map_of as map_of
 from .export import export_view as export_view
 from .index_costs import print_plan as print_plan
+from .job_costs import JobCosts as JobCosts
+from .job_costs import plan_costs as plan_costs
+from .job_costs import print_job_plan as print_job_plan
 from .moments_page import clock as clock
+from .moments_page import frame_at as frame_at
 from .moments_page import moments_page as moments_page
 from .options import ExportOptions as ExportOptions
 from .options import MapOptions as MapOptions
+from .options import PlanOptions as PlanOptions
 from .options import TimelineOptions as TimelineOptions
 from .timeline import timeline_of as timeline_of

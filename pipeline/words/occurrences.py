@@ -21,7 +21,8 @@ class Occurrence:
 def occurrences(
     words: Sequence[str], name: str, clauses: Sequence[Clause], unknown: Sequence[bool], kind: str
 ) -> list[Occurrence]:
-    """Every place where a clause stands in a list of words. Phrases are compared unstemmed, words by their terms."""
+    """Every place where a clause stands in a list of words. Phrases are compared unstemmed, words by their terms. On a screen, a
+    word that occurs nowhere is also looked for within others, because spaces may not have been read."""
     stemmed = [(term, at) for at, word in enumerate(words) for term in terms(name, word)]
     plain = [(term, at) for at, word in enumerate(words) for term in exact_words(word)]
     found = []
@@ -31,7 +32,11 @@ def occurrences(
         line, wanted = (plain, exact_words(clause.text)) if clause.phrase else (stemmed, terms(name, clause.text))
         for at in range(len(line) - len(wanted) + 1 if wanted else 0):
             here = [term for term, _ in line[at : at + len(wanted)]]
-            near = unknown[number] and len(wanted) == 1 and one_letter_apart(here[0], wanted[0])
+            near = (
+                unknown[number]
+                and len(wanted) == 1
+                and (one_letter_apart(here[0], wanted[0]) or (kind == "screen" and wanted[0] in here[0]))
+            )
             if here == wanted or near:
                 found.append(Occurrence(number, line[at][1], line[at + len(wanted) - 1][1]))
     return sorted(found, key=lambda one: (one.first, one.last))

@@ -8,6 +8,7 @@ or swapped with its neighbour).
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -108,11 +109,11 @@ class WordIndex:
         return [int(row) for row, _ in found]
 
     def weight(self, clause: Clause) -> float:
-        """How much a clause tells: the inverse document frequency of its rarest term, as in BM25. 0 where it occurs nowhere."""
+        """How much a clause tells: the inverse document frequency of its rarest term, as in BM25; most where it occurs nowhere."""
         total = self.opened.searcher.num_docs
         counts = [self._count(clause.field, name, clause.text) for name in self.analyzers]
         count = max(counts, default=0)
-        return math.log(1 + (total - count + 0.5) / (count + 0.5)) if count else 0.0
+        return math.log(1 + (total - count + 0.5) / (count + 0.5))
 
     def is_unknown(self, clause: Clause) -> bool:
         """Whether a word occurs in no document, and is long enough to look for others like it."""
@@ -164,6 +165,8 @@ class WordIndex:
         for kind in (clause.field,) if clause.field else self.fields:
             for name in self.analyzers:
                 field, found = field_name(kind, name), terms(name, clause.text)
+                if fuzzy and kind == "screen" and len(found) == 1:  # a reader of screens may leave out spaces
+                    yield tantivy.Query.regex_query(self.schema, field, f".*{re.escape(found[0])}.*")
                 if fuzzy:
                     for term in {*found, normal(clause.text).lower()}:
                         yield tantivy.Query.fuzzy_term_query(self.schema, field, term, 1, True)

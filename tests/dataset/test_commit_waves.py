@@ -23,9 +23,11 @@ from reelbeam.pipeline.dataset import (
     videos_tables,
     write_wave,
 )
+from reelbeam.pipeline.dataset import commit as commit_module
 from reelbeam.pipeline.nightly import verify_dataset
 from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.elements import Grid
+from reelbeam.schemas.errors import CorruptOutput
 from reelbeam.schemas.example_rows import EXAMPLE_SHAPE, example_windows
 from reelbeam.schemas.snapshot import Snapshot
 from reelbeam.schemas.storage import Storage
@@ -179,3 +181,20 @@ def test_a_dataset_of_an_early_version_with_many_small_files_is_merged_by_its_ne
     assert len(after.videos) == 6  # sixteen merged, five yet to be
     model = {video_id(at): (f"e{min(at, 19)}", 2) for at in range(21)} | {video_id(5): ("new", 2)}
     check(storage, model)
+
+
+@pytest.mark.parametrize("damage", [b"", None])
+def test_a_file_that_is_cut_or_gone_before_the_commit_is_not_published(
+    tmp_path: Path, damage: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, real = Storage.at(tmp_path), commit_module.check_written
+
+    def damaged(at: Storage, files: list[Any]) -> None:
+        path = files[0].path
+        at.delete(path) if damage is None else at.put(path, damage)
+        real(at, files)
+
+    monkeypatch.setattr(commit_module, "check_written", damaged)
+    with pytest.raises(CorruptOutput, match="nothing was published"):
+        commit_some(storage, {1}, "e")
+    assert snapshots.latest(storage) is None

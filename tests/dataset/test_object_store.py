@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,10 @@ from nights import World
 from object_store import FaultyProxy, s3_server, use_s3
 
 from reelbeam.pipeline.cli import main
+from reelbeam.schemas.errors import CorruptOutput
+from reelbeam.schemas.file_records import TableInfo
 from reelbeam.schemas.storage import MULTIPART_BYTES, Storage, file_sha256
+from reelbeam.transforms.shard_files import check_stored
 
 FAST = ("--sweep-after-h", "0", "--keep-snapshots", "2", "--compact-from", "2")
 
@@ -58,6 +62,22 @@ def test_of_many_writers_of_one_object_exactly_one_wins(s3: str) -> None:
         won = list(pool.map(write, range(8)))
     assert won.count(True) == 1
     assert storage.get("one.json") == b"%d" % won.index(True)
+
+
+@pytest.mark.parametrize("size", [1_000, MULTIPART_BYTES + 1_000])
+def test_what_was_put_is_compared_by_the_etag_and_not_read_again(
+    s3: str, tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, file = Storage.at("s3://features/compared"), tmp_path / "file"
+    file.write_bytes(random.Random(size).randbytes(size))
+    storage.put_file("file", file)
+    info = TableInfo("file", 1, size, file_sha256(file))
+    with monkeypatch.context() as no_reading:
+        no_reading.setattr(Storage, "sha256", None)
+        check_stored(storage, info, file)
+    storage.put("file", file.read_bytes()[:-1] + b"?")
+    with pytest.raises(CorruptOutput, match="reads back"):
+        check_stored(storage, info, file)
 
 
 def test_a_listing_of_several_pages_is_whole_and_sorted(s3: str) -> None:

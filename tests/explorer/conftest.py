@@ -16,7 +16,7 @@ from reelbeam.pipeline.explorer import Explorer, make_app
 
 SAMPLES = REPOSITORY / "examples" / "sample_bucket"
 HOSTILE = "<img src=x onerror=alert(1)>"
-SUBTITLES = f"1\n00:00:01,000 --> 00:00:03,000\nA purple elephant {HOSTILE}\n"
+SUBTITLES = f'1\n00:00:01,000 --> 00:00:03,000\nA purple elephant 5 < 6 & "seven" {HOSTILE}\n'
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ ROOMS = [
     "nightly",
     "views",
     "surveys",
+    "playing",
     "explorer",
     "commands",
 ]

@@ -28,8 +28,10 @@ SAID = [
     (2, 0, "de", "Guten Abend"),
     (2, 1, "", ""),
     (3, 0, "", ""),
+    (4, 0, "", ""),
 ]
 SCREEN = {
+    (4, 0): [("ResultswithParrotteams", 0, 5000)],
     (1, 0): [("Quarterly revenue", 2000, 18_000), ("rose by ninths", 5000, 18_000)],
     (1, 1): [("Quarterly revenue", 2000, 18_000), ("rose by ninths", 5000, 18_000), ("The numbering", 19_000, 20_000)],
     (2, 0): [("Tagesschau Häuser", 0, 10_000)],
@@ -116,6 +118,14 @@ def test_words_on_a_screen_are_found_in_the_language_that_is_spoken_and_as_they_
     assert spans(found(world, "screen:numbering")) == [("1", 19_000, 20_000)]
 
 
+def test_a_word_that_is_joined_to_others_on_a_screen_is_found_and_told(world: MadeWords) -> None:
+    for query in ("parrot", "screen:parrot"):
+        [moment] = found(world, query)
+        assert spans([moment]) == [("4", 0, 5000)]
+        assert moment.note == "'parrot' occurs nowhere, found 'ResultswithParrotteams'"
+    assert found(world, "screen:rot") == [], "too short"
+
+
 def test_languages_of_subtitles_have_their_stemmers(world: MadeWords) -> None:
     assert languages_of(world.data) >= {"en", "de", "fr"}
 
@@ -163,10 +173,10 @@ def add_senses(world: MadeWords, later: MadeWords) -> None:
 def test_an_update_adds_and_deletes_what_is_written(tmp_path: Path) -> None:
     world = made(tmp_path)
     update_words(world.root)
-    world.say([(4, 0, "", "")], screen={(4, 0): [("A new slide", 0, 5000)]})
+    world.say([(6, 0, "", "")], screen={(6, 0): [("A new slide", 0, 5000)]})
     published, manifest = update_words(world.root)
     assert manifest.why.startswith("update: 1 windows are new, 0 are gone")
-    assert spans(found(world, "slide")) == [("4", 0, 5000)]
+    assert spans(found(world, "slide")) == [("6", 0, 5000)]
     world.remove(1)
     published, manifest = update_words(world.root)
     assert manifest.why.startswith("update: 0 windows are new, 2 are gone")

@@ -1,0 +1,88 @@
+"""The page of one video with its player and timeline, the facts behind it, and the video's own bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, HTTPException, Path, Query, Request
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
+
+from ...schemas.addresses import is_remote
+from ..playing import OBJECT_BYTES, Span, asked_span, pieces, size_of
+from .answers import Problem, VideoAnswer
+from .state import Explorer
+from .video_facts import described
+
+VideoId = Annotated[str, Path(pattern="^[0-9a-f]{1,64}$")]
+Instant = Annotated[int, Query(ge=0, le=1 << 40, description="where the player starts, in ms")]
+Window = Annotated[int, Query(ge=0, le=1 << 40, description="first window to describe")]
+
+TYPES = (
+    ("mov,mp4", "video/mp4"),
+    ("webm", "video/webm"),
+    ("ogg", "video/ogg"),
+    ("mp3", "audio/mpeg"),
+    ("wav", "audio/wav"),
+)
+"""Part of ffmpeg's name of a container -> the type that a browser is told; never one that it would show as a page."""
+
+
+def media_type(container: str) -> str:
+    """
+    >>> media_type("mov,mp4,m4a,3gp,3g2,mj2"), media_type("mxf")
+    ('video/mp4', 'application/octet-stream')
+    """
+    return next((kind for part, kind in TYPES if part in container), "application/octet-stream")
+
+
+def router(explorer: Explorer) -> APIRouter:
+    """`/videos/{id}`, `/api/videos/{id}` and `/api/media/{id}`. Only videos of the current snapshot, by id."""
+    routes = APIRouter()
+
+    def video_of(video_id: str) -> dict[str, Any]:
+        row = explorer.dataset().facts.get(video_id)
+        if row is None:
+            raise HTTPException(404, "there is no such video")
+        return row
+
+    def facts_of(video_id: str, first: int) -> VideoAnswer:
+        row, opened = video_of(video_id), explorer.opened()
+        return described(opened.dataset, opened.places, row, first)
+
+    @routes.get("/videos/{video_id}", response_class=HTMLResponse, include_in_schema=False)
+    def video_page(request: Request, video_id: VideoId, at_ms: Instant = 0, from_window: Window = 0) -> HTMLResponse:
+        grid = explorer.dataset().snapshot.grid
+        window_ms = grid.window_ticks * 1000 / float(grid.tick_hz)
+        first = from_window or max(0, int(at_ms / window_ms) - 30)  # the moment, and five minutes before it
+        facts = facts_of(video_id, first if at_ms > 1_800_000 or from_window else 0)
+        return explorer.render(request, "video.html", video=facts, at_ms=at_ms)
+
+    @routes.get("/api/videos/{video_id}", tags=["videos"], responses={404: {"model": Problem}})
+    def video(video_id: VideoId, from_window: Window = 0) -> VideoAnswer:
+        """What is stored of a video: frames, shots, texts, sound, failures."""
+        return facts_of(video_id, from_window)
+
+    @routes.get("/api/media/{video_id}", tags=["videos"], response_class=Response)
+    def media(video_id: VideoId, range_asked: Annotated[str, Header(alias="range", max_length=200)] = "") -> Response:
+        """The video's bytes, whole or by range."""
+        row = video_of(video_id)
+        uri: str = row["uri"]
+        try:
+            size = size_of(uri)
+        except (FileNotFoundError, PermissionError) as error:
+            raise HTTPException(404, "the video is not where it was extracted from") from error
+        try:
+            span = asked_span(range_asked, size)
+        except ValueError:
+            return Response(status_code=416, headers={"content-range": f"bytes */{size}"})
+        given = span or Span(0, size)
+        if span and is_remote(uri):
+            given = Span(span.start, min(span.end, span.start + OBJECT_BYTES))
+        headers = {"accept-ranges": "bytes", "content-length": str(given.end - given.start)}
+        if span:
+            headers["content-range"] = f"bytes {given.start}-{given.end - 1}/{size}"
+        body: Iterator[bytes] = pieces(uri, given)
+        return StreamingResponse(body, 206 if span else 200, headers, media_type(row["container"] or ""))
+
+    return routes

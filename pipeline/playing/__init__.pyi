@@ -1,0 +1,9 @@
+from .file_cache import FileCache as FileCache
+from .frame_places import FramePlaces as FramePlaces
+from .frame_places import Place as Place
+from .ranges import OBJECT_BYTES as OBJECT_BYTES
+from .ranges import Span as Span
+from .ranges import asked_span as asked_span
+from .ranges import pieces as pieces
+from .ranges import size_of as size_of
+from .thumbnails import Thumbnails as Thumbnails
