@@ -96,6 +96,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.frame_choice
 	$(BIN)/python -m benchmarks.screen_text
 	$(BIN)/python -m benchmarks.words
+	$(BIN)/python -m benchmarks.ranking
 	$(BIN)/python -m benchmarks.page
 
 # Which figures fell since the last commit, beyond the noise of their rounds.
@@ -123,6 +124,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.shots --quick
 	$(BIN)/python -m benchmarks.screen_text --quick
 	$(BIN)/python -m benchmarks.words --quick
+	$(BIN)/python -m benchmarks.ranking --quick
 
 bench-gpu: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.gpu

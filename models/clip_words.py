@@ -57,8 +57,17 @@ def word_encoder(spec: FrameSpec, device: str) -> WordEncoder:
 class ClipWords:
     """A text tower held in memory, but for the embeddings of the vocabulary, of which only the rows asked for are read."""
 
-    def __init__(self, tokens: ClipTokens, tensors: Mapping[str, StoredTensor], shape: Mapping[str, Any], quick: bool):
-        """`shape`: the fields of TEXT_DEFAULTS. `quick`: whether the activation is quick_gelu."""
+    def __init__(
+        self,
+        tokens: ClipTokens,
+        tensors: Mapping[str, StoredTensor],
+        shape: Mapping[str, Any],
+        quick: bool,
+        scale: float,
+    ):
+        """`shape`: the fields of TEXT_DEFAULTS. `quick`: whether the activation is quick_gelu. `scale`: the factor of a cosine before
+        the softmax in training."""
+        self.scale = scale
         self._tokens, self._shape = tokens, shape
         self._act = quick_gelu if quick else gelu
         self._vocabulary = tensors["token_embedding.weight"]
@@ -106,14 +115,15 @@ def clip_words(spec: ClipSpec) -> ClipWords | None:
     if file is None or file.suffix != ".safetensors" or tokens is None:
         return None
     own = {name: kept for name, kept in stored_tensors(file).items() if not name.startswith("visual.")}
-    if own.pop("logit_scale", None) is None:
+    scale = own.pop("logit_scale", None)
+    if scale is None:
         return None
     expected = expected_shapes(shape, spec.dimension)
     if {name: kept.shape for name, kept in own.items()} != expected or {one.dtype for one in own.values()} - set(
         DTYPES
     ):
         return None
-    return ClipWords(tokens, own, shape, spec.has_quick_gelu)
+    return ClipWords(tokens, own, shape, spec.has_quick_gelu, float(np.exp(scale.array()).item()))
 
 
 def tower_shape(config: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -32,6 +32,8 @@ log = logging.getLogger("reelbeam")
 MOST_STALLS = 3
 """After so many files in a row whose process stalled or crashed, ffprobe is asked for everything: it may be the machine."""
 
+HELPER = "reelbeam.transforms.probe_helper"
+
 BRANDED = b"ftyp"
 """An MP4 file has this at byte 4."""
 
@@ -81,7 +83,8 @@ class Prober:
         self.close()
         self._owner = os.getpid()
         self._process = subprocess.Popen(
-            [*limited(MEMORY_BYTES, dies_with_thread=False), sys.executable, "-m", "reelbeam.transforms.probe_helper"],
+            # -P: no module of that name is imported from the current folder, which may be the bucket itself
+            [*limited(MEMORY_BYTES, dies_with_thread=False), sys.executable, "-P", "-m", HELPER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

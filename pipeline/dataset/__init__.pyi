@@ -40,5 +40,6 @@ from .vectors import all_vectors as all_vectors
 from .vectors import batch_ids as batch_ids
 from .vectors import count_vectors as count_vectors
 from .vectors import frame_vectors as frame_vectors
+from .vectors import mean_vector as mean_vector
 from .vectors import shard_ids as shard_ids
 from .vectors import shard_vectors as shard_vectors

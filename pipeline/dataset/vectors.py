@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 
 from ...schemas.file_records import ShardInfo
+from ...schemas.small_arrays import flags
 from ...schemas.storage import Storage
 from ...schemas.tensors import tensor
 from ...schemas.vector_sources import FRAMES, VectorSource
@@ -54,6 +56,29 @@ def all_vectors(source: VectorSource, dataset: Dataset) -> Iterator[tuple[np.nda
     """The vectors of all shards, in the snapshot's order."""
     for shard in dataset.snapshot.shards:
         yield from shard_vectors(source, dataset.storage, shard)
+
+
+SAMPLED_SHARDS, SAMPLED_ROWS = 4, 500
+
+
+def mean_vector(dataset: Dataset, source: VectorSource) -> np.ndarray:
+    """The mean of the vectors in the first rows of some shards, spread over the dataset: float32 [D], zeros where there are none.
+
+    A query's mean cosine to the dataset is its product with it.
+    """
+    shards = dataset.snapshot.shards
+    every = max(1, -(-len(shards) // SAMPLED_SHARDS))
+    total, count = np.zeros(source.dimension(dataset.snapshot.shape), np.float32), 0
+    columns = ["frame_embedding", "tick_valid"] if source.of_frames else [source.column]
+    for shard in shards[::every]:
+        for _, batch in islice(shard_batches(dataset.storage, shard, columns, SAMPLED_ROWS), 1):
+            vectors = tensor(batch, columns[0])
+            valid = (
+                tensor(batch, "tick_valid").astype(bool) if source.of_frames else flags(batch[columns[0]].is_valid())
+            )
+            total += vectors[valid].sum(axis=0, dtype=np.float32)
+            count += int(valid.sum())
+    return total / max(1, count)
 
 
 def count_vectors(

@@ -142,7 +142,7 @@ class ExactWords:
     def _answers(self, hits: Sequence[WordHit], clauses: Sequence[Clause], page: int) -> Iterator[Found]:
         """The answers that hits are, read a page at a time: often the first page is enough."""
         columns = [*COLUMNS, *sense_columns(self.fields)]
-        weights = [0.0 if clause.excluded else max(self.index.weight(clause), 0.01) for clause in clauses]
+        weights = [0.0 if clause.excluded else self.index.weight(clause) for clause in clauses]
         unknown = [self.index.is_unknown(clause) for clause in clauses]
         seen: set[tuple[str, int, int]] = set()
         rows: dict[int, dict[str, Any]] = {}
@@ -157,7 +157,8 @@ class ExactWords:
                 row, after = rows[hit.row], rows.get(hit.row + 1)
                 if after and (after["video_id"], after["window"]) != (row["video_id"], row["window"] + 1):
                     after = None
-                one = in_window(texts_of_window(row, after, self.fields), row, clauses, unknown, weights, hit.score)
+                texts = [text for text in texts_of_window(row, after, self.fields) if text.kind in self.fields]
+                one = in_window(texts, row, clauses, unknown, weights, hit.score)
             elif hit.video is not None and hit.video in titles:
                 one = named(titles[hit.video], self.index.analyzers, clauses, unknown, weights, hit.score)
             if one and (key := (one.moment.video_id, one.moment.start_ms, one.moment.end_ms)) not in seen:

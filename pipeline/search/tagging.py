@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ...models.frame_engines import FrameEncoder
+from ...models.clip_words import ClipWords, WordEncoder
 from ...models.loaded import loaded
 from ...schemas.errors import UsageError
 from ...transforms.encode_queries import clip_of
@@ -38,8 +38,10 @@ def read_labels(file: str) -> list[str]:
     return labels
 
 
-def scale_of(encoder: FrameEncoder) -> float:
-    """CLIP's logit scale: the factor of a cosine before the softmax over labels."""
+def scale_of(encoder: WordEncoder) -> float:
+    """CLIP's logit scale, which is its inverse temperature: the factor of a cosine before the softmax over labels."""
+    if isinstance(encoder, ClipWords):
+        return encoder.scale
     found = getattr(getattr(encoder, "model", None), "logit_scale", None)
     return float(found.exp()) if found is not None else DEFAULT_SCALE
 

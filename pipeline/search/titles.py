@@ -17,6 +17,14 @@ def has_titles(dataset: Dataset) -> bool:
     return any(dataset.newest[name].null_count < len(dataset.newest) for name in TITLE_EMBEDDINGS.values())
 
 
+def title_mean(dataset: Dataset) -> np.ndarray:
+    """The mean of all embeddings of titles and descriptions, float32 [E]."""
+    videos = dataset.newest
+    parts = [tensor(videos, name)[flags(videos[name].is_valid())] for name in TITLE_EMBEDDINGS.values()]
+    mean: np.ndarray = np.concatenate(parts).mean(axis=0, dtype=np.float32)
+    return mean
+
+
 def title_moments(dataset: Dataset, query: np.ndarray, k: int) -> list[Moment]:
     """The k videos whose title or description, whichever is nearer, has the highest cosine to float32 [E], best first.
 

@@ -109,11 +109,11 @@ class WordIndex:
         return [int(row) for row, _ in found]
 
     def weight(self, clause: Clause) -> float:
-        """How much a clause tells: the inverse document frequency of its rarest term, as in BM25. 0 where it occurs nowhere."""
+        """How much a clause tells: the inverse document frequency of its rarest term, as in BM25; most where it occurs nowhere."""
         total = self.opened.searcher.num_docs
         counts = [self._count(clause.field, name, clause.text) for name in self.analyzers]
         count = max(counts, default=0)
-        return math.log(1 + (total - count + 0.5) / (count + 0.5)) if count else 0.0
+        return math.log(1 + (total - count + 0.5) / (count + 0.5))
 
     def is_unknown(self, clause: Clause) -> bool:
         """Whether a word occurs in no document, and is long enough to look for others like it."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from reelbeam.pipeline.search.frames import Moment
-from reelbeam.pipeline.search.hybrid import fused_ranks, phrase_moments
+from reelbeam.pipeline.search.hybrid import by_likeness, joined, phrase_moments
 from reelbeam.schemas.errors import UsageError
 from reelbeam.schemas.example_rows import example_windows
 from reelbeam.schemas.tables import RowShape
@@ -36,13 +36,28 @@ def moment(video: str, at_ms: int, score: float = 0.5) -> Moment:
     return Moment(f"/{video}", video, at_ms, at_ms + 1000, at_ms, score, "")
 
 
+ALIKE = {"words": 1.0, "frames": 1.0, "speech": 1.0, "titles": 1.0}
+
+
 def test_what_two_lists_find_wins_over_what_one_finds_as_high() -> None:
-    frames = [moment("a", 1000), moment("b", 2000), moment("a", 3000)]
-    speech = [moment("c", 0), moment("b", 9000)]
-    joined = fused_ranks([frames, speech], 5, 10_000)
-    assert [(one.video_id, one.best_ms) for one in joined] == [("a", 1000), ("b", 2000), ("c", 0)]
-    assert [one.score for one in joined] == pytest.approx([1.0, 1.0, 1.0])
-    assert fused_ranks([frames, []], 1, 10_000)[0].video_id == "a"
+    frames = [moment("a", 1000, 0.6), moment("b", 2000, 0.5), moment("a", 3000, 0.4)]
+    speech = [moment("c", 0, 0.6), moment("b", 9000, 0.5)]
+    found = joined({"frames": frames, "speech": speech}, 5, 10_000, ALIKE)
+    assert [(one.video_id, one.best_ms) for one in found] == [("b", 2000), ("a", 1000), ("c", 0)]
+    assert [one.score for one in found] == pytest.approx([1.0, 0.6, 0.6])
+    assert joined({"frames": frames, "speech": []}, 1, 10_000, ALIKE)[0].video_id == "a"
+    heavy = joined({"frames": frames, "speech": speech}, 1, 10_000, {**ALIKE, "speech": 100.0})
+    assert heavy[0].video_id == "c", "weights count"
+
+
+def test_one_sure_list_is_not_outvoted_by_vague_likenesses_of_others() -> None:
+    """Cosines 0.6 above the mean in one list, against 0.3 in each of two others, the mean being 0.2."""
+    sure = by_likeness([moment("right", 0, 0.8)], mean=0.2, scale=20)
+    vague = by_likeness([moment("wrong", 0, 0.5)], mean=0.2, scale=20)
+    found = joined({"frames": vague, "speech": sure, "words": vague}, 2, 10_000, ALIKE)
+    assert [one.video_id for one in found] == ["right", "wrong"]
+    [nothing] = by_likeness([moment("below", 0, 0.1)], mean=0.2, scale=20)
+    assert nothing.score == 0, "less alike than the mean says nothing"
 
 
 def spoken(windows: Sequence[tuple[str, int, str]]) -> Rows:

@@ -20,7 +20,7 @@ from reelbeam.models.weights import resolve
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.pipeline.search.frames import Moment
-from reelbeam.pipeline.search.hybrid import fused_ranks
+from reelbeam.pipeline.search.hybrid import joined
 from reelbeam.pipeline.search.titles import has_titles, title_moments
 from reelbeam.schemas.errors import UsageError
 from reelbeam.schemas.storage import file_sha256
@@ -118,14 +118,15 @@ def test_a_title_lifts_the_best_window_of_its_video_and_stands_for_itself_withou
     frames = [moment("a", 1000), moment("b", 52_000), moment("b", 11_000)]
     speech = [moment("b", 12_000)]
     titled = [moment("b", 0, "title"), moment("new", 0, "other")]
-    joined = fused_ranks([frames, speech], 9, 10_000, titled)
-    assert [(one.video_id, one.best_ms, one.score) for one in joined] == [
-        ("b", 12_000, pytest.approx(1 / 3 + 1 + 1, abs=1e-4)),
-        ("a", 1000, 1.0),
+    alike = {"frames": 1.0, "speech": 1.0, "titles": 1.0}
+    found = joined({"frames": frames, "speech": speech, "titles": titled}, 9, 10_000, alike)
+    assert [(one.video_id, one.best_ms, one.score) for one in found] == [
+        ("b", 11_000, 1.5),
+        ("a", 1000, 0.5),
         ("b", 52_000, 0.5),
         ("new", 0, 0.5),
     ]
-    assert joined[3].text == "other"
+    assert found[3].text == "other"
 
 
 # From a list to answers, through the real runner

@@ -94,6 +94,18 @@ def test_one_process_answers_for_many_files_and_is_replaced_when_it_dies(tmp_pat
         prober.close()
 
 
+def test_a_python_file_beside_the_videos_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("av", "json", "mmap"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w')\nraise SystemExit\n")
+    monkeypatch.chdir(tmp_path)
+    prober = Prober()
+    try:
+        assert prober.report(plain(tmp_path / "videos"))
+    finally:
+        prober.close()
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_process_that_stalls_is_killed_and_ffprobe_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
