@@ -46,7 +46,7 @@ test: setup
 	$(BIN)/python -m pytest -m 'not slow and not long and not flink'
 
 test-slow: setup
-	@./deploy/system_packages.sh espeak-ng
+	@./deploy/system_packages.sh espeak-ng chromium
 	$(BIN)/python -m pytest -m 'slow and not long and not flink' -s
 
 test-long: setup

@@ -20,6 +20,9 @@ Value = TypeVar("Value")
 MOST_KEPT = 32
 """Values of one snapshot that are kept; the one that was asked for longest ago goes first."""
 
+SLOW_S = 1.0
+"""What takes longer is logged."""
+
 MOST_WAITING = 8
 """Values that are computed or wait for it. A further one is refused, so that a flood of requests can't fill the memory."""
 
@@ -92,5 +95,6 @@ def _timed(key: Hashable, compute: Callable[[], Value]) -> Value:
     except Exception:
         log.exception("%s could not be computed", key)
         raise
-    log.info("computed %s in %.1f s", key, time.monotonic() - started)
+    took_s = time.monotonic() - started
+    log.log(logging.INFO if took_s >= SLOW_S else logging.DEBUG, "computed %.200r in %.1f s", key, took_s)
     return value

@@ -99,7 +99,7 @@ class LabelFit:
 
 @dataclass(frozen=True)
 class Tagged:
-    """The windows of one label: those that it fits better than any other label, best first."""
+    """The windows of one label: those that it fits better than any other label, highest cosine first."""
 
     label: str
     windows: int
@@ -219,7 +219,7 @@ def tags_of(dataset: Dataset, labels: Sequence[str], device: str = "auto") -> li
     found = []
     for label, fits in grouped.items():
         shown = []
-        for one in sorted(fits, key=lambda one: -one["probability"])[:SHOWN_PER_LABEL]:
+        for one in sorted(fits, key=lambda one: -one["score"])[:SHOWN_PER_LABEL]:
             place = places.at(one["uri"], one["start_ms"], one["end_ms"])
             if place:
                 shown.append(LabelFit(place, round(one["score"], 4), round(one["probability"], 4)))

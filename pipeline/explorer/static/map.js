@@ -60,7 +60,7 @@ function clock(ms) {
 }
 
 const address = (at) =>
-  `/videos/${encodeURIComponent(points.video_ids[points.video[at]])}?t=${points.at_ms[at] / 1000}`;
+  `/videos/${encodeURIComponent(points.video_ids[points.video[at]])}?at_ms=${points.at_ms[at]}`;
 
 function choose(at) {
   if (at === chosen) return;
