@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SAMPLES := examples/sample_bucket
 OUT := demo_output/features
 
-.PHONY: demo test test-slow test-long test-flink cluster-up cluster-down lint types docs bench bench-check bench-quick bench-gpu clean setup system linked
+.PHONY: demo explore test test-slow test-long test-flink cluster-up cluster-down lint types docs bench bench-check bench-quick bench-gpu clean setup system linked
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.done
@@ -35,6 +35,11 @@ demo: setup
 	$(BIN)/reelbeam index $(OUT)
 	$(BIN)/reelbeam index $(OUT) --of words
 	$(BIN)/python examples/show_demo.py $(OUT) demo_output/search.html
+
+# The pages of the demo dataset, on this machine.
+explore: setup
+	@test -d $(OUT)/snapshots || $(MAKE) --no-print-directory demo
+	$(BIN)/reelbeam explore $(OUT)
 
 test: setup
 	@./deploy/system_packages.sh espeak-ng

@@ -54,6 +54,7 @@ def main(output: str, page_file: str) -> None:
     )
     print(f"{sum(right.values())} of {len(right)} queries find the right moment first. The frames found: {page_file}")
     print(f'Try your own: .venv/bin/reelbeam search {output} "a rocket"')
+    print(f"Look at it in a browser: make explore, or .venv/bin/reelbeam explore {output}")
 
 
 if __name__ == "__main__":

@@ -37,6 +37,21 @@ def problem(status: int, title: str, detail: str = "") -> JSONResponse:
     return JSONResponse(body, status, media_type="application/problem+json")
 
 
+BODY_BYTES = 10 << 20
+"""Most that a request may send: a picture."""
+
+
+def too_much(scope: Scope) -> Response | None:
+    """The answer to a request that sends too much, or does not say how much; None for others."""
+    headers = Headers(scope=scope)
+    if "transfer-encoding" in headers:
+        return problem(411, "the length of the request is wanted", "send Content-Length")
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit() and int(length[:18]) <= BODY_BYTES and len(length) < 18):
+        return problem(413, "the request is too large", f"at most {BODY_BYTES} bytes are read")
+    return None
+
+
 class Guard:
     """Lets in who has the token, where one is wanted, and puts the headers on every answer."""
 
@@ -56,7 +71,7 @@ class Guard:
                 headers.setdefault("content-security-policy", POLICY.format(media=""))
             await send(message)
 
-        refused = self.refusal(scope)
+        refused = too_much(scope) or self.refusal(scope)
         await (refused or self.app)(scope, receive, guarded)
 
     def refusal(self, scope: Scope) -> Response | None:

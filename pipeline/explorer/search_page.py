@@ -3,43 +3,106 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Body, Depends, File, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from ...schemas.errors import UsageError
-from .answers import MOMENTS_MOST, PLACES, QUERY_CHARS, Problem, SearchAnswer, SearchIn
-from .found_moments import Asked, find, marked
+from ..answers import (
+    MOMENTS_MOST,
+    PLACES,
+    QUERY_CHARS,
+    Asked,
+    Narrowing,
+    Problem,
+    SearchAnswer,
+    SearchIn,
+    find,
+    marked,
+)
 from .state import Explorer
 
 Words = Annotated[str, Query(max_length=QUERY_CHARS, description="what to look for")]
 Most = Annotated[int, Query(ge=1, le=MOMENTS_MOST, description="moments to find")]
 Where = Annotated[SearchIn, Query(alias="in", description="what is searched")]
+Like = Annotated[
+    str, Query(pattern=r"^([0-9]{1,18}/[0-9]{1,6})?$", description="row/tick of a frame: what looks like it")
+]
 Number = Annotated[int, Path(ge=0, le=1 << 62)]
+Short = Annotated[str, Query(max_length=200)]
+Ms = Annotated[int, Query(ge=0, le=1 << 40)]
 
 PICTURE_AGE_S = 300
 """How long a browser may keep a picture without asking again."""
+
+WAIT_S = 60
+"""Longest wait for the query models."""
+
+
+def narrowed(uri: Short = "", language: Short = "", present: Short = "", start_ms: Ms = 0, end_ms: Ms = 0) -> Narrowing:
+    """The filters of a request; an end of 0 is none."""
+    return Narrowing(uri, language, present, start_ms, end_ms or None)
+
+
+Filters = Annotated[Narrowing, Depends(narrowed)]
+
+
+def like_of(text: str) -> tuple[int, int] | None:
+    """
+    >>> like_of("12/3"), like_of("")
+    ((12, 3), None)
+    """
+    row, _, tick = text.partition("/")
+    return (int(row), int(tick)) if text else None
 
 
 def router(explorer: Explorer) -> APIRouter:
     """`/`: one box, and the moments found. `/api/search`: the same for programs. `/api/frames/...`: pictures."""
     routes = APIRouter()
 
-    @routes.get("/", response_class=HTMLResponse, include_in_schema=False)
-    def search_page(request: Request, q: Words = "", k: Most = 20, where: Where = "all") -> HTMLResponse:
+    def answer(asked: Asked) -> SearchAnswer:
+        if not explorer.models.wait(WAIT_S):
+            raise UsageError(f"the query models are still loading after {WAIT_S} s; try again later")
+        opened = explorer.opened()
+        return find(opened.searches, opened.places, asked, opened.dataset.facts.keys())
+
+    def page_of(request: Request, asked: Asked) -> HTMLResponse:
+        """The page with what was found, or with what is wrong with the question."""
         found, wrong = None, ""
-        if q.strip():
+        if asked.q.strip() or asked.like or asked.picture:
             try:
-                found = find(explorer, Asked(q, k, where))
+                found = answer(asked)
             except UsageError as error:
                 wrong = str(error)
-        shown = {"q": q, "k": k, "where": where, "places": PLACES, "found": found, "wrong": wrong, "marked": marked}
-        return explorer.render(request, "search.html", 400 if wrong else 200, **shown)
+        kept = {name: value for name, value in vars(asked.narrowing).items() if value}
+        shown = {"asked": asked, "places": PLACES, "found": found, "wrong": wrong, "marked": marked, "kept": kept}
+        known = explorer.dataset().snapshot.shape.modalities
+        return explorer.render(
+            request, "search.html", 400 if wrong else 200, known=known, rest=urlencode(kept), **shown
+        )
+
+    @routes.get("/", response_class=HTMLResponse, include_in_schema=False)
+    def search_page(
+        request: Request, filters: Filters, q: Words = "", k: Most = 20, where: Where = "all", like: Like = ""
+    ) -> HTMLResponse:
+        return page_of(request, Asked(q, k, where, filters, None, like_of(like)))
+
+    @routes.post("/", response_class=HTMLResponse, include_in_schema=False)
+    def picture_page(request: Request, filters: Filters, picture: Annotated[bytes, File()]) -> HTMLResponse:
+        return page_of(request, Asked(narrowing=filters, picture=picture))
 
     @routes.get("/api/search", tags=["search"], responses={400: {"model": Problem}})
-    def search(q: Words, k: Most = 20, where: Where = "all") -> SearchAnswer:
-        """The moments for some words, best first: those of `reelbeam search`."""
-        return find(explorer, Asked(q, k, where))
+    def search(filters: Filters, q: Words = "", k: Most = 20, where: Where = "all", like: Like = "") -> SearchAnswer:
+        """The moments for some words or a stored frame, best first: those of `reelbeam search`."""
+        return answer(Asked(q, k, where, filters, None, like_of(like)))
+
+    @routes.post("/api/search/picture", tags=["search"], responses={400: {"model": Problem}})
+    def search_picture(
+        filters: Filters, picture: Annotated[bytes, Body(media_type="application/octet-stream")], k: Most = 20
+    ) -> SearchAnswer:
+        """The moments that look like a picture: JPEG, PNG, WebP, GIF or BMP."""
+        return answer(Asked("", k, "frames", filters, picture))
 
     @routes.get("/api/frames/{row}/{tick}.jpg", tags=["videos"], response_class=Response)
     def frame(row: Number, tick: Number) -> Response:

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import ReelbeamError
 from ...schemas.storage import Storage
+from ..answers import frame_address
 from ..dataset import Dataset
 from ..playing import FramePlaces, Thumbnails
 from ..search import Searches
@@ -99,7 +100,7 @@ class Explorer:
 
     def thumbnail_url(self, row: int, tick: int) -> str:
         """The address of a frame's picture: the tick in 0..window_ticks of a global row number."""
-        return f"/api/frames/{row}/{tick}.jpg"
+        return frame_address(row, tick)
 
     @cached_property
     def _templates(self) -> Environment:

@@ -9,10 +9,9 @@ from fastapi import APIRouter, Header, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
 from ...schemas.addresses import is_remote
+from ..answers import Problem, VideoAnswer, described
 from ..playing import OBJECT_BYTES, Span, asked_span, pieces, size_of
-from .answers import Problem, VideoAnswer
 from .state import Explorer
-from .video_facts import described
 
 VideoId = Annotated[str, Path(pattern="^[0-9a-f]{1,64}$")]
 Instant = Annotated[int, Query(ge=0, le=1 << 40, description="where the player starts, in ms")]

@@ -61,7 +61,11 @@ def test_each_moment_has_a_picture_of_its_frame(client: TestClient) -> None:
         ({"q": "a", "in": "everywhere"}, 422),
         ({"q": "  "}, 400),
         ({"q": "a", "in": "screen"}, 400),
-        ({}, 422),
+        ({}, 400),
+        ({"like": "1"}, 422),
+        ({"like": "99999999/0"}, 400),
+        ({"q": "a", "present": "smell"}, 400),
+        ({"q": "a", "start_ms": "-1"}, 422),
     ],
 )
 def test_what_cannot_be_answered_is_a_problem(client: TestClient, asked: dict[str, str], status: int) -> None:

@@ -24,6 +24,7 @@ ROOMS = [
     "views",
     "surveys",
     "playing",
+    "answers",
     "explorer",
     "commands",
 ]

@@ -22,3 +22,15 @@ for (const picture of document.querySelectorAll("a.moment img")) {
     picture.replaceWith(none);
   });
 }
+
+// A picture that is dropped on the page or pasted is what is looked for.
+const byPicture = document.getElementById("by-picture");
+const look = (files) => {
+  if (![...files].some((file) => file.type.startsWith("image/"))) return false;
+  byPicture.querySelector("input[type=file]").files = files;
+  byPicture.requestSubmit();
+  return true;
+};
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => { event.preventDefault(); look(event.dataTransfer.files); });
+document.addEventListener("paste", (event) => { if (look(event.clipboardData.files)) event.preventDefault(); });

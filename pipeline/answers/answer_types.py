@@ -23,6 +23,15 @@ QUERY_CHARS = 500
 MOMENTS_MOST = 100
 
 
+def frame_address(row: int, tick: int) -> str:
+    """The address of a frame's picture.
+
+    >>> frame_address(7, 3)
+    '/api/frames/7/3.jpg'
+    """
+    return f"/api/frames/{row}/{tick}.jpg"
+
+
 class MomentAnswer(BaseModel):
     """One moment. Times are in ms on the video's presentation clock, spans are half-open."""
 

@@ -9,7 +9,16 @@ from ...models.audio import FEATURES
 from ..dataset import Dataset
 from ..playing import FramePlaces
 from ..words import STORED_IN, fields_of, sense_columns
-from .answers import FailureAnswer, FrameAnswer, ShotAnswer, SoundAnswer, TextAnswer, VideoAnswer, WindowAnswer
+from .answer_types import (
+    FailureAnswer,
+    FrameAnswer,
+    ShotAnswer,
+    SoundAnswer,
+    TextAnswer,
+    VideoAnswer,
+    WindowAnswer,
+    frame_address,
+)
 
 COLUMNS = [
     "video_id",
@@ -32,15 +41,7 @@ LEVEL, SPEECH = (
 )
 
 FACTS = (
-    "video_id",
-    "uri",
-    "title",
-    "description",
-    "status",
-    "duration_ms",
-    "container",
-    "video_codec",
-    "audio_codec",
+    *("video_id", "uri", "title", "description", "status", "duration_ms", "container", "video_codec", "audio_codec"),
     *("width", "height", "fps", "size_bytes", "windows", "frames", "words", "attempts", "run"),
 )
 
@@ -98,7 +99,7 @@ def frames_of(
             at = row["window"] * ticks + tick
             if row["tick_valid"][tick]:
                 shot, pts_ms = int(row["shot"][tick]), int(row["tick_pts_ms"][tick])
-                address = f"/api/frames/{number}/{tick}.jpg"
+                address = frame_address(number, tick)
                 frames.append(FrameAnswer(row=number, tick=tick, at_ms=pts_ms, shot=shot, thumbnail=address))
             if row["tick_sound"][tick]:
                 level, speech = (float(row["audio_feature"][tick][place]) for place in (LEVEL, SPEECH))

@@ -1,0 +1,11 @@
+"""What the explorer answers with: moments found by words, a picture or another moment; all that is stored of one video; a client.
+
+Imports: playing, search, words and dataset.
+
+The names in `__init__.pyi` are this room's door: other rooms and users import those, and nothing else. They are loaded
+when they are first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,14 @@
+from .answer_types import MOMENTS_MOST as MOMENTS_MOST
+from .answer_types import PLACES as PLACES
+from .answer_types import QUERY_CHARS as QUERY_CHARS
+from .answer_types import Problem as Problem
+from .answer_types import SearchAnswer as SearchAnswer
+from .answer_types import SearchIn as SearchIn
+from .answer_types import VideoAnswer as VideoAnswer
+from .answer_types import frame_address as frame_address
+from .client import Client as Client
+from .found_moments import Asked as Asked
+from .found_moments import find as find
+from .found_moments import marked as marked
+from .narrowing import Narrowing as Narrowing
+from .video_facts import described as described
