@@ -17,7 +17,7 @@ from ...schemas.errors import ReelbeamError
 from ...schemas.storage import Storage
 from ..answers import frame_address
 from ..dataset import Dataset
-from ..playing import FramePlaces, Thumbnails
+from ..playing import FramePlaces, Previews, Thumbnails
 from ..search import Searches
 from ..views import clock
 
@@ -71,7 +71,8 @@ class Explorer:
         self._lock = threading.Lock()
         self._looked_at = time.monotonic()
         self._opened = self._open(Dataset.open(output))
-        self.thumbnails = Thumbnails(self._opened.dataset.snapshot.options.get("video_stream", ""))
+        stream = self._opened.dataset.snapshot.options.get("video_stream", "")
+        self.thumbnails, self.previews = Thumbnails(stream), Previews(stream)
 
     def _open(self, dataset: Dataset) -> Opened:
         return Opened(dataset, Searches(dataset, *self._settings))
@@ -92,6 +93,7 @@ class Explorer:
                     log.info("snapshot %d is shown now", newer.snapshot.number)
                     self._opened = self._open(newer)
                     self.thumbnails.keep(newer.facts.__contains__)
+                    self.previews.files.keep(lambda key: key[0] in newer.facts)
             return self._opened
 
     def dataset(self) -> Dataset:
