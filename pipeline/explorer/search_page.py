@@ -62,9 +62,9 @@ def router(explorer: Explorer) -> APIRouter:
     routes = APIRouter()
 
     def answer(asked: Asked) -> SearchAnswer:
+        opened = explorer.opened()  # a newer snapshot loads anew, so this comes first
         if not explorer.models.wait(WAIT_S):
             raise UsageError(f"the query models are still loading after {WAIT_S} s; try again later")
-        opened = explorer.opened()
         return find(opened.searches, opened.places, asked, opened.dataset.facts.keys())
 
     def page_of(request: Request, asked: Asked) -> HTMLResponse:

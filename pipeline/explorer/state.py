@@ -17,7 +17,7 @@ from ...schemas.errors import ReelbeamError
 from ...schemas.storage import Storage
 from ..answers import frame_address
 from ..dataset import Dataset
-from ..playing import FramePlaces, Thumbnails
+from ..playing import FramePlaces, Previews, Thumbnails
 from ..search import Searches
 from ..views import clock
 
@@ -68,17 +68,22 @@ class Explorer:
         self.index_name, self.device = name, device
         self._settings = (name, models, device)
         self.models = Models()
-        self._lock = threading.Lock()
+        self._lock, self._loading = threading.Lock(), False
         self._looked_at = time.monotonic()
         self._opened = self._open(Dataset.open(output))
-        self.thumbnails = Thumbnails(self._opened.dataset.snapshot.options.get("video_stream", ""))
+        stream = self._opened.dataset.snapshot.options.get("video_stream", "")
+        self.thumbnails, self.previews = Thumbnails(stream), Previews(stream)
 
     def _open(self, dataset: Dataset) -> Opened:
         return Opened(dataset, Searches(dataset, *self._settings))
 
     def load_models(self) -> None:
         """Starts the thread that loads the query models."""
-        threading.Thread(target=self.models.load, args=(self.opened().searches,), name="models", daemon=True).start()
+        self._load(self.opened().searches)
+
+    def _load(self, searches: Searches) -> None:
+        self._loading = True
+        threading.Thread(target=self.models.load, args=(searches,), name="models", daemon=True).start()
 
     def opened(self) -> Opened:
         """The current snapshot, open. Looks for a newer one, but not more often than LOOK_EVERY_S."""
@@ -91,7 +96,11 @@ class Explorer:
                     newer = Dataset(self.storage, snapshots.load(self.storage, known[-1]))
                     log.info("snapshot %d is shown now", newer.snapshot.number)
                     self._opened = self._open(newer)
+                    if self._loading:  # its index is opened by the thread; and what failed before may work now
+                        self.models = Models()
+                        self._load(self._opened.searches)
                     self.thumbnails.keep(newer.facts.__contains__)
+                    self.previews.files.keep(lambda key: key[0] in newer.facts)
             return self._opened
 
     def dataset(self) -> Dataset:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Request
@@ -10,11 +9,13 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
 from ...schemas.addresses import is_remote
 from ..answers import Problem, VideoAnswer, described
-from ..playing import OBJECT_BYTES, Span, asked_span, pieces, size_of
+from ..playing import OBJECT_BYTES, PIECE_S, Span, asked_span, pieces, size_of
 from .state import Explorer
 
 VideoId = Annotated[str, Path(pattern="^[0-9a-f]{1,64}$")]
 Instant = Annotated[int, Query(ge=0, le=1 << 40, description="where the player starts, in ms")]
+Range = Annotated[str, Header(alias="range", max_length=200)]
+Piece = Annotated[int, Path(ge=0, le=1 << 20)]
 Window = Annotated[int, Query(ge=0, le=1 << 40, description="first window to describe")]
 
 TYPES = (
@@ -55,7 +56,7 @@ def router(explorer: Explorer) -> APIRouter:
         window_ms = grid.window_ticks * 1000 / float(grid.tick_hz)
         first = from_window or max(0, int(at_ms / window_ms) - 30)  # the moment, and five minutes before it
         facts = facts_of(video_id, first if at_ms > 1_800_000 or from_window else 0)
-        return explorer.render(request, "video.html", video=facts, at_ms=at_ms)
+        return explorer.render(request, "video.html", video=facts, at_ms=at_ms, piece_ms=PIECE_S * 1000)
 
     @routes.get("/api/videos/{video_id}", tags=["videos"], responses={404: {"model": Problem}})
     def video(video_id: VideoId, from_window: Window = 0) -> VideoAnswer:
@@ -63,25 +64,38 @@ def router(explorer: Explorer) -> APIRouter:
         return facts_of(video_id, from_window)
 
     @routes.get("/api/media/{video_id}", tags=["videos"], response_class=Response)
-    def media(video_id: VideoId, range_asked: Annotated[str, Header(alias="range", max_length=200)] = "") -> Response:
+    def media(video_id: VideoId, range_asked: Range = "") -> Response:
         """The video's bytes, whole or by range."""
         row = video_of(video_id)
-        uri: str = row["uri"]
-        try:
-            size = size_of(uri)
-        except (FileNotFoundError, PermissionError) as error:
-            raise HTTPException(404, "the video is not where it was extracted from") from error
-        try:
-            span = asked_span(range_asked, size)
-        except ValueError:
-            return Response(status_code=416, headers={"content-range": f"bytes */{size}"})
-        given = span or Span(0, size)
-        if span and is_remote(uri):
-            given = Span(span.start, min(span.end, span.start + OBJECT_BYTES))
-        headers = {"accept-ranges": "bytes", "content-length": str(given.end - given.start)}
-        if span:
-            headers["content-range"] = f"bytes {given.start}-{given.end - 1}/{size}"
-        body: Iterator[bytes] = pieces(uri, given)
-        return StreamingResponse(body, 206 if span else 200, headers, media_type(row["container"] or ""))
+        return ranged(row["uri"], range_asked, media_type(row["container"] or ""))
+
+    @routes.get("/api/previews/{video_id}/{piece}.mp4", tags=["videos"], response_class=Response)
+    def preview(video_id: VideoId, piece: Piece, range_asked: Range = "") -> Response:
+        """A minute of the video as a small MP4, for what browsers cannot play."""
+        row = video_of(video_id)
+        file = explorer.thumbnails.local_file(row) if piece * PIECE_S * 1000 <= row["duration_ms"] else None
+        made = explorer.previews.piece(row, file, piece) if file else None
+        if made is None:
+            raise HTTPException(404, "there is no preview of that part")
+        return ranged(str(made), range_asked, "video/mp4")
 
     return routes
+
+
+def ranged(uri: str, range_asked: str, kind: str) -> Response:
+    """The bytes of a file or object, whole or by range. Raises HTTPException where it is gone."""
+    try:
+        size = size_of(uri)
+    except (FileNotFoundError, PermissionError) as error:
+        raise HTTPException(404, "the video is not where it was extracted from") from error
+    try:
+        span = asked_span(range_asked, size)
+    except ValueError:
+        return Response(status_code=416, headers={"content-range": f"bytes */{size}"})
+    given = span or Span(0, size)
+    if span and is_remote(uri):
+        given = Span(span.start, min(span.end, span.start + OBJECT_BYTES))
+    headers = {"accept-ranges": "bytes", "content-length": str(given.end - given.start)}
+    if span:
+        headers["content-range"] = f"bytes {given.start}-{given.end - 1}/{size}"
+    return StreamingResponse(pieces(uri, given), 206 if span else 200, headers, kind)

@@ -1,6 +1,8 @@
 from .file_cache import FileCache as FileCache
 from .frame_places import FramePlaces as FramePlaces
 from .frame_places import Place as Place
+from .previews import PIECE_S as PIECE_S
+from .previews import Previews as Previews
 from .ranges import OBJECT_BYTES as OBJECT_BYTES
 from .ranges import Span as Span
 from .ranges import asked_span as asked_span

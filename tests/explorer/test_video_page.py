@@ -82,3 +82,11 @@ def test_a_video_that_has_moved_is_a_404(changing_world: World, tmp_path: Path) 
     assert client.get(f"/api/media/{row['video_id']}").status_code == 404
     assert client.get(f"/api/frames/{explorer.opened().places.row_at(row['video_id'], 0)}/0.jpg").status_code == 404
     assert not (tmp_path / "no such folder").exists()
+
+
+def test_a_minute_comes_as_a_small_copy(client: TestClient, first_world: World) -> None:
+    address = f"/api/previews/{row_of(first_world, 'desk.mp4')['video_id']}"
+    made = client.get(f"{address}/0.mp4", headers={"range": "bytes=4-7"})
+    assert (made.status_code, made.content, made.headers["content-type"]) == (206, b"ftyp", "video/mp4")
+    assert client.get(f"{address}/9.mp4").status_code == 404
+    assert client.get(f"{address}/-1.mp4").status_code == 422

@@ -13,11 +13,37 @@ const clock = (ms) => {
   return `${h ? `${h}:${two(m)}` : m}:${two(s % 60)}.${Math.floor((ms % 1000) / 100)}`;
 };
 
-const jump = (ms) => { player.currentTime = ms / 1000; };
+// What the browser cannot play is shown by small copies, a minute each; `piece` is the one shown, -1 for the video itself.
+const note = document.getElementById("unplayable");
+const pieceMs = Number(player.dataset.pieceMs);
+let piece = -1;
+const offset = () => (piece < 0 ? 0 : piece * pieceMs);
 
-player.addEventListener("loadedmetadata", () => { if (startMs) jump(startMs); startMs = 0; });
-if (player.readyState > 0 && startMs) { jump(startMs); startMs = 0; }
-player.addEventListener("error", () => { document.getElementById("unplayable").hidden = false; });
+const show = (ms) => {
+  piece = Math.floor(ms / pieceMs);
+  startMs = ms;
+  note.textContent = "This browser cannot play the video; a small copy of this minute is shown.";
+  note.hidden = false;
+  player.src = `/api/previews/${player.dataset.id}/${piece}.mp4`;
+};
+
+const jump = (ms) => {
+  if (piece >= 0 && Math.floor(ms / pieceMs) !== piece) show(ms);
+  else player.currentTime = (ms - offset()) / 1000;
+};
+
+const loaded = () => {
+  if (piece < 0 && "shows" in player.dataset && !player.videoWidth) show(startMs);
+  else if (startMs) jump(startMs);
+};
+const failed = () => {
+  if (piece < 0) show(startMs || player.currentTime * 1000);
+  else note.textContent = "This video cannot be played here.";
+};
+player.addEventListener("loadedmetadata", loaded);
+player.addEventListener("error", failed);
+if (player.error) failed();
+else if (player.readyState > 0) loaded();
 
 for (const place of places) {
   place.addEventListener("click", () => { jump(Number(place.dataset.atMs)); });
@@ -31,7 +57,7 @@ for (const place of places) {
 }
 
 const follow = () => {
-  const ms = player.currentTime * 1000 + 1;
+  const ms = offset() + player.currentTime * 1000 + 1;
   now.textContent = clock(ms);
   for (const [lane, parts] of lanes) {
     let current = null;
