@@ -101,6 +101,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.frame_choice
 	$(BIN)/python -m benchmarks.screen_text
 	$(BIN)/python -m benchmarks.words
+	$(BIN)/python -m benchmarks.explorer
 	$(BIN)/python -m benchmarks.ranking
 	$(BIN)/python -m benchmarks.page
 
@@ -129,6 +130,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.shots --quick
 	$(BIN)/python -m benchmarks.screen_text --quick
 	$(BIN)/python -m benchmarks.words --quick
+	$(BIN)/python -m benchmarks.explorer --quick
 	$(BIN)/python -m benchmarks.ranking --quick
 
 bench-gpu: $(VENV)/.bench

@@ -11,9 +11,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 PAGES = {
     "search": "/?q=a+teapot",
@@ -25,6 +28,9 @@ PAGES = {
     "health": "/health",
 }
 """The address of each picture; the video is the first one that the search finds."""
+
+STORED = {"explore_search.png", "explore_map.png", "explore_health.png"}
+"""Those that the documentation shows and docs/images/ keeps."""
 
 SIZES = {False: (1200, 800), True: (380, 800)}
 COLOURS = 256
@@ -46,6 +52,8 @@ def wait(page: Page) -> None:
 
 def main() -> None:
     """Writes one PNG per page."""
+    from playwright.sync_api import sync_playwright
+
     parser = argparse.ArgumentParser()
     parser.add_argument("output")
     parser.add_argument("folder", type=Path)

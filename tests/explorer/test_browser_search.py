@@ -53,11 +53,11 @@ def visit(chromium: Any, address: str) -> Iterator[Visit]:
     page.close()
 
 
-def shown(name: str) -> tuple[str, int, int]:
-    """(what it is called, start_ms, end_ms) of the third drawing of a sample video."""
+def shown(name: str, number: int = 2) -> tuple[str, int, int]:
+    """(what it is called, start_ms, end_ms) of a drawing of a sample video."""
     videos = json.loads((SAMPLES / "truth.json").read_text())["videos"]
     [video] = [one for one in videos if one["file"] == name]
-    drawing = video["shows"][2]
+    drawing = video["shows"][number]
     return drawing["name"], drawing["start_ms"], drawing["end_ms"]
 
 
@@ -88,12 +88,12 @@ def test_a_typed_query_finds_the_right_moment_first_and_plays_it_there(visit: Vi
 
 
 def test_a_second_snapshot_appears_and_a_purge_removes_it_without_a_restart(visit: Visit, world: World) -> None:
-    what, _, _ = shown("toys.mp4")
-    page = visit.open(f"/?q={what}")
+    what, _, _ = shown("toys.mp4", 0)
+    page = visit.open(f"/?q={what}&in=frames")
     assert "toys.mp4" not in page.inner_text("main")
     shutil.copy(SAMPLES / "toys.mp4", world.bucket / "toys.mp4")
     assert world.night() == 0
-    page = visit.open(f"/?q={what}")
+    page = visit.open(f"/?q={what}&in=frames")
     assert "toys.mp4" in page.locator("a.moment").first.inner_text()
     picture = str(page.locator("a.moment img").first.get_attribute("src"))
     video = str(page.locator("a.moment").first.get_attribute("href"))
@@ -102,7 +102,7 @@ def test_a_second_snapshot_appears_and_a_purge_removes_it_without_a_restart(visi
     visit.is_clean()
     assert main(["purge", str(world.output), str(Path(world.bucket, "toys.mp4"))]) == 0
     page.wait_for_timeout(300)
-    for path in (f"/?q={what}", "/health", "/outliers"):
+    for path in (f"/?q={what}&in=frames", "/health", "/outliers"):
         assert "toys.mp4" not in visit.open(path).inner_text("main")
     asked = visit.page.request
     assert asked.get(visit.address + picture).status == 404
@@ -110,3 +110,36 @@ def test_a_second_snapshot_appears_and_a_purge_removes_it_without_a_restart(visi
     points = visit.open("/map")
     points.wait_for_selector("#map[data-points]", timeout=60_000)
     assert "toys.mp4" not in points.inner_text("main")
+
+
+PASTE = """async (address) => {
+    const picture = await (await fetch(address)).blob();
+    const carried = new DataTransfer();
+    carried.items.add(new File([picture], "clipboard.jpg", { type: "image/jpeg" }));
+    document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: carried, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_a_pasted_picture_finds_its_own_moment(visit: Visit) -> None:
+    what, _, _ = shown("kitchen.mp4")
+    page = visit.open(f"/?q={what}&in=frames")
+    picture = page.locator("a.moment img").first.get_attribute("src")
+    wanted = page.locator("a.moment").first.get_attribute("href")
+    visit.open("/")
+    page.evaluate(PASTE, picture)
+    page.wait_for_selector("h1:has-text('look like the picture')", timeout=60_000)
+    assert page.locator("a.moment").first.get_attribute("href") == wanted
+    visit.is_clean()
+
+
+def test_a_filter_keeps_what_fits_and_stays_in_the_address(visit: Visit) -> None:
+    what, _, _ = shown("desk.mp4")
+    page = visit.open(f"/?q={what}&in=frames")
+    page.click("summary:has-text('Filters')")
+    page.fill("input[name=uri]", "*kitchen*")
+    page.click("button.main")
+    page.wait_for_url("**uri=*")
+    names = page.locator("a.moment").all_inner_texts()
+    assert names
+    assert all("kitchen.mp4" in name for name in names)
+    visit.is_clean()
