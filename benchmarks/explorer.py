@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reelbeam.models.profiles import profile
-from reelbeam.schemas.snapshot import TableInfo
+from reelbeam.schemas.file_records import TableInfo
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import videos_schema
 
@@ -56,7 +56,7 @@ def videos_table(ids: list[str], text_dim: int) -> pa.Table:
         elif field.nullable:
             columns.append(pa.nulls(len(ids), field.type))
         else:
-            empty = "" if pa.types.is_string(field.type) else [] if pa.types.is_list(field.type) else 0
+            empty: object = "" if pa.types.is_string(field.type) else [] if pa.types.is_list(field.type) else 0
             columns.append(pa.array([empty] * len(ids), field.type))
     return pa.table(columns, schema=schema)
 
