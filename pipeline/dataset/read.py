@@ -87,20 +87,19 @@ def _taken(
     shard: ShardInfo, places: dict[int, int], groups: Sequence[tuple[int, pa.Table]], columns: Sequence[str]
 ) -> dict[int, dict[str, Any]]:
     """Rows of a shard by global number, out of the row groups that hold them; removed ones are left out."""
+    order = sorted(places.items(), key=lambda item: item[1])
+    at = np.array([place for _, place in order], np.int64)
+    parts = []
+    for start, table in groups:  # in the order of the file
+        first, end = np.searchsorted(at, [start, start + len(table)])
+        parts.append(table.take(int64_array(at[first:end] - start)))
+    rows = pa.concat_tables(parts)  # converted at once: each conversion has a price of its own, whatever its size
+    tensors = {name: tensor(rows, name) for name in columns if b"dtype" in (rows.schema.field(name).metadata or {})}
     found = {}
-    for start, table in groups:
-        end = start + len(table)
-        here = sorted((place, number) for number, place in places.items() if start <= place < end)
-        rows = table.take(int64_array(place - start for place, _ in here))
-        tensors = {
-            name: tensor(rows.combine_chunks(), name)
-            for name in columns
-            if b"dtype" in (rows.schema.field(name).metadata or {})
-        }
-        for at, ((_, number), row) in enumerate(zip(here, rows.to_pylist(), strict=True)):
-            if not shard.removed or row["video_id"] not in shard.removed:
-                kept = {name: row[name] for name in columns}
-                found[number] = {**kept, **{name: values[at] for name, values in tensors.items()}}
+    others = rows.drop_columns(list(tensors)).to_pylist() if len(tensors) < rows.num_columns else [{}] * len(rows)
+    for at_row, ((number, _), row) in enumerate(zip(order, others, strict=True)):
+        if not shard.removed or row["video_id"] not in shard.removed:
+            found[number] = {name: tensors[name][at_row] if name in tensors else row[name] for name in columns}
     return found
 
 

@@ -83,6 +83,7 @@ class FrameIndex:
             )
         self.manifest = read_manifest(dataset.storage, built)
         self.faiss = open_searcher(dataset.storage, self.manifest)
+        self._specs: dict[str, FrameSpec] = {}
 
     @property
     def missing_frames(self) -> int:
@@ -99,6 +100,12 @@ class FrameIndex:
         return word_encoder(self._clip(models), device)
 
     def _clip(self, models: str) -> FrameSpec:
+        """The checked spec, which reads files: once per index, not per query."""
+        if models not in self._specs:
+            self._specs[models] = self._checked_clip(models)
+        return self._specs[models]
+
+    def _checked_clip(self, models: str) -> FrameSpec:
         made_with = self.manifest.models["clip"]
         if not models:
             return clip_of(made_with)
