@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,6 @@ class FrameIndex:
             )
         self.manifest = read_manifest(dataset.storage, built)
         self.faiss = open_searcher(dataset.storage, self.manifest)
-        self._specs: dict[str, FrameSpec] = {}
 
     @property
     def missing_frames(self) -> int:
@@ -99,16 +99,15 @@ class FrameIndex:
         """The same model for words alone. It does without torch when its weights allow that and no GPU is asked for."""
         return word_encoder(self._clip(models), device)
 
-    def _clip(self, models: str) -> FrameSpec:
-        """The checked spec, which reads files: once per index, not per query."""
-        if models not in self._specs:
-            self._specs[models] = self._checked_clip(models)
-        return self._specs[models]
+    @cached_property
+    def _own_clip(self) -> FrameSpec:
+        """The model that made this index's vectors. To compare it with the one here, files are read: once, not per query."""
+        return clip_of(self.manifest.models["clip"])
 
-    def _checked_clip(self, models: str) -> FrameSpec:
+    def _clip(self, models: str) -> FrameSpec:
         made_with = self.manifest.models["clip"]
         if not models:
-            return clip_of(made_with)
+            return self._own_clip
         spec = profile(models).clip
         if differs := spec.sees_as(made_with):
             raise ModelMismatch(
