@@ -62,7 +62,7 @@ def router(explorer: Explorer) -> APIRouter:
         opened = explorer.opened()  # a newer snapshot loads anew, so this comes first
         if not explorer.models.wait(WAIT_S):
             raise UsageError(f"the query models are still loading after {WAIT_S} s; try again later")
-        return find(opened.searches, opened.places, asked, opened.dataset.facts.keys())
+        return explorer.in_turn(lambda: find(opened.searches, opened.places, asked, opened.dataset.facts.keys()))
 
     def page_of(request: Request, asked: Asked) -> HTMLResponse:
         """The page with what was found, or with what is wrong with the question."""
