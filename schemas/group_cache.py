@@ -127,5 +127,5 @@ def _tables(
     found = []
     for group, known in held.items():
         fields, values = zip(*(known[name] for name in columns), strict=True)
-        found.append((int(starts[group]), pa.table(list(values), schema=pa.schema(fields))))
+        found.append((int(starts[group]), pa.Table.from_arrays(values, schema=pa.schema(fields))))
     return found

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -83,24 +84,41 @@ def are_held(shards: Iterable[ShardInfo], numbers: np.ndarray) -> np.ndarray:
     return found
 
 
-def _taken(
-    shard: ShardInfo, places: dict[int, int], groups: Sequence[tuple[int, pa.Table]], columns: Sequence[str]
-) -> dict[int, dict[str, Any]]:
-    """Rows of a shard by global number, out of the row groups that hold them; removed ones are left out."""
-    found = {}
+Picked = tuple[ShardInfo, list[int], pa.Table]
+"""Some rows of a shard: their global numbers, and their columns."""
+
+FEW_ROWS = 8
+"""So many rows of a row group are cut out one by one, which copies nothing; more are gathered."""
+
+
+def _picked(shard: ShardInfo, places: dict[int, int], groups: Sequence[tuple[int, pa.Table]]) -> Iterator[Picked]:
+    """Rows of a shard out of the row groups that hold them, in the order of the file."""
+    order = sorted((place, number) for number, place in places.items())
+    at = np.array([place for place, _ in order], np.int64)
     for start, table in groups:
-        end = start + len(table)
-        here = sorted((place, number) for number, place in places.items() if start <= place < end)
-        rows = table.take(int64_array(place - start for place, _ in here))
-        tensors = {
-            name: tensor(rows.combine_chunks(), name)
-            for name in columns
-            if b"dtype" in (rows.schema.field(name).metadata or {})
-        }
-        for at, ((_, number), row) in enumerate(zip(here, rows.to_pylist(), strict=True)):
+        first, end = at.searchsorted((start, start + len(table))).tolist()
+        numbers = [number for _, number in order[first:end]]
+        if end - first > FEW_ROWS:
+            yield shard, numbers, table.take(int64_array(at[first:end] - start))
+        else:
+            rows = [table.slice(place - start, 1) for place, _ in order[first:end]]
+            yield from ((shard, [number], row) for number, row in zip(numbers, rows, strict=True))
+
+
+def _converted(picked: Sequence[Picked], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
+    """The rows by global number; removed ones are left out. Rows of one schema are converted at once: each conversion has a price
+    of its own, whatever its size."""
+    found: dict[int, dict[str, Any]] = {}
+    for schema, group in groupby(picked, key=lambda one: one[2].schema):
+        parts = [*group]
+        rows = pa.concat_tables([part for _, _, part in parts])
+        tensors = {name: tensor(rows, name) for name in columns if b"dtype" in (schema.field(name).metadata or {})}
+        others = rows.drop_columns([*tensors])
+        plain = others.to_pylist() if others.num_columns else [{}] * len(rows)
+        held = ((shard, number) for shard, numbers, _ in parts for number in numbers)
+        for at, ((shard, number), row) in enumerate(zip(held, plain, strict=True)):
             if not shard.removed or row["video_id"] not in shard.removed:
-                kept = {name: row[name] for name in columns}
-                found[number] = {**kept, **{name: values[at] for name, values in tensors.items()}}
+                found[number] = {name: tensors[name][at] if name in tensors else row[name] for name in columns}
     return found
 
 
@@ -136,10 +154,8 @@ class Dataset:
             *(["video_id"] if "video_id" not in columns and any(one.removed for one, _ in held) else []),
         ]
         files = [(shard.path, shard.bytes, list(places.values())) for shard, places in held]
-        found: dict[int, dict[str, Any]] = {}
-        for (shard, places), groups in zip(held, read_files(self.storage, files, wanted), strict=True):
-            found |= _taken(shard, places, groups, columns)
-        return found
+        read = zip(held, read_files(self.storage, files, wanted), strict=True)
+        return _converted([one for (shard, places), groups in read for one in _picked(shard, places, groups)], columns)
 
     @cached_property
     def _places(self) -> RowPlaces:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
@@ -9,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .options import same_token
+from .options import LOOPBACK, same_token
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self'{media}; "
@@ -52,11 +54,46 @@ def too_much(scope: Scope) -> Response | None:
     return None
 
 
-class Guard:
-    """Lets in who has the token, where one is wanted, and puts the headers on every answer."""
+def host_name(header: str) -> str:
+    """The name of a Host header, without its port.
 
-    def __init__(self, app: ASGIApp, token: str | None):
-        self.app, self.token = app, token
+    >>> host_name("LocalHost:8000"), host_name("[::1]:80"), host_name("127.0.0.1"), host_name("")
+    ('localhost', '::1', '127.0.0.1', '')
+    """
+    name = header.strip().lower()
+    return name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+
+
+def misdirected(scope: Scope, hosts: Collection[str]) -> Response | None:
+    """The answer to a request for another host's name; None for one of `hosts`.
+
+    A page of another site could point its own name at this machine, and then read what is served here: its requests still carry
+    that name.
+    """
+    given = Headers(scope=scope).getlist("host")
+    if len(given) == 1 and host_name(given[0]) in hosts:
+        return None
+    return problem(421, "another host was asked for", f"open it as {', '.join(hosts)}; other names need --token-file")
+
+
+def cookie_of(token: str) -> str:
+    """What the cookie holds: from it the token cannot be found.
+
+    >>> len(cookie_of("a")), cookie_of("a") == cookie_of("b")
+    (64, False)
+    """
+    return hashlib.sha256(b"reelbeam cookie\0" + token.encode()).hexdigest()
+
+
+class Guard:
+    """Lets in who has the token, where one is wanted, and puts the headers on every answer.
+
+    Without a token, only requests for one of the names in `hosts` are answered. With one, any name is: a site that borrows another's
+    name does not get that one's cookie.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None, hosts: Collection[str] = LOOPBACK):
+        self.app, self.token, self.hosts = app, token, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,7 +113,9 @@ class Guard:
 
     def refusal(self, scope: Scope) -> Response | None:
         """The answer in place of the page; None for who may read. A token in the address is moved into a cookie."""
-        if self.token is None or scope["path"].startswith(OPEN):
+        if self.token is None:
+            return misdirected(scope, self.hosts)
+        if scope["path"].startswith(OPEN):
             return None
         headers = Headers(scope=scope)
         asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
@@ -86,9 +125,9 @@ class Guard:
             # one slash at the start: "//host" would lead elsewhere
             answer = RedirectResponse("/" + scope["path"].lstrip("/\\") + (f"?{rest}" if rest else ""), 303)
             secure = scope["scheme"] == "https" or headers.get("x-forwarded-proto") == "https"
-            answer.set_cookie(COOKIE, self.token, httponly=True, samesite="strict", secure=secure, path="/")
+            answer.set_cookie(COOKIE, cookie_of(self.token), httponly=True, samesite="strict", secure=secure, path="/")
             return answer
-        if any(same_token(given, self.token) for given in given_tokens(headers)):
+        if same_token(bearer_of(headers), self.token) or same_token(cookie_in(headers), cookie_of(self.token)):
             return None
         refused = problem(
             401, "a token is wanted", "open the address with ?token=..., or send Authorization: Bearer ..."
@@ -97,16 +136,16 @@ class Guard:
         return refused
 
 
-def given_tokens(headers: Headers) -> list[str]:
-    """The tokens of a request: in the cookie, and in the header of the API."""
-    found = []
+def bearer_of(headers: Headers) -> str:
+    """The token in the header of the API; empty without one."""
     scheme, _, given = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        found.append(given.strip())
+    return given.strip() if scheme.lower() == "bearer" else ""
+
+
+def cookie_in(headers: Headers) -> str:
+    """The value of the explorer's cookie; empty without one."""
     try:
         cookies = SimpleCookie(headers.get("cookie", ""))
     except CookieError:
-        cookies = SimpleCookie()
-    if COOKIE in cookies:
-        found.append(cookies[COOKIE].value)
-    return found
+        return ""
+    return cookies[COOKIE].value if COOKIE in cookies else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request
@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from ...schemas.errors import ReelbeamError, UsageError
 from . import search_page, survey_pages, video_page
 from .access import Guard, problem
+from .options import LOOPBACK
 from .state import Explorer
 
 log = logging.getLogger("reelbeam")
@@ -23,8 +24,8 @@ ROUTERS: tuple[Callable[[Explorer], APIRouter], ...] = (search_page.router, vide
 """One for each family of pages, in the order of the navigation."""
 
 
-def make_app(explorer: Explorer, token: str | None = None) -> FastAPI:
-    """The pages and the API of one dataset. With a token, only who gives it may read."""
+def make_app(explorer: Explorer, token: str | None = None, hosts: Collection[str] = LOOPBACK) -> FastAPI:
+    """The pages and the API of one dataset. With a token, only who gives it may read; without, only requests for `hosts` are answered."""
     app = FastAPI(title="Reelbeam explorer", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     for router in ROUTERS:
@@ -54,5 +55,5 @@ def make_app(explorer: Explorer, token: str | None = None) -> FastAPI:
         log.error("%s: %s", request.url.path, error, exc_info=error)
         return problem(500, "a fault in the program", "the log of the server says more")
 
-    app.add_middleware(Guard, token=token)
+    app.add_middleware(Guard, token=token, hosts=hosts)
     return app

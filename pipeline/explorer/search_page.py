@@ -33,9 +33,6 @@ Number = Annotated[int, Path(ge=0, le=1 << 62)]
 Short = Annotated[str, Query(max_length=200)]
 Ms = Annotated[int, Query(ge=0, le=1 << 40)]
 
-PICTURE_AGE_S = 300
-"""How long a browser may keep a picture without asking again."""
-
 WAIT_S = 60
 """Longest wait for the query models."""
 
@@ -65,7 +62,7 @@ def router(explorer: Explorer) -> APIRouter:
         opened = explorer.opened()  # a newer snapshot loads anew, so this comes first
         if not explorer.models.wait(WAIT_S):
             raise UsageError(f"the query models are still loading after {WAIT_S} s; try again later")
-        return find(opened.searches, opened.places, asked, opened.dataset.facts.keys())
+        return explorer.in_turn(lambda: find(opened.searches, opened.places, asked, opened.dataset.facts.keys()))
 
     def page_of(request: Request, asked: Asked) -> HTMLResponse:
         """The page with what was found, or with what is wrong with the question."""
@@ -113,6 +110,6 @@ def router(explorer: Explorer) -> APIRouter:
         made = explorer.thumbnails.jpeg(video, place[1]) if place and video else None
         if made is None:
             raise HTTPException(404, "there is no picture of that frame" if place else "there is no such frame")
-        return Response(made, media_type="image/jpeg", headers={"cache-control": f"private, max-age={PICTURE_AGE_S}"})
+        return Response(made, media_type="image/jpeg")
 
     return routes

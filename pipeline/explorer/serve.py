@@ -8,7 +8,7 @@ import uvicorn
 
 from ...schemas.errors import UsageError
 from .app import make_app
-from .options import ExploreOptions
+from .options import LOOPBACK, ExploreOptions
 from .state import Explorer
 
 KEEP_ALIVE_S = 15
@@ -34,7 +34,7 @@ def serve(output: str, options: ExploreOptions) -> None:
         host = f"[{options.host}]" if ":" in options.host else options.host
         print(f"http://{host}:{listening.getsockname()[1]}/{f'?token={token}' if token else ''}", flush=True)
         config = uvicorn.Config(
-            make_app(explorer, token),
+            make_app(explorer, token, {*LOOPBACK, options.host.lower()}),
             log_level="warning",
             access_log=False,
             server_header=False,

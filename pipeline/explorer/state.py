@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -25,6 +27,11 @@ log = logging.getLogger("reelbeam")
 
 LOOK_EVERY_S = {True: 0.1, False: 1.0}
 """Least time between two looks for a newer snapshot, in seconds: on a local disk (True), and in a bucket."""
+
+SEARCHES_AT_ONCE = 2
+"""The others wait in line. A search is mostly Python, of which one thread runs at a time: more at once only make all of them late."""
+
+Made = TypeVar("Made")
 
 
 class Models:
@@ -69,6 +76,7 @@ class Explorer:
         self._settings = (name, models, device)
         self.models = Models()
         self._lock, self._loading = threading.Lock(), False
+        self._searching = ThreadPoolExecutor(SEARCHES_AT_ONCE, "search")
         self._looked_at = time.monotonic()
         self._opened = self._open(Dataset.open(output))
         stream = self._opened.dataset.snapshot.options.get("video_stream", "")
@@ -106,6 +114,10 @@ class Explorer:
     def dataset(self) -> Dataset:
         """The current snapshot's dataset. What a purge removed is in no answer of it."""
         return self.opened().dataset
+
+    def in_turn(self, search: Callable[[], Made]) -> Made:
+        """What a search gives, at most SEARCHES_AT_ONCE at a time, first come, first served. Passes on what it raises."""
+        return self._searching.submit(search).result()
 
     def thumbnail_url(self, row: int, tick: int) -> str:
         """The address of a frame's picture: the tick in 0..window_ticks of a global row number."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -98,10 +99,15 @@ class FrameIndex:
         """The same model for words alone. It does without torch when its weights allow that and no GPU is asked for."""
         return word_encoder(self._clip(models), device)
 
+    @cached_property
+    def _own_clip(self) -> FrameSpec:
+        """The model that made this index's vectors. To compare it with the one here, files are read: once, not per query."""
+        return clip_of(self.manifest.models["clip"])
+
     def _clip(self, models: str) -> FrameSpec:
         made_with = self.manifest.models["clip"]
         if not models:
-            return clip_of(made_with)
+            return self._own_clip
         spec = profile(models).clip
         if differs := spec.sees_as(made_with):
             raise ModelMismatch(

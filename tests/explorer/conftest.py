@@ -46,7 +46,7 @@ def explorer(first_world: World) -> Explorer:
 @pytest.fixture
 def client(explorer: Explorer) -> Iterator[TestClient]:
     """What asks its pages as a browser does."""
-    with TestClient(make_app(explorer), raise_server_exceptions=False) as asking:
+    with TestClient(make_app(explorer), "http://localhost", raise_server_exceptions=False) as asking:
         yield asking
 
 

@@ -14,7 +14,9 @@ TOKEN = "a-token-that-nobody-guesses"
 
 
 def client_of(explorer: Explorer, token: str | None = None) -> TestClient:
-    return TestClient(make_app(explorer, token), follow_redirects=False, raise_server_exceptions=False)
+    return TestClient(
+        make_app(explorer, token), "http://localhost", follow_redirects=False, raise_server_exceptions=False
+    )
 
 
 def test_the_first_page_is_there_while_models_load(explorer: Explorer) -> None:
@@ -53,7 +55,35 @@ def test_the_token_in_the_address_moves_into_a_cookie(explorer: Explorer) -> Non
     assert answer.headers["location"] == "/?q=a+dog"
     assert "HttpOnly" in answer.headers["set-cookie"]
     assert "samesite=strict" in answer.headers["set-cookie"].lower()
+    assert TOKEN not in answer.headers["set-cookie"]
     assert client.get("/").status_code == 200
+    stolen = {"authorization": f"Bearer {client.cookies['reelbeam_token']}"}
+    assert client_of(explorer, TOKEN).get("/", headers=stolen).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/", "/api/search?q=a", "/api/health", "/static/style.css"])
+def test_a_site_that_points_its_own_name_here_reads_nothing(explorer: Explorer, path: str) -> None:
+    client = client_of(explorer)
+    for host in ("elsewhere.example", "elsewhere.example:8000", "localhost.elsewhere.example", "127.0.0.1.example", ""):
+        answer = client.get(path, headers={"host": host})
+        assert answer.status_code == 421
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "LOCALHOST", "127.0.0.1:1", "[::1]:8000", "[::1]"])
+def test_this_machines_own_names_are_answered(explorer: Explorer, host: str) -> None:
+    assert client_of(explorer).get("/", headers={"host": host}).status_code == 200
+
+
+def test_with_a_token_a_proxys_name_is_answered(explorer: Explorer) -> None:
+    headers = {"host": "films.example", "authorization": f"Bearer {TOKEN}"}
+    assert client_of(explorer, TOKEN).get("/", headers=headers).status_code == 200
+
+
+def test_no_browser_keeps_a_picture(explorer: Explorer) -> None:
+    frame = client_of(explorer).get("/api/frames/0/0.jpg")
+    assert frame.status_code == 200
+    assert frame.headers["cache-control"] == "private, no-store"
 
 
 def test_a_token_never_leads_to_another_host(explorer: Explorer) -> None:

@@ -14,7 +14,7 @@ def test_search_works_as_soon_as_there_is_an_index(changing_world: World) -> Non
     explorer = Explorer(output, name="more")
     explorer.load_models()
     assert explorer.models.wait(60)
-    client = TestClient(make_app(explorer))
+    client = TestClient(make_app(explorer), "http://localhost")
     assert explorer.models.state == "failed"
     assert "Search does not work" in client.get("/").text
     assert client.get("/api/search", params={"q": "a farm"}).status_code == 400

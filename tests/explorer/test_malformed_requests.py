@@ -28,7 +28,7 @@ statuses: Counter[int] = Counter()
 
 @pytest.fixture(scope="module")
 def asking(explorer: Explorer) -> Iterator[TestClient]:
-    with TestClient(make_app(explorer), raise_server_exceptions=False) as client:
+    with TestClient(make_app(explorer), "http://localhost", raise_server_exceptions=False) as client:
         yield client
 
 

@@ -95,7 +95,7 @@ def test_a_purged_video_is_gone_from_answers_and_pictures(changing_world: World)
     explorer = Explorer(str(changing_world.output))
     explorer.load_models()
     assert explorer.models.wait(60)
-    client = TestClient(make_app(explorer))
+    client = TestClient(make_app(explorer), "http://localhost")
     asked = {"q": "purple elephant", "in": "subtitles"}
     [first] = client.get("/api/search", params=asked).json()["moments"]
     assert client.get(first["thumbnail"]).status_code == 200

@@ -91,7 +91,7 @@ def test_a_threshold_that_is_no_cosine_is_refused(client: TestClient, threshold:
 def test_a_purged_video_is_gone_from_every_survey_at_once(changing_world: World) -> None:
     explorer = Explorer(str(changing_world.output))
     paths = ("/api/map", "/api/outliers", "/api/repeats?threshold=0.5", "/api/health")
-    with TestClient(make_app(explorer)) as client:
+    with TestClient(make_app(explorer), "http://localhost") as client:
         assert "desk.mp4" in str([done(client, path) for path in paths])
         assert main(["purge", str(changing_world.output), str(changing_world.bucket / "desk.mp4")]) == 0
         time.sleep(0.2)

@@ -78,7 +78,7 @@ def test_a_video_that_has_moved_is_a_404(changing_world: World, tmp_path: Path) 
     explorer = Explorer(str(changing_world.output))
     row = next(row for row in explorer.dataset().facts.values() if row["uri"].endswith("desk.mp4"))
     row["uri"] = str(tmp_path / "no such folder" / "desk.mp4")
-    client = TestClient(make_app(explorer))
+    client = TestClient(make_app(explorer), "http://localhost")
     assert client.get(f"/api/media/{row['video_id']}").status_code == 404
     assert client.get(f"/api/frames/{explorer.opened().places.row_at(row['video_id'], 0)}/0.jpg").status_code == 404
     assert not (tmp_path / "no such folder").exists()
