@@ -20,7 +20,7 @@ Range = Annotated[str, Header(alias="range", max_length=200)]
 Piece = Annotated[int, Path(ge=0, le=1 << 20)]
 RowNumbers = Annotated[
     list[Annotated[int, Field(ge=0, le=1 << 62)]],
-    Query(alias="row", max_length=ROWS_MOST, description="global row numbers"),
+    Query(default_factory=list, alias="row", max_length=ROWS_MOST, description="global row numbers"),
 ]
 OfVideo = Annotated[str, Query(pattern="^[0-9a-f]{0,64}$", description="the video whose rows are wanted")]
 Rows = Annotated[int, Query(ge=1, le=ROWS_MOST, description="most rows of a video")]
@@ -73,7 +73,7 @@ def router(explorer: Explorer) -> APIRouter:
 
     @routes.get("/api/windows", tags=["videos"], responses={400: {"model": Problem}, 404: {"model": Problem}})
     def windows(
-        rows: RowNumbers = [],  # noqa: B006: FastAPI copies it
+        rows: RowNumbers,
         video_id: OfVideo = "",
         from_window: Window = 0,
         k: Rows = 50,
