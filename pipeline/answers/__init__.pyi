@@ -1,7 +1,9 @@
 from .answer_types import MOMENTS_MOST as MOMENTS_MOST
 from .answer_types import PLACES as PLACES
 from .answer_types import QUERY_CHARS as QUERY_CHARS
+from .answer_types import ROWS_MOST as ROWS_MOST
 from .answer_types import Problem as Problem
+from .answer_types import RowsAnswer as RowsAnswer
 from .answer_types import SearchAnswer as SearchAnswer
 from .answer_types import SearchIn as SearchIn
 from .answer_types import VideoAnswer as VideoAnswer
@@ -12,3 +14,5 @@ from .found_moments import find as find
 from .found_moments import marked as marked
 from .narrowing import Narrowing as Narrowing
 from .video_facts import described as described
+from .window_facts import rows_answer as rows_answer
+from .window_facts import rows_of_video as rows_of_video

@@ -21,6 +21,7 @@ PLACES: tuple[tuple[SearchIn, str], ...] = (
 
 QUERY_CHARS = 500
 MOMENTS_MOST = 100
+ROWS_MOST = 200
 
 
 def frame_address(row: int, tick: int) -> str:
@@ -150,6 +151,29 @@ class VideoAnswer(BaseModel):
     texts: list[TextAnswer]
     window_spans: list[WindowAnswer]
     failures: list[FailureAnswer]
+
+
+class RowAnswer(BaseModel):
+    """One stored row: a window of a video, without its embeddings."""
+
+    row: int = Field(description="global row number")
+    video_id: str
+    uri: str
+    window: int
+    start_ms: int
+    end_ms: int
+    text: str
+    language: str
+    statuses: dict[str, str] = Field(description="of each modality")
+    frames: list[FrameAnswer]
+
+
+class RowsAnswer(BaseModel):
+    """Rows of a snapshot. Where next_window is stated, there are more: ask again with from_window."""
+
+    snapshot: int
+    rows: list[RowAnswer]
+    next_window: int | None
 
 
 class Problem(BaseModel):

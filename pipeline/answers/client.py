@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from ...schemas.errors import StorageError, UsageError
-from .answer_types import SearchAnswer, SearchIn, VideoAnswer
+from .answer_types import RowsAnswer, SearchAnswer, SearchIn, VideoAnswer
 
 TIMEOUT_S = 120.0
 
@@ -56,6 +56,11 @@ class Client:
     def video(self, video_id: str, from_window: int = 0) -> VideoAnswer:
         """What is stored of a video."""
         return VideoAnswer.model_validate_json(self._get(f"/api/videos/{video_id}", from_window=from_window))
+
+    def windows(self, video_id: str, from_window: int = 0, k: int = 50) -> RowsAnswer:
+        """Rows of a video, without embeddings."""
+        asked = self._get("/api/windows", video_id=video_id, from_window=from_window, k=k)
+        return RowsAnswer.model_validate_json(asked)
 
     def thumbnail(self, row: int, tick: int) -> bytes:
         """A JPEG of a frame."""

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from ...schemas.errors import ReelbeamError, UsageError
 from . import search_page, survey_pages, video_page
 from .access import Guard, problem
+from .metrics import Counted, Counts
 from .options import LOOPBACK
 from .state import Explorer
 
@@ -30,6 +31,13 @@ def make_app(explorer: Explorer, token: str | None = None, hosts: Collection[str
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     for router in ROUTERS:
         app.include_router(router(explorer))
+    counts = Counts(explorer)
+    app.include_router(counts.router())
+
+    @app.get("/api", include_in_schema=False)
+    def api_page(request: Request) -> Response:
+        """The API for people: OpenAPI's own pages load scripts from other hosts."""
+        return explorer.render(request, "api.html", api=app.openapi())
 
     def failed(request: Request, status: int, title: str, detail: str = "") -> Response:
         """An error as a page for people, as problem+json for programs."""
@@ -56,4 +64,5 @@ def make_app(explorer: Explorer, token: str | None = None, hosts: Collection[str
         return problem(500, "a fault in the program", "the log of the server says more")
 
     app.add_middleware(Guard, token=token, hosts=hosts)
+    app.add_middleware(Counted, counts=counts)  # outermost: the guard's answers count too
     return app

@@ -76,6 +76,7 @@ class Explorer:
         self._settings = (name, models, device)
         self.models = Models()
         self._lock, self._loading = threading.Lock(), False
+        self.searches = 0
         self._searching = ThreadPoolExecutor(SEARCHES_AT_ONCE, "search")
         self._looked_at = time.monotonic()
         self._opened = self._open(Dataset.open(output))
@@ -117,6 +118,8 @@ class Explorer:
 
     def in_turn(self, search: Callable[[], Made]) -> Made:
         """What a search gives, at most SEARCHES_AT_ONCE at a time, first come, first served. Passes on what it raises."""
+        with self._lock:
+            self.searches += 1
         return self._searching.submit(search).result()
 
     def thumbnail_url(self, row: int, tick: int) -> str:

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
+from pydantic import Field
 
 from ...schemas.addresses import is_remote
-from ..answers import Problem, VideoAnswer, described
+from ...schemas.errors import UsageError
+from ..answers import ROWS_MOST, Problem, RowsAnswer, VideoAnswer, described, rows_answer, rows_of_video
 from ..playing import OBJECT_BYTES, PIECE_S, Span, asked_span, pieces, size_of
 from .state import Explorer
 
@@ -16,6 +18,12 @@ VideoId = Annotated[str, Path(pattern="^[0-9a-f]{1,64}$")]
 Instant = Annotated[int, Query(ge=0, le=1 << 40, description="where the player starts, in ms")]
 Range = Annotated[str, Header(alias="range", max_length=200)]
 Piece = Annotated[int, Path(ge=0, le=1 << 20)]
+RowNumbers = Annotated[
+    list[Annotated[int, Field(ge=0, le=1 << 62)]],
+    Query(default_factory=list, alias="row", max_length=ROWS_MOST, description="global row numbers"),
+]
+OfVideo = Annotated[str, Query(pattern="^[0-9a-f]{0,64}$", description="the video whose rows are wanted")]
+Rows = Annotated[int, Query(ge=1, le=ROWS_MOST, description="most rows of a video")]
 Window = Annotated[int, Query(ge=0, le=1 << 40, description="first window to describe")]
 
 TYPES = (
@@ -37,7 +45,7 @@ def media_type(container: str) -> str:
 
 
 def router(explorer: Explorer) -> APIRouter:
-    """`/videos/{id}`, `/api/videos/{id}` and `/api/media/{id}`. Only videos of the current snapshot, by id."""
+    """`/videos/{id}`, `/api/videos/{id}`, `/api/windows` and `/api/media/{id}`. Only videos of the current snapshot, by id."""
     routes = APIRouter()
 
     def video_of(video_id: str) -> dict[str, Any]:
@@ -62,6 +70,21 @@ def router(explorer: Explorer) -> APIRouter:
     def video(video_id: VideoId, from_window: Window = 0) -> VideoAnswer:
         """What is stored of a video: frames, shots, texts, sound, failures."""
         return facts_of(video_id, from_window)
+
+    @routes.get("/api/windows", tags=["videos"], responses={400: {"model": Problem}, 404: {"model": Problem}})
+    def windows(
+        rows: RowNumbers,
+        video_id: OfVideo = "",
+        from_window: Window = 0,
+        k: Rows = 50,
+    ) -> RowsAnswer:
+        """Stored rows, without embeddings: those of a video in order, or some by number."""
+        if bool(rows) == bool(video_id):
+            raise UsageError("give either video_id, or row once or more")
+        opened = explorer.opened()
+        if rows:
+            return rows_answer(opened.dataset, rows, opened.dataset.facts.keys())
+        return rows_of_video(opened.dataset, opened.places, video_of(video_id)["video_id"], from_window, k)
 
     @routes.get("/api/media/{video_id}", tags=["videos"], response_class=Response)
     def media(video_id: VideoId, range_asked: Range = "") -> Response:

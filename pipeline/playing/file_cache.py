@@ -50,6 +50,12 @@ class FileCache:
                     self._drop(next(iter(self._sizes)))
             return file
 
+    @property
+    def held_bytes(self) -> int:
+        """Of the files that lie there."""
+        with self._lock:
+            return sum(self._sizes.values())
+
     def keep(self, wanted: Callable[[tuple[str, ...]], bool]) -> None:
         """Drops the files of all other keys."""
         with self._lock:

@@ -32,6 +32,7 @@ class Thumbnails:
         """`stream` is the `--video-stream` of the dataset; empty for ffmpeg's own choice."""
         self.stream = stream
         self.videos = FileCache(WHOLE_BYTES)
+        self.made = 0
         self._kept: OrderedDict[Key, bytes] = OrderedDict()
         self._lock, self._running = threading.Lock(), threading.BoundedSemaphore(FFMPEG_AT_ONCE)
 
@@ -51,10 +52,17 @@ class Thumbnails:
         if made is None:
             return None
         with self._lock:
+            self.made += 1
             self._kept[key] = made
             while sum(map(len, self._kept.values())) > MEMORY_BYTES:
                 self._kept.popitem(last=False)
         return made
+
+    @property
+    def held_bytes(self) -> int:
+        """Of pictures in memory."""
+        with self._lock:
+            return sum(map(len, self._kept.values()))
 
     def local_file(self, video: dict[str, Any]) -> Path | None:
         """A video on local disk: where it lies, or fetched once; None when it is gone, too large or cannot be reached."""
