@@ -15,6 +15,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import uvicorn
+from fastapi.testclient import TestClient
 
 from reelbeam.models.profiles import PROFILES
 from reelbeam.pipeline.cli import build_parser, main
@@ -31,6 +33,7 @@ CLIP_DIM = PROFILES["offline"].clip.dimension
 VARIANTS: dict[str, tuple[str, ...]] = {
     "search": ("", "--in speech", "--in fused", "--in titles", "--in all", "--phrase", "--json", "--image {picture}"),
     "index": ("", "--of speech", "--of fused", "--full", "--rollback", "--plan"),
+    "explore": ("--port 0",),
     "export": ("--as lists", "--as npy", "--as webdataset", "--as csv"),
     "timeline": ("--html {page}", "--png {drawing}"),
     "map": ("--html {page}", "--png {drawing}"),
@@ -121,6 +124,16 @@ def is_heavy(name: str, command: str) -> bool:
     return command in ("extract", "nightly") and name in ("removed everything", "no vectors")
 
 
+PAGES = ("/", "/health", "/map", "/repeats", "/outliers", "/tags", "/api/search?q=a+dog")
+
+
+def asked_once(server: uvicorn.Server, **_: object) -> None:
+    """In place of serving for ever: asks each page of the explorer once."""
+    with TestClient(server.config.app, base_url="http://127.0.0.1") as client:  # type: ignore[arg-type]
+        answers = {page: client.get(page).status_code for page in PAGES}
+    assert all(code < 500 or code == 503 for code in answers.values()), answers  # 503: models are still loading
+
+
 CASES = [
     pytest.param(
         *(name, command, flags),
@@ -141,7 +154,9 @@ def test_a_command_answers_or_says_why_not(
     datasets: dict[str, tuple[Path, Path]],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(uvicorn.Server, "run", asked_once)
     bucket, first = datasets[name]
     output = tmp_path / "out"
     if first.exists():
