@@ -66,6 +66,7 @@ def s3_server(folder: Path, buckets: tuple[str, ...]) -> Iterator[str]:
     command = [weed_binary(), "server", "-master.telemetry=false", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
     command += [f"-dir={folder / 'data'}", f"-master.port={master}", f"-volume.port={volume}", "-volume.max=20"]
     command += ["-filer", f"-filer.port={filer}", "-s3", f"-s3.port={s3}", f"-s3.config={config}"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else two servers at once want the same two ports
     command += ["-master.volumeSizeLimitMB=256"]
     with open(folder / "server.log", "wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from browser import Visit, browser, served
 from conftest import REPOSITORY
 from fastapi.testclient import TestClient
 from nights import World
@@ -55,3 +57,22 @@ def changing_world(first_world: World, tmp_path: Path) -> World:
     """A copy of the dataset, to change at will."""
     shutil.copytree(first_world.output, tmp_path / "out")
     return World(first_world.bucket, tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def address(world: World, chromium: Any) -> Iterator[str]:
+    with served(world.output) as found:
+        yield found
+
+
+@pytest.fixture
+def visit(chromium: Any, address: str) -> Iterator[Visit]:
+    page = chromium.new_page()
+    yield Visit(page, address)
+    page.close()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Visit, browser, serious_faults, served
+from browser import Visit, serious_faults
 from conftest import REPOSITORY
 from nights import World
 
@@ -33,25 +32,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     assert made.night() == 0
     assert main(["index", str(made.output), "--of", "words"]) == 0
     return made
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def address(world: World, chromium: Any) -> Iterator[str]:
-    with served(world.output) as found:
-        yield found
-
-
-@pytest.fixture
-def visit(chromium: Any, address: str) -> Iterator[Visit]:
-    page = chromium.new_page()
-    yield Visit(page, address)
-    page.close()
 
 
 def truth() -> list[tuple[str, str, int, int]]:
