@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from .sentence_query import known_bert
-from .text import TextSpec, distinct, unused_prompt
+from .text import SentenceEncoder, TextSpec, unused_prompt
 
 
 def sentence_documents(spec: TextSpec) -> SentenceDocuments | None:
@@ -31,34 +31,22 @@ def sentence_documents(spec: TextSpec) -> SentenceDocuments | None:
     return SentenceDocuments(known.tokenizer, tensors, known.config, spec)
 
 
-class SentenceDocuments:
+class SentenceDocuments(SentenceEncoder):
     """A BERT held in memory. It stands for `TextEncoder`."""
 
     def __init__(self, tokenizer: Any, tensors: Mapping[str, torch.Tensor], config: Mapping[str, Any], spec: TextSpec):
         """`tokenizer`: a tokenizers.Tokenizer that cuts and does not pad. `config`: the fields of BERT_SIZES."""
+        super().__init__(int(config["hidden_size"]), spec.batch_size, spec.used_prompts())
         self._tokenizer, self._weights, self._config = tokenizer, tensors, config
-        self._batch_size, self._prompts = spec.batch_size, spec.used_prompts()
-        self.dimension = int(config["hidden_size"])
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Stored texts: float32 [n, D], unit length, in the order of the texts; an empty text has the model's vector for none."""
-        return self._encode(texts, "document")
-
-    def encode_query(self, texts: Sequence[str]) -> np.ndarray:
-        """The same for what is searched for among stored texts."""
-        return self._encode(texts, "query")
-
-    def _encode(self, texts: Sequence[str], use: str) -> np.ndarray:
-        if not texts:
-            return np.zeros((0, self.dimension), np.float32)
-        kept, place = distinct(texts)
-        order = np.argsort([-len(text) for text in kept])
-        found = np.empty((len(kept), self.dimension), np.float32)
+    def _vectors(self, texts: list[str], use: str) -> np.ndarray:
+        order = np.argsort([-len(text) for text in texts])
+        found = np.empty((len(texts), self.dimension), np.float32)
         with torch.inference_mode():
-            for start in range(0, len(kept), self._batch_size):
+            for start in range(0, len(texts), self._batch_size):
                 batch = order[start : start + self._batch_size]
-                found[batch] = self._embed([self._prompts[use] + kept[at] for at in batch]).numpy()
-        return found[place]
+                found[batch] = self._embed([self._prompts[use] + texts[at] for at in batch]).numpy()
+        return found
 
     def _embed(self, texts: Sequence[str]) -> torch.Tensor:
         """One batch: float32 [n, D], unit length."""

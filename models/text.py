@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,14 +136,12 @@ class TextSpec:
         return TextEncoder(model, self.batch_size, self.used_prompts())
 
 
-class TextEncoder:
-    """Embeds texts with one sentence model, each behind the prompt of its use."""
+class SentenceEncoder(ABC):
+    """Embeds texts with one sentence model, each behind the prompt of its use; equal texts once."""
 
-    def __init__(self, model: Any, batch_size: int, prompts: Mapping[str, str] | None = None):
-        self._model = model.eval()
-        self._batch_size = batch_size
-        self._prompts = prompts or dict.fromkeys(USES, "")
-        self.dimension = int(model.get_embedding_dimension())
+    def __init__(self, dimension: int, batch_size: int, prompts: Mapping[str, str]):
+        self.dimension = dimension
+        self._batch_size, self._prompts = batch_size, prompts
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Stored texts: float32 [n, D], unit length, in the order of the texts; an empty text has the model's vector for none."""
@@ -156,16 +155,31 @@ class TextEncoder:
         if not texts:
             return np.zeros((0, self.dimension), np.float32)
         kept, place = distinct(texts)
+        return self._vectors(kept, use)[place]
+
+    @abstractmethod
+    def _vectors(self, texts: list[str], use: str) -> np.ndarray:
+        """Distinct texts, at least one: float32 [n, D], unit length."""
+
+
+class TextEncoder(SentenceEncoder):
+    """A model that sentence-transformers runs."""
+
+    def __init__(self, model: Any, batch_size: int, prompts: Mapping[str, str] | None = None):
+        self._model = model.eval()
+        super().__init__(int(model.get_embedding_dimension()), batch_size, prompts or dict.fromkeys(USES, ""))
+
+    def _vectors(self, texts: list[str], use: str) -> np.ndarray:
         encode = self._model.encode_query if use == "query" else self._model.encode_document
         vectors = encode(
-            kept,
+            texts,
             prompt=self._prompts[use],
             batch_size=self._batch_size,
             show_progress_bar=False,
             convert_to_numpy=True,
             normalize_embeddings=True,
         )
-        return np.asarray(vectors, np.float32)[place]
+        return np.asarray(vectors, np.float32)
 
 
 def unused_prompt(spec: TextSpec) -> str:
