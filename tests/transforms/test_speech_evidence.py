@@ -149,12 +149,13 @@ def test_doubts_are_flags_of_the_window() -> None:
 # The whole path, with Whisper tiny.en
 
 
-@pytest.mark.parametrize("seed", [0, 1, 3])
-def test_words_that_whisper_hears_in_a_kitchen_are_flagged(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    fooled(monkeypatch, (0, 12 * SECOND) if seed else (SECOND, 3 * SECOND))
-    windows = stored(through(made("kitchen", 12, seed)))
-    assert windows, "Whisper has invented nothing: another seed is needed"
-    assert all(set(raised) & set(DOUBTS) for _, raised in windows)
+def test_words_that_whisper_hears_in_a_kitchen_are_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = []
+    for seed in range(6):  # which of them fool Whisper differs from one processor to another
+        fooled(monkeypatch, (0, 12 * SECOND) if seed else (SECOND, 3 * SECOND))
+        heard += stored(through(made("kitchen", 12, seed)))
+    assert heard, "Whisper has invented nothing: other seeds are needed"
+    assert all(set(raised) & set(DOUBTS) for _, raised in heard)
 
 
 def test_words_without_voice_or_sound_are_dropped_counted_and_logged(
