@@ -43,7 +43,7 @@ explore: setup
 
 test: setup
 	@./deploy/system_packages.sh espeak-ng
-	$(BIN)/python -m pytest -m 'not slow and not long and not flink'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not long and not flink'
 
 test-slow: setup
 	@./deploy/system_packages.sh espeak-ng chromium
