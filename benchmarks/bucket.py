@@ -4,6 +4,7 @@
 
 A made dataset is indexed, searched and verified, and a list of uris is resolved. `index_ratio` is over the bytes of the
 columns that are indexed, `verify_ratio` over all stored files, `search_bytes` beside the one download of the index.
+A second one, with a videos table, is opened by the explorer: its first page with all that loads behind it, two searches, a video.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +29,8 @@ from reelbeam.pipeline.cli import main as reelbeam
 from reelbeam.schemas.storage import Storage
 from reelbeam.transforms.listing import list_videos
 
+from .explorer import make as make_explored
+from .explorer import served
 from .made import made_rows, put_snapshot
 from .measure import ROOT
 from .results import Figure, finish
@@ -101,6 +105,52 @@ def bucket(folder: Path) -> Iterator[Counted]:
         yield Counted(proxy, endpoint)
 
 
+def wait_until_ready(address: str) -> None:
+    """Until the query models are loaded."""
+    while "still loading" in read(address):
+        time.sleep(0.2)
+
+
+def read(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=120) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+def explorer_figures(counted: Counted, folder: Path, rows: int) -> list[Figure]:
+    """What the explorer's pages read of a dataset with an index of frames and none of speech, beside the index's one download."""
+    make_explored(folder, 10 * rows)
+    remote = Storage.at("s3://data/explored")
+    for file in (file for file in folder.rglob("*") if file.is_file()):
+        remote.put_file(str(file.relative_to(folder)), file)
+    index_bytes = sum(one.size_bytes for one in remote.list("indexes"))
+    counted.taken()
+    found = []
+    with served(remote.root) as (address, _):
+        wait_until_ready(f"{address}/")
+        read(f"{address}/static/style.css"), read(f"{address}/static/search.js")
+        first, requests = counted.taken()
+        found += [
+            Figure.of("page_bytes", "explorer, first page, beside the index", first - index_bytes, at_most=2e6),
+            Figure.of("page_requests", "explorer, first page, requests", requests),
+        ]
+        for name, query in (("frames_search_bytes", "q=a+rocket&in=frames"), ("all_search_bytes", "q=a+rocket")):
+            answer = json.loads(read(f"{address}/api/search?{query}"))
+            found.append(Figure.of(name, f"explorer, first search by {query}", counted.taken()[0]))
+        json.loads(read(f"{address}/api/search?q=a+cup"))
+        found.append(Figure.of("next_search_bytes", "explorer, the next search", counted.taken()[0]))
+        read(f"{address}/videos/{answer['moments'][0]['video_id']}")
+        found.append(Figure.of("video_page_bytes", "explorer, page of a video, without pictures", counted.taken()[0]))
+        read(f"{address}/map")
+        while json.loads(read(f"{address}/api/map"))["state"] == "computing":
+            time.sleep(0.2)
+        found.append(Figure.of("map_bytes", "explorer, map", counted.taken()[0]))
+        while json.loads(read(f"{address}/api/health"))["state"] == "computing":
+            time.sleep(0.2)
+        found.append(Figure.of("health_bytes", "explorer, health", counted.taken()[0]))
+    return found
+
+
 def listed_per_s(folder: Path, uris: int) -> float:
     """Rows per second at which a csv of s3 uris is resolved, asked of the server without the proxy."""
     videos = Storage.at("s3://data/in")
@@ -145,6 +195,7 @@ def main() -> int:
             quick_bytes, _ = counted.taken()
             run("status", OUTPUT)
             status_bytes, status_requests = counted.taken()
+            explored = explorer_figures(counted, folder / "explored", rows)
             os.environ["AWS_ENDPOINT"] = counted.endpoint
             rate = listed_per_s(folder, uris)
     figures = [
@@ -161,6 +212,7 @@ def main() -> int:
         Figure.of("status_requests", "status, requests", status_requests),
         Figure.of("status_bytes", "status, bytes read", status_bytes),
         Figure.of("listed_per_s", "list of uris, rows resolved per second", rate),
+        *explored,
     ]
     finish("bucket", figures, args.quick, rows=rows, stored_bytes=stored, indexed_bytes=indexed)
     return 0

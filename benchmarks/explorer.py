@@ -101,7 +101,7 @@ def make(folder: Path, vectors: int) -> None:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[str, int]]:
+def served(folder: Path | str) -> Iterator[tuple[str, int]]:
     """`reelbeam explore` on a free port: its address and its process id."""
     command = [sys.executable, "-m", "reelbeam.pipeline.cli", "explore", str(folder), "--port", "0", "--device", "cpu"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:

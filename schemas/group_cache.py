@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 
-import numpy as np
 import pyarrow as pa
 
 from .parquet_ranges import open_parquet, rows_of_groups
@@ -26,43 +26,66 @@ with their words, texts and times."""
 FILES_AT_ONCE = 8
 """Files that are read at a time."""
 
-File = tuple[Storage, str, int, int]
-"""A stored file: where, its path, its size in bytes, and when a local one was written (ns)."""
+File = tuple[str, str, int, int]
+"""A stored file: the root of its storage, its path, its size in bytes, and when a local one was written (ns)."""
 
 Column = tuple[pa.Field, pa.ChunkedArray]
 
 
+class Group:
+    """Decoded columns of one row group, and the tables that were made of them: making one costs more than finding it."""
+
+    def __init__(self) -> None:
+        self.columns: dict[str, Column] = {}
+        self.tables: dict[tuple[str, ...], pa.Table] = {}
+        self.held_bytes = 0
+
+
 class GroupCache:
-    """Decoded columns of row groups by file, group and name. The least recently used ones go first. Safe for threads."""
+    """Decoded columns by file and row group. The least recently used groups go first. Safe for threads."""
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES):
         self.limit_bytes, self.held_bytes = limit_bytes, 0
-        self._held: OrderedDict[tuple[File, int, str], Column] = OrderedDict()
+        self._held: OrderedDict[tuple[File, int], Group] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, file: File, group: int, names: Sequence[str]) -> dict[str, Column]:
-        """Those of some columns that are held."""
+    def tables(self, file: File, groups: Sequence[int], names: tuple[str, ...]) -> dict[int, pa.Table]:
+        """Some columns of those groups of a file in which all of them are held."""
         found = {}
         with self._lock:
-            for name in names:
-                if (held := self._held.get((file, group, name))) is not None:
-                    self._held.move_to_end((file, group, name))
-                    found[name] = held
+            for number in groups:
+                group = self._held.get((file, number))
+                if group is None:
+                    continue
+                self._held.move_to_end((file, number))
+                table = group.tables.get(names)
+                if table is None and all(name in group.columns for name in names):
+                    table = group.tables[names] = _table(group.columns, names)
+                if table is not None:
+                    found[number] = table
         return found
+
+    def columns(self, file: File, group: int, names: Sequence[str]) -> dict[str, Column]:
+        """Those of some columns that are held."""
+        with self._lock:
+            held = self._held.get((file, group))
+            return {} if held is None else {name: held.columns[name] for name in names if name in held.columns}
 
     def keep(self, file: File, group: int, table: pa.Table) -> None:
         """Holds the columns of a table, but for one that would take a sixteenth of the room alone."""
         with self._lock:
+            held = self._held.setdefault((file, group), Group())
+            self._held.move_to_end((file, group))
             for field in table.schema:
                 values = table[field.name]
-                key = (file, group, field.name)
-                if key in self._held or values.nbytes > self.limit_bytes // 16:
+                if field.name in held.columns or values.nbytes > self.limit_bytes // 16:
                     continue
-                self._held[key] = (field, values)
+                held.columns[field.name] = (field, values)
+                held.held_bytes += values.nbytes
                 self.held_bytes += values.nbytes
             while self.held_bytes > self.limit_bytes:
-                _, (_, dropped) = self._held.popitem(last=False)
-                self.held_bytes -= dropped.nbytes
+                _, dropped = self._held.popitem(last=False)
+                self.held_bytes -= dropped.held_bytes
 
 
 CACHE = GroupCache()
@@ -70,9 +93,11 @@ CACHE = GroupCache()
 
 
 @lru_cache(maxsize=4096)
-def _starts(file: File) -> np.ndarray:
-    with open_parquet(*file[:3]) as parquet:
-        return rows_of_groups(parquet.group_rows())
+def _starts(storage: Storage, path: str, size_bytes: int, written_ns: int) -> list[int]:
+    """Places of the first rows of a file's groups, and the number of its rows."""
+    with open_parquet(storage, path, size_bytes) as parquet:
+        found: list[int] = rows_of_groups(parquet.group_rows()).tolist()
+    return found
 
 
 def read_files(
@@ -103,29 +128,26 @@ def _groups(
     pool: ThreadPoolExecutor,
 ) -> list[tuple[int, pa.Table]] | Future[list[tuple[int, pa.Table]]]:
     local = storage.local_path(path)
-    file = (storage, path, size_bytes, local.stat().st_mtime_ns if local else 0)
-    starts = _starts(file)
-    groups = np.unique(np.searchsorted(starts, np.asarray(places, np.int64), "right") - 1).tolist()
-    held = {group: cache.get(file, group, columns) for group in groups}
-    missing = {group: tuple(name for name in columns if name not in held[group]) for group in groups}
+    file = (storage.root, path, size_bytes, local.stat().st_mtime_ns if local else 0)
+    starts = _starts(storage, path, size_bytes, file[-1])
+    groups = sorted({bisect_right(starts, place) - 1 for place in places})
+    names = tuple(columns)
+    held = cache.tables(file, groups, names)
 
     def read() -> list[tuple[int, pa.Table]]:
+        known = {group: cache.columns(file, group, names) for group in groups if group not in held}
+        lacking = {group: tuple(name for name in names if name not in known[group]) for group in known}
         with open_parquet(storage, path, size_bytes) as parquet:
-            for names in set(missing.values()) - {()}:
-                wanted = [group for group in groups if missing[group] == names]
-                for group, table in parquet.groups(wanted, names):
-                    held[group] |= {field.name: (field, table[field.name]) for field in table.schema}
+            for wanted in set(lacking.values()) - {()}:
+                for group, table in parquet.groups([one for one in known if lacking[one] == wanted], wanted):
+                    known[group] |= {field.name: (field, table[field.name]) for field in table.schema}
                     cache.keep(file, group, table)
-        return _tables(starts, held, columns)
+        held.update({group: _table(found, names) for group, found in known.items()})
+        return [(starts[group], held[group]) for group in groups]
 
-    return pool.submit(read) if any(missing.values()) else _tables(starts, held, columns)
+    return pool.submit(read) if len(held) < len(groups) else [(starts[group], held[group]) for group in groups]
 
 
-def _tables(
-    starts: np.ndarray, held: Mapping[int, Mapping[str, Column]], columns: Sequence[str]
-) -> list[tuple[int, pa.Table]]:
-    found = []
-    for group, known in held.items():
-        fields, values = zip(*(known[name] for name in columns), strict=True)
-        found.append((int(starts[group]), pa.Table.from_arrays(values, schema=pa.schema(fields))))
-    return found
+def _table(columns: Mapping[str, Column], names: Sequence[str]) -> pa.Table:
+    fields, values = zip(*(columns[name] for name in names), strict=True)
+    return pa.Table.from_arrays(values, schema=pa.schema(fields))

@@ -21,16 +21,12 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import obstore
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-    GenericError,
-    NotFoundError,
-)
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, NotFoundError
 from obstore.store import HTTPStore, LocalStore, from_url
 
 from .addresses import is_remote, is_web, join
 from .errors import ObjectRefused, StorageError, UsageError
+from .signed_urls import signed_url
 from .spans import Span, coalesce, cut
 from .store_errors import OF_ONE_OBJECT, cure, first_line
 
@@ -210,6 +206,10 @@ class Storage:
             return bytes(obstore.get(self._store, path).bytes())
         except NotFoundError as error:
             raise FileNotFoundError(self.uri(path)) from error
+
+    def signed(self, path: str, valid_s: int) -> str:
+        """An address of an object that is good for so long without credentials. Raises StorageError where the store signs none."""
+        return signed_url(self._store, self.uri(path), path, valid_s)
 
     def get_ranges(self, path: str, starts: Sequence[int], length: int) -> Sequence[bytes]:
         """Byte ranges of one object, all of the same length. Close ones share a request. Raises FileNotFoundError."""

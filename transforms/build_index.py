@@ -113,6 +113,28 @@ def lists_of(index: faiss.Index) -> faiss.IndexIVF | None:
         return None
 
 
+def sampled_vectors(index: Any, most: int) -> np.ndarray:
+    """At most `most` evenly lying vectors, float32 [n, D], as one FAISS index can give them back."""
+    lists = lists_of(index)
+    places = np.unique(np.linspace(0, index.ntotal - 1, min(most, index.ntotal)).astype(np.int64))
+    if lists is None:
+        flat = faiss.downcast_index(index)
+        found: np.ndarray = getattr(flat, "index", flat).reconstruct_batch(places)
+        return found
+    ends = np.cumsum([lists.get_list_size(at) for at in range(lists.nlist)])
+    owners = np.searchsorted(ends, places, "right")
+    vectors = np.zeros((len(places), lists.d), np.float32)
+    for vector, owner, place in zip(vectors, owners.tolist(), places.tolist(), strict=True):
+        start = int(ends[owner - 1]) if owner else 0
+        lists.reconstruct_from_offset(owner, place - start, faiss.swig_ptr(vector))
+    outer = faiss.downcast_index(index)
+    if not isinstance(outer, faiss.IndexPreTransform):
+        return vectors
+    plain = np.zeros((len(places), index.d), np.float32)
+    outer.reverse_chain(len(places), faiss.swig_ptr(vectors), faiss.swig_ptr(plain))  # type: ignore[call-arg,arg-type]
+    return plain
+
+
 def read_index(file: Path, name: str, mapped: bool = False) -> faiss.Index:
     """Reads an index file. `mapped` memory-maps its lists. Raises CorruptOutput when the file is not a FAISS index."""
     try:

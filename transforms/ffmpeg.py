@@ -35,6 +35,9 @@ MAX_PIXELS = 8192 * 8192
 
 STDERR_BYTES = 64 << 10
 
+LOOPBACK = "http://127.0.0.1:"
+"""The beginning of an address that ffmpeg may read from: a server of this process on this machine."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -57,6 +60,23 @@ class Finished:
 def guarded_input() -> dict[str, str]:
     """The input options of every run on a user's file."""
     return {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_pixels": str(MAX_PIXELS)}
+
+
+def input_flags(source: Path | str, start_s: float = 0.0) -> list[str]:
+    """The flags that read a local file, or an object that this process serves on loopback (its address), from an instant on.
+
+    An address gets no proxy and a small buffer, so that little is fetched that nobody reads.
+
+    >>> input_flags(Path("/a.mp4"), 1.5)[-4:], input_flags("http://127.0.0.1:80/x")[:2]
+    (['-ss', '1.500', '-i', 'file:/a.mp4'], ['-protocol_whitelist', 'http,tcp'])
+    """
+    guard = guarded_input()
+    if isinstance(source, str):
+        if not source.startswith(LOOPBACK):
+            raise ValueError(f"{source}: ffmpeg reads local files and {LOOPBACK}... alone")
+        guard |= {"protocol_whitelist": "http,tcp", "http_proxy": "none", "recv_buffer_size": "65536"}
+    flags = [part for name, value in guard.items() for part in (f"-{name}", value)]
+    return [*flags, "-ss", f"{start_s:.3f}", "-i", source if isinstance(source, str) else file_url(source)]
 
 
 def file_url(path: Path) -> str:

@@ -6,6 +6,7 @@ from .answer_types import Problem as Problem
 from .answer_types import RowsAnswer as RowsAnswer
 from .answer_types import SearchAnswer as SearchAnswer
 from .answer_types import SearchIn as SearchIn
+from .answer_types import SimilarVideo as SimilarVideo
 from .answer_types import VideoAnswer as VideoAnswer
 from .answer_types import frame_address as frame_address
 from .client import Client as Client
@@ -13,6 +14,8 @@ from .found_moments import Asked as Asked
 from .found_moments import find as find
 from .found_moments import marked as marked
 from .narrowing import Narrowing as Narrowing
+from .passing_rows import PassingRows as PassingRows
+from .similar_videos import similar_videos as similar_videos
 from .video_facts import described as described
 from .window_facts import rows_answer as rows_answer
 from .window_facts import rows_of_video as rows_of_video

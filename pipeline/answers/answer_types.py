@@ -153,6 +153,18 @@ class VideoAnswer(BaseModel):
     failures: list[FailureAnswer]
 
 
+class SimilarVideo(BaseModel):
+    """A video that looks like another."""
+
+    video_id: str
+    uri: str
+    name: str
+    score: float = Field(description="mean cosine of the frames compared, an upper bound")
+    at_ms: int = Field(description="where the most similar frame of the video asked for is")
+    other_ms: int = Field(description="where its counterpart is in this one")
+    thumbnail: str
+
+
 class RowAnswer(BaseModel):
     """One stored row: a window of a video, without its embeddings."""
 

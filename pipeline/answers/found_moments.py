@@ -14,6 +14,7 @@ from ..playing import FramePlaces
 from ..search import Moment, Searches
 from .answer_types import MomentAnswer, SearchAnswer, SearchIn, frame_address
 from .narrowing import LOOKED_THROUGH, Narrowing
+from .passing_rows import PassingRows
 
 PICTURE_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -33,7 +34,9 @@ class Asked:
     like: tuple[int, int] | None = None
 
 
-def find(searches: Searches, places: FramePlaces, asked: Asked, present: Collection[str]) -> SearchAnswer:
+def find(
+    searches: Searches, places: FramePlaces, asked: Asked, present: Collection[str], passing: PassingRows
+) -> SearchAnswer:
     """The moments of a snapshot, of the videos that are `present`: an index may still know one that is gone.
 
     Raises UsageError for a query that says nothing or cannot be answered.
@@ -42,16 +45,16 @@ def find(searches: Searches, places: FramePlaces, asked: Asked, present: Collect
     if vector is None and not asked.q.strip():
         raise UsageError("an empty query finds arbitrary moments; say what to look for")
 
-    def look(number: int) -> list[Moment]:
-        return (
-            searches.find(asked.search_in, asked.q, number) if vector is None else searches.index.search(vector, number)
-        )
+    def look(number: int, among: np.ndarray | None) -> list[Moment]:
+        if vector is not None:
+            return searches.index.search(vector, number, among)
+        return searches.find(asked.search_in, asked.q, number, among)
 
-    moments, more = asked.narrowing.best(look, asked.k, places, lambda video_id: video_id not in present)
+    moments, more = asked.narrowing.best(look, asked.k, places, lambda video_id: video_id not in present, passing.of)
     where: SearchIn = asked.search_in if vector is None else "frames"
     notes = [*unsearched(searches, where)]
     if more:
-        notes.append(f"the best {LOOKED_THROUGH} moments were looked through for those that pass the filters")
+        notes.append(f"only the best {LOOKED_THROUGH} moments were looked through for those that pass the filters")
     return SearchAnswer(
         query=asked.q,
         search_in=where,
@@ -128,6 +131,8 @@ def unsearched(searches: Searches, where: SearchIn) -> list[str]:
         notes.append(f"{missing} frames are newer than the index and are not searched; cure: reelbeam index {output}")
     if where in ("words", "screen", "subtitles", "all") and searches.has_words and searches.words.index.stale:
         notes.append(f"windows newer than the index of words are not found; cure: reelbeam index {output} --of words")
+    if where == "all" and (why := searches.unsearched_speech):
+        notes.append(f"speech is not searched by meaning: {why}")
     return notes
 
 

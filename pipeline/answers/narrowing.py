@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+import numpy as np
+
 from ...schemas.errors import UsageError
 from ...schemas.tables import OK
 from ..playing import FramePlaces
 from ..search import Moment
 
 LOOKED_THROUGH = 2_000
-"""Most moments that are looked through for those that pass."""
+"""Most moments that are looked through for those that pass, of rows that may."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,27 @@ class Narrowing:
         ]
 
     def best(
-        self, look: Callable[[int], list[Moment]], k: int, places: FramePlaces, gone: Callable[[str], bool]
+        self,
+        look: Callable[[int, np.ndarray | None], list[Moment]],
+        k: int,
+        places: FramePlaces,
+        gone: Callable[[str], bool],
+        rows_of: Callable[[Narrowing], np.ndarray],
     ) -> tuple[list[Moment], bool]:
-        """The k best moments that pass, of what `look(number)` finds, without videos that are gone; and whether there may be more
-        beyond LOOKED_THROUGH."""
-        asked = k if self == Narrowing() else 4 * k
+        """The k best moments that pass, without videos that are gone; and whether there may be more beyond LOOKED_THROUGH.
+
+        `look(number, among)` finds that many in all rows, or among some. The best of all are looked at first, which often is enough;
+        then only the rows of `rows_of(self)` are searched, so that what is rare is found too.
+        """
+        asked, among = k if self == Narrowing() else 4 * k, None
         while True:
-            found = look(asked)
+            found = look(asked, among)
             kept = self.passing([one for one in found if not gone(one.video_id)], places)
-            if len(kept) >= k or len(found) < asked:
+            if len(kept) >= k or (len(found) < asked and (among is not None or self == Narrowing())):
                 return kept[:k], False
             if asked >= LOOKED_THROUGH:
                 return kept, self != Narrowing()
-            asked = min(4 * asked, LOOKED_THROUGH)
+            if among is None and self != Narrowing():
+                among = rows_of(self)
+            else:
+                asked = min(4 * asked, LOOKED_THROUGH)

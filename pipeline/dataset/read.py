@@ -25,6 +25,7 @@ from ...schemas.small_arrays import flags, int64_array, string_array
 from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage
 from ...schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed, failures_schema, videos_schema
+from ...schemas.tensor_rows import tensor_rows
 from ...schemas.tensors import tensor
 
 
@@ -87,6 +88,9 @@ def are_held(shards: Iterable[ShardInfo], numbers: np.ndarray) -> np.ndarray:
 Picked = tuple[ShardInfo, list[int], pa.Table]
 """Some rows of a shard: their global numbers, and their columns."""
 
+WIDE = "frame_embedding"
+"""The column that makes up most of a shard: of a bucket, single rows of it are read."""
+
 FEW_ROWS = 8
 """So many rows of a row group are cut out one by one, which copies nothing; more are gathered."""
 
@@ -147,8 +151,12 @@ class Dataset:
         yield from shard_batches(self.storage, shard, columns, rows)
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
-        """Rows by global number, without removed ones. Reads only the row groups that contain them, unless they are in memory."""
+        """Rows by global number, without removed ones. Reads only the row groups that contain them, unless they are in memory; of a
+        bucket's embeddings only the rows."""
         held = self._places.find(numbers)
+        if not self.storage.is_local and WIDE in columns and len(columns) > 1:
+            rows = self.take(numbers, [name for name in columns if name != WIDE])
+            return self._widened(rows, held)
         wanted = [
             *columns,
             *(["video_id"] if "video_id" not in columns and any(one.removed for one, _ in held) else []),
@@ -156,6 +164,23 @@ class Dataset:
         files = [(shard.path, shard.bytes, list(places.values())) for shard, places in held]
         read = zip(held, read_files(self.storage, files, wanted), strict=True)
         return _converted([one for (shard, places), groups in read for one in _picked(shard, places, groups)], columns)
+
+    def _widened(
+        self, rows: dict[int, dict[str, Any]], held: Sequence[tuple[ShardInfo, dict[int, int]]]
+    ) -> dict[int, dict[str, Any]]:
+        """The rows with the column WIDE, read by range where it lies so that it can be."""
+        for shard, places in held:
+            wanted = {number: place for number, place in places.items() if number in rows}
+            found = tensor_rows(self.storage, shard.path, shard.bytes, WIDE, list(wanted.values())) if wanted else {}
+            if found is None:
+                found = {}
+                [groups] = read_files(self.storage, [(shard.path, shard.bytes, list(wanted.values()))], [WIDE])
+                for picked in _picked(shard, wanted, groups):
+                    values = tensor(picked[2], WIDE)
+                    found |= {wanted[number]: value for number, value in zip(picked[1], values, strict=True)}
+            for number, place in wanted.items():
+                rows[number][WIDE] = found[place]
+        return rows
 
     @cached_property
     def _places(self) -> RowPlaces:

@@ -39,7 +39,7 @@ class State:
         yield CounterMetricFamily("reelbeam_explorer_thumbnails", "Pictures made of videos.", value=thumbnails.made)
         held = {
             "pictures": thumbnails.held_bytes,
-            "videos": thumbnails.videos.held_bytes,
+            "videos": self.explorer.sources.held_bytes,
             "previews": previews.files.held_bytes,
             "rows": CACHE.held_bytes,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlencode
 
+from anyio import to_thread
 from fastapi import APIRouter, Body, Depends, File, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
@@ -21,7 +22,7 @@ from ..answers import (
     find,
     marked,
 )
-from .state import Explorer
+from .state import MODELS_S, Explorer
 
 Words = Annotated[str, Query(max_length=QUERY_CHARS, description="what to look for")]
 Most = Annotated[int, Query(ge=1, le=MOMENTS_MOST, description="moments to find")]
@@ -32,9 +33,6 @@ Like = Annotated[
 Number = Annotated[int, Path(ge=0, le=1 << 62)]
 Short = Annotated[str, Query(max_length=200)]
 Ms = Annotated[int, Query(ge=0, le=1 << 40)]
-
-WAIT_S = 60
-"""Longest wait for the query models."""
 
 
 def narrowed(uri: Short = "", language: Short = "", present: Short = "", start_ms: Ms = 0, end_ms: Ms = 0) -> Narrowing:
@@ -60,9 +58,9 @@ def router(explorer: Explorer) -> APIRouter:
 
     def answer(asked: Asked) -> SearchAnswer:
         opened = explorer.opened()  # a newer snapshot loads anew, so this comes first
-        if not explorer.models.wait(WAIT_S):
-            raise UsageError(f"the query models are still loading after {WAIT_S} s; try again later")
-        return explorer.in_turn(lambda: find(opened.searches, opened.places, asked, opened.dataset.facts.keys()))
+        if not explorer.models.wait(MODELS_S):
+            raise UsageError(f"the query models are still loading after {MODELS_S} s; try again later")
+        return find(opened.searches, opened.places, asked, opened.facts.keys(), opened.passing)
 
     def page_of(request: Request, asked: Asked) -> HTMLResponse:
         """The page with what was found, or with what is wrong with the question."""
@@ -80,33 +78,46 @@ def router(explorer: Explorer) -> APIRouter:
         )
 
     @routes.get("/", response_class=HTMLResponse, include_in_schema=False)
-    def search_page(
+    async def search_page(
         request: Request, filters: Filters, q: Words = "", k: Most = 20, where: Where = "all", like: Like = ""
     ) -> HTMLResponse:
-        return page_of(request, Asked(q, k, where, filters, None, like_of(like)))
+        asked = Asked(q, k, where, filters, None, like_of(like))
+        if not (asked.q.strip() or asked.like):
+            return await to_thread.run_sync(page_of, request, asked)
+        return await explorer.in_turn(request, lambda: page_of(request, asked))
 
     @routes.post("/", response_class=HTMLResponse, include_in_schema=False)
-    def picture_page(request: Request, filters: Filters, picture: Annotated[bytes, File()]) -> HTMLResponse:
-        return page_of(request, Asked(narrowing=filters, picture=picture))
+    async def picture_page(request: Request, filters: Filters, picture: Annotated[bytes, File()]) -> HTMLResponse:
+        return await explorer.in_turn(request, lambda: page_of(request, Asked(narrowing=filters, picture=picture)))
 
     @routes.get("/api/search", tags=["search"], responses={400: {"model": Problem}})
-    def search(filters: Filters, q: Words = "", k: Most = 20, where: Where = "all", like: Like = "") -> SearchAnswer:
+    async def search(
+        request: Request, filters: Filters, q: Words = "", k: Most = 20, where: Where = "all", like: Like = ""
+    ) -> SearchAnswer:
         """The moments for some words or a stored frame, best first: those of `reelbeam search`."""
-        return answer(Asked(q, k, where, filters, None, like_of(like)))
+        asked = Asked(q, k, where, filters, None, like_of(like))
+        return await explorer.in_turn(request, lambda: answer(asked))
 
     @routes.post("/api/search/picture", tags=["search"], responses={400: {"model": Problem}})
-    def search_picture(
-        filters: Filters, picture: Annotated[bytes, Body(media_type="application/octet-stream")], k: Most = 20
+    async def search_picture(
+        request: Request,
+        filters: Filters,
+        picture: Annotated[bytes, Body(media_type="application/octet-stream")],
+        k: Most = 20,
     ) -> SearchAnswer:
         """The moments that look like a picture: JPEG, PNG, WebP, GIF or BMP."""
-        return answer(Asked("", k, "frames", filters, picture))
+        asked = Asked("", k, "frames", filters, picture)
+        return await explorer.in_turn(request, lambda: answer(asked))
 
     @routes.get("/api/frames/{row}/{tick}.jpg", tags=["videos"], response_class=Response)
-    def frame(row: Number, tick: Number) -> Response:
+    async def frame(row: Number, tick: Number) -> Response:
         """A small JPEG of a frame."""
+        return await explorer.pictured(lambda: picture_of(row, tick))
+
+    def picture_of(row: int, tick: int) -> Response:
         opened = explorer.opened()
         place = opened.places.frame(row, tick)
-        video = opened.dataset.facts.get(place[0]) if place else None
+        video = opened.facts.get(place[0]) if place else None
         made = explorer.thumbnails.jpeg(video, place[1]) if place and video else None
         if made is None:
             raise HTTPException(404, "there is no picture of that frame" if place else "there is no such frame")

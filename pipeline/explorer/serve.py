@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from ...schemas.errors import UsageError
 from .app import make_app
 from .options import LOOPBACK, ExploreOptions
+from .slow_clients import ImpatientProtocol
 from .state import Explorer
 
 KEEP_ALIVE_S = 15
@@ -21,7 +23,7 @@ CONNECTIONS = 512
 def serve(output: str, options: ExploreOptions) -> None:
     """Serves the pages of OUTPUT until it is interrupted. Raises UsageError where there is no dataset or the port is taken."""
     token = options.token()
-    explorer = Explorer(output, options.name, options.models, options.device)
+    explorer = Explorer(output, options.name, options.models, options.device, not options.no_signed_urls)
     try:
         family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
         listening = socket.create_server((options.host, options.port), family=family)
@@ -33,13 +35,20 @@ def serve(output: str, options: ExploreOptions) -> None:
     with listening:
         host = f"[{options.host}]" if ":" in options.host else options.host
         print(f"http://{host}:{listening.getsockname()[1]}/{f'?token={token}' if token else ''}", flush=True)
-        config = uvicorn.Config(
-            make_app(explorer, token, {*LOOPBACK, options.host.lower()}),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            limit_concurrency=CONNECTIONS,
-            h11_max_incomplete_event_size=32 << 10,
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+        app = make_app(explorer, token, {*LOOPBACK, options.host.lower()})
+        uvicorn.Server(server_config(app)).run(sockets=[listening])
+
+
+def server_config(app: ASGIApp) -> uvicorn.Config:
+    """How the pages are served: no request and no reader can take for ever."""
+    return uvicorn.Config(
+        app,
+        http=ImpatientProtocol,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        limit_concurrency=CONNECTIONS,
+        h11_max_incomplete_event_size=32 << 10,
+    )

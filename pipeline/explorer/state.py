@@ -6,20 +6,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, TypeVar
 
-from fastapi import Request
+from anyio import CapacityLimiter, sleep, to_thread
+from fastapi import HTTPException, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import ReelbeamError
 from ...schemas.storage import Storage
-from ..answers import frame_address
+from ..answers import PassingRows, frame_address
 from ..dataset import Dataset
-from ..playing import FramePlaces, Previews, Thumbnails
+from ..playing import FramePlaces, Previews, SignedVideos, Thumbnails, VideoSources
 from ..search import Searches
 from ..views import clock
 
@@ -30,6 +30,12 @@ LOOK_EVERY_S = {True: 0.1, False: 1.0}
 
 SEARCHES_AT_ONCE = 2
 """The others wait in line. A search is mostly Python, of which one thread runs at a time: more at once only make all of them late."""
+
+MODELS_S = 60
+"""Longest wait of a search for the query models."""
+
+PICTURES_AT_ONCE = 8
+"""Threads that make or wait for pictures and previews."""
 
 Made = TypeVar("Made")
 
@@ -42,9 +48,9 @@ class Models:
         self._done = threading.Event()
 
     def load(self, searches: Searches) -> None:
-        """Answers one query of all kinds, so that the next ones find everything open. What fails is said on the page."""
+        """Opens everything that searches need. What fails is said on the page."""
         try:
-            searches.find("all", "a", 1)
+            searches.open()
             self.state = "ready"
         except ReelbeamError as error:
             self.state, self.message = "failed", str(error)
@@ -64,24 +70,35 @@ class Opened:
 
     def __init__(self, dataset: Dataset, searches: Searches):
         self.dataset, self.searches, self.places = dataset, searches, FramePlaces(dataset)
+        self.passing = PassingRows(dataset)
+        self._reading = threading.Lock()
+
+    @property
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """The rows of the videos table by id, without embeddings. The first to ask reads it, and the others wait."""
+        with self._reading:
+            return self.dataset.facts
 
 
 class Explorer:
     """One dataset that pages are made of. Its methods may be called from several threads."""
 
-    def __init__(self, output: str, name: str = "frames", models: str = "", device: str = "auto"):
-        """Raises UsageError where there is no dataset."""
+    def __init__(self, output: str, name: str = "frames", models: str = "", device: str = "auto", signed: bool = True):
+        """`signed` lets browsers read a bucket's videos from the store itself. Raises UsageError where there is no dataset."""
         self.output, self.storage = output, Storage.at(output)
         self.index_name, self.device = name, device
         self._settings = (name, models, device)
         self.models = Models()
-        self._lock, self._loading = threading.Lock(), False
+        self._lock, self._looking, self._loading = threading.Lock(), threading.Lock(), False
         self.searches = 0
-        self._searching = ThreadPoolExecutor(SEARCHES_AT_ONCE, "search")
+        self._searching, self._search_threads = (CapacityLimiter(SEARCHES_AT_ONCE) for _ in range(2))
+        self._picturing = CapacityLimiter(PICTURES_AT_ONCE)
         self._looked_at = time.monotonic()
         self._opened = self._open(Dataset.open(output))
         stream = self._opened.dataset.snapshot.options.get("video_stream", "")
-        self.thumbnails, self.previews = Thumbnails(stream), Previews(stream)
+        self.sources = VideoSources()
+        self.signed = SignedVideos(self.sources.buckets, signed)
+        self.thumbnails, self.previews = Thumbnails(self.sources, stream), Previews(self.sources, stream)
 
     def _open(self, dataset: Dataset) -> Opened:
         return Opened(dataset, Searches(dataset, *self._settings))
@@ -95,32 +112,62 @@ class Explorer:
         threading.Thread(target=self.models.load, args=(searches,), name="models", daemon=True).start()
 
     def opened(self) -> Opened:
-        """The current snapshot, open. Looks for a newer one, but not more often than LOOK_EVERY_S."""
-        with self._lock:
-            now = time.monotonic()
-            if now - self._looked_at >= LOOK_EVERY_S[self.storage.is_local]:
-                self._looked_at = now
+        """The current snapshot, open. Looks for a newer one, but not more often than LOOK_EVERY_S.
+
+        One request looks and the others go on: a store that does not answer holds up one of them. Raises StorageError for that one.
+        """
+        if self._is_due() and self._looking.acquire(blocking=False):
+            try:
                 known = snapshots.numbers(self.storage, self._opened.dataset.snapshot.number)
                 if known:
-                    newer = Dataset(self.storage, snapshots.load(self.storage, known[-1]))
-                    log.info("snapshot %d is shown now", newer.snapshot.number)
-                    self._opened = self._open(newer)
-                    if self._loading:  # its index is opened by the thread; and what failed before may work now
-                        self.models = Models()
-                        self._load(self._opened.searches)
-                    self.thumbnails.keep(newer.facts.__contains__)
-                    self.previews.files.keep(lambda key: key[0] in newer.facts)
+                    self._show(known[-1])
+            finally:
+                self._looked_at = time.monotonic()
+                self._looking.release()
+        with self._lock:
             return self._opened
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._looked_at >= LOOK_EVERY_S[self.storage.is_local]
+
+    def _show(self, number: int) -> None:
+        """Opens a newer snapshot. Requests wait meanwhile: the one before may have videos that were purged."""
+        with self._lock:
+            newer = Dataset(self.storage, snapshots.load(self.storage, number))
+            log.info("snapshot %d is shown now", newer.snapshot.number)
+            opened = self._open(newer)
+            facts = opened.facts
+            self._opened = opened
+            self.sources.keep(facts.__contains__)
+            self.thumbnails.keep(facts.__contains__)
+            self.previews.keep(facts.__contains__)
+            if self._loading:  # its index is opened by the thread; and what failed before may work now
+                self.models = Models()
+                self._load(opened.searches)
 
     def dataset(self) -> Dataset:
         """The current snapshot's dataset. What a purge removed is in no answer of it."""
         return self.opened().dataset
 
-    def in_turn(self, search: Callable[[], Made]) -> Made:
-        """What a search gives, at most SEARCHES_AT_ONCE at a time, first come, first served. Passes on what it raises."""
-        with self._lock:
-            self.searches += 1
-        return self._searching.submit(search).result()
+    async def in_turn(self, request: Request, search: Callable[[], Made]) -> Made:
+        """What a search gives, at most SEARCHES_AT_ONCE at a time, first come, first served. Passes on what it raises.
+
+        Nothing is searched for somebody who has left the line.
+        """
+        self.searches += 1
+        until = time.monotonic() + MODELS_S
+        while (
+            not self.models.wait(0) and time.monotonic() < until
+        ):  # not in the line: the places would be taken for long
+            await sleep(0.05)
+        async with self._searching:
+            if await request.is_disconnected():
+                raise HTTPException(499, "nobody waits for the answer")
+            return await to_thread.run_sync(search, limiter=self._search_threads)
+
+    async def pictured(self, make: Callable[[], Made]) -> Made:
+        """What runs ffmpeg: in threads of its own, so that a page full of pictures does not keep others waiting."""
+        return await to_thread.run_sync(make, limiter=self._picturing)
 
     def thumbnail_url(self, row: int, tick: int) -> str:
         """The address of a frame's picture: the tick in 0..window_ticks of a global row number."""

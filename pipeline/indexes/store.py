@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,11 +24,14 @@ from ...schemas.index_manifest import IndexManifest, PartInfo, VectorFile
 from ...schemas.local_cache import LocalCache
 from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage, file_sha256
-from ...transforms.build_index import lists_of, merge_results, read_index
+from ...transforms.build_index import lists_of, merge_results, read_index, sampled_vectors
 from ..dataset import commit_index
 
 REFINE_FACTOR = 8
 """Candidates rescored per result, for an index that stores raw vectors for rescoring."""
+
+MEAN_OF = 4_000
+"""Vectors of which `Searcher.mean` is the mean."""
 
 VectorsOf = Callable[[np.ndarray], np.ndarray]
 """ids int64 [n] -> float32 [n, D]."""
@@ -66,24 +70,49 @@ class Searcher:
 
         `allowed` int64 [n] restricts the search to these ids.
         """
+        return self._search(queries, k, nprobe or self.nprobe, None if allowed is None else _among(allowed))
+
+    def search_outside(self, queries: np.ndarray, k: int, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same without some ids int64 [n]."""
+        return self._search(queries, k, self.nprobe, faiss.IDSelectorNot(_among(without)))
+
+    def _search(self, queries: np.ndarray, k: int, nprobe: int, chosen: Any) -> tuple[np.ndarray, np.ndarray]:
         wanted = k * REFINE_FACTOR if self.second_look else k
-        selector: Any = self._gone
-        if allowed is not None:
-            chosen = faiss.IDSelectorBatch(allowed)
-            selector = faiss.IDSelectorAnd(chosen, self._gone) if self._gone else chosen
-        found = [
-            part.search(queries, wanted, params=_parameters(part, nprobe or self.nprobe, selector))
-            for part in self.parts
-        ]
+        selector = faiss.IDSelectorAnd(chosen, self._gone) if chosen and self._gone else chosen or self._gone
+        found = [part.search(queries, wanted, params=_parameters(part, nprobe, selector)) for part in self.parts]
         scores, ids = merge_results(found, len(queries), wanted)
         if self.second_look is None:
             return scores, ids
         return look_again(self.second_look, queries, ids, k)
 
+    def search_among(self, queries: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same among some ids int64 [n].
+
+        The fewer they are, the more lists are searched, so that about as many vectors are compared.
+        """
+        share = max(len(allowed), 1) / max(self.ntotal, 1)
+        nprobe = min(max(1, self.nlist), math.ceil(self.nprobe / share))
+        return self.search(queries, k, nprobe, allowed)
+
+    def mean(self) -> np.ndarray:
+        """The mean of a sample of the vectors, as the index holds them: float32 [D]. Zeros where there are none."""
+        sampled = [np.zeros((0, self.d), np.float32)]
+        sampled += [sampled_vectors(part, MEAN_OF * part.ntotal // self.ntotal) for part in self.parts if part.ntotal]
+        values = np.concatenate(sampled)
+        mean: np.ndarray = values.sum(axis=0) / max(1, len(values))
+        return mean
+
     def ids(self) -> np.ndarray:
         """All ids of the index without removed ones, int64 [n], in stored order."""
         held = np.concatenate([np.zeros(0, np.int64), *(stored_ids(part) for part in self.parts)])
         return held[~np.isin(held, self.removed)] if len(self.removed) else held
+
+
+def _among(ids: np.ndarray) -> Any:
+    """Selects some ids: by a bit for each id up to the highest, which is faster to make and to ask than FAISS's set of ids."""
+    held = np.zeros(int(ids.max(initial=-1)) + 1, bool)
+    held[ids] = True
+    return faiss.IDSelectorBitmap(np.packbits(held, bitorder="little"))  # type: ignore[call-arg,arg-type]
 
 
 def _parameters(index: faiss.Index, nprobe: int, selector: Any) -> Any:

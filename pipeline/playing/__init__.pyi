@@ -8,4 +8,7 @@ from .ranges import Span as Span
 from .ranges import asked_span as asked_span
 from .ranges import pieces as pieces
 from .ranges import size_of as size_of
+from .signed_videos import VALID_S as VALID_S
+from .signed_videos import SignedVideos as SignedVideos
 from .thumbnails import Thumbnails as Thumbnails
+from .video_sources import VideoSources as VideoSources

@@ -22,6 +22,7 @@ class FileCache:
         self._sizes: OrderedDict[tuple[str, ...], int] = OrderedDict()
         self._lock = threading.Lock()
         self._making: dict[tuple[str, ...], threading.Lock] = {}
+        self._wanted: Callable[[tuple[str, ...]], bool] = lambda key: True
 
     def _file(self, key: tuple[str, ...]) -> Path:
         return Path(self._folder, hashlib.sha256("\0".join(key).encode()).hexdigest())
@@ -45,6 +46,9 @@ class FileCache:
                 file.unlink(missing_ok=True)
                 raise
             with self._lock:
+                if not self._wanted(key):  # it was dropped meanwhile
+                    file.unlink()
+                    raise FileNotFoundError(f"{key[0]} is gone")
                 self._sizes[key] = file.stat().st_size
                 while sum(self._sizes.values()) > self.most_bytes and len(self._sizes) > 1:
                     self._drop(next(iter(self._sizes)))
@@ -57,8 +61,9 @@ class FileCache:
             return sum(self._sizes.values())
 
     def keep(self, wanted: Callable[[tuple[str, ...]], bool]) -> None:
-        """Drops the files of all other keys."""
+        """Drops the files of all other keys, and keeps none of them from now on."""
         with self._lock:
+            self._wanted = wanted
             for key in [key for key in self._sizes if not wanted(key)]:
                 self._drop(key)
 

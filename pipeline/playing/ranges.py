@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...schemas.addresses import is_remote
-from ...schemas.storage import Storage
+from .open_buckets import OpenBuckets
 
 PIECE_BYTES = 1 << 20
 """Bytes in memory at once for one reader of a file."""
@@ -47,20 +47,20 @@ def asked_span(header: str, size: int) -> Span | None:
     return Span(start, end)
 
 
-def size_of(uri: str) -> int:
+def size_of(uri: str, buckets: OpenBuckets) -> int:
     """Bytes of a file or object now. Raises FileNotFoundError."""
     if not is_remote(uri):
         if not Path(uri).is_file():
             raise FileNotFoundError(uri)
         return Path(uri).stat().st_size
-    storage, path = Storage.of_object(uri)
+    storage, path = buckets.of(uri)
     return storage.head(path).size_bytes
 
 
-def pieces(uri: str, span: Span) -> Iterator[bytes]:
+def pieces(uri: str, span: Span, buckets: OpenBuckets) -> Iterator[bytes]:
     """The bytes of a span, a piece at a time. Raises FileNotFoundError."""
     if is_remote(uri):
-        storage, path = Storage.of_object(uri)
+        storage, path = buckets.of(uri)
         for start in range(span.start, span.end, PIECE_BYTES):
             yield from storage.get_spans(path, [(start, min(start + PIECE_BYTES, span.end))])
         return

@@ -5,21 +5,15 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from ...schemas.addresses import is_remote
-from ...schemas.errors import ReelbeamError
-from ...schemas.storage import Storage
 from ..views import frame_at
-from .file_cache import FileCache
+from .video_sources import VideoSources
 
 HEIGHT_PX = 180
 MEMORY_BYTES = 64 << 20
 """Of pictures kept."""
 FFMPEG_AT_ONCE = 2
-WHOLE_BYTES = 4 << 30
-"""Limit of the folder of videos fetched from a bucket, and of one video of it."""
 
 Key = tuple[str, str, int]
 """(video_id, hash of its bytes, presentation time in ms)."""
@@ -28,12 +22,12 @@ Key = tuple[str, str, int]
 class Thumbnails:
     """JPEGs of frames, by video and presentation time."""
 
-    def __init__(self, stream: str = ""):
+    def __init__(self, sources: VideoSources, stream: str = ""):
         """`stream` is the `--video-stream` of the dataset; empty for ffmpeg's own choice."""
-        self.stream = stream
-        self.videos = FileCache(WHOLE_BYTES)
+        self.sources, self.stream = sources, stream
         self.made = 0
         self._kept: OrderedDict[Key, bytes] = OrderedDict()
+        self._wanted: Callable[[str], bool] = lambda video_id: True
         self._lock, self._running = threading.Lock(), threading.BoundedSemaphore(FFMPEG_AT_ONCE)
 
     def jpeg(self, video: dict[str, Any], pts_ms: int) -> bytes | None:
@@ -43,15 +37,14 @@ class Thumbnails:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        file = self.local_file(video)
-        if file is None:
-            return None
-        with self._running:
+        with self._running, self.sources.open(video) as source:
             # a millisecond earlier: the stored time is rounded, and ffmpeg shows the first frame from there on
-            made = frame_at(file, max(0, pts_ms - 1), HEIGHT_PX, self.stream)
+            made = frame_at(source, max(0, pts_ms - 1), HEIGHT_PX, self.stream) if source else None
         if made is None:
             return None
         with self._lock:
+            if not self._wanted(key[0]):
+                return None
             self.made += 1
             self._kept[key] = made
             while sum(map(len, self._kept.values())) > MEMORY_BYTES:
@@ -64,22 +57,9 @@ class Thumbnails:
         with self._lock:
             return sum(map(len, self._kept.values()))
 
-    def local_file(self, video: dict[str, Any]) -> Path | None:
-        """A video on local disk: where it lies, or fetched once; None when it is gone, too large or cannot be reached."""
-        uri: str = video["uri"]
-        if not is_remote(uri):
-            return Path(uri) if Path(uri).is_file() else None
-        if video["size_bytes"] > WHOLE_BYTES:
-            return None
-        storage, path = Storage.of_object(uri)
-        try:
-            return self.videos.get((video["video_id"], video["content_sha256"]), lambda file: storage.fetch(path, file))
-        except (FileNotFoundError, ReelbeamError):
-            return None
-
     def keep(self, wanted: Callable[[str], bool]) -> None:
-        """Drops everything of videos that are not wanted any more, by id."""
+        """Drops those of videos that are not wanted any more, by id, and keeps none of them from now on."""
         with self._lock:
+            self._wanted = wanted
             for key in [key for key in self._kept if not wanted(key[0])]:
                 del self._kept[key]
-        self.videos.keep(lambda key: wanted(key[0]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 
 from ...schemas.errors import UsageError
@@ -75,12 +76,14 @@ class ExactWords:
             raise UsageError(f"{root} has no index of words; make it with: reelbeam index {root} --of words")
         return cls(dataset, WordIndex.in_memory(dataset))
 
-    def moments(self, clauses: Sequence[Clause], k: int) -> list[Moment]:
+    def moments(self, clauses: Sequence[Clause], k: int, among: np.ndarray | None = None) -> list[Moment]:
         """The k best moments, best first."""
-        return [found.moment for found in self.found(clauses, k)]
+        return [found.moment for found in self.found(clauses, k, among)]
 
-    def found(self, clauses: Sequence[Clause], k: int) -> list[Found]:
-        """The k best moments with their coverage. Phrases are compared word for word, as they stand and unstemmed.
+    def found(self, clauses: Sequence[Clause], k: int, among: np.ndarray | None = None) -> list[Found]:
+        """The k best moments with their coverage; of all windows, or `among` some rows int64 [n] and the titles.
+
+        Phrases are compared word for word, as they stand and unstemmed.
 
         Raises UsageError for a kind of text that the dataset or the index does not have.
         """
@@ -89,7 +92,8 @@ class ExactWords:
         asked, total = k + 10, self.index.opened.searcher.num_docs
         while True:
             hits = self.index.hits(clauses, min(asked, max(1, total)))
-            answers = list(islice(self._answers(hits, clauses, k), k))
+            passing = hits if among is None else within(hits, among)
+            answers = list(islice(self._answers(passing, clauses, k), k))
             if len(answers) >= k or len(hits) < asked or asked >= total:
                 return answers[:k]
             asked *= 4
@@ -172,6 +176,13 @@ class ExactWords:
         videos = self.dataset.newest.select(["video_id", "uri", "duration_ms", "title", "description"])
         asked = videos.filter(pc.is_in(videos["video_id"], string_array(f"{number:016x}" for number in numbers)))
         return {int(row["video_id"], 16): row for row in asked.to_pylist()}
+
+
+def within(hits: Sequence[WordHit], among: np.ndarray) -> list[WordHit]:
+    """The hits whose row is one of some int64 [n], and those of titles."""
+    rows = np.array([-1 if hit.row is None else hit.row for hit in hits], np.int64)
+    passes = (rows < 0) | np.isin(rows, among)
+    return [hit for hit, does in zip(hits, passes.tolist(), strict=True) if does]
 
 
 def in_window(

@@ -30,7 +30,9 @@ SAME_MOMENT = 0.8
 HITS_A_MOMENT = 10
 """Frames requested per moment; more are requested when many fall into one moment."""
 
-COLUMNS = ["video_id", "uri", "tick_pts_ms", "shot", "window", "words"]
+PLACED = ["video_id", "tick_pts_ms", "shot", "window"]
+SHOWN = ["uri", "words"]
+"""Columns that place a frame, and those that only the moments that are found need: words are many."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,14 @@ class Hit:
     shot: int
     row: dict[str, Any]
     column: int
+    number: int = -1
+    """Global row number."""
 
     @classmethod
-    def at(cls, score: float, place: int, row: dict[str, Any], ticks: int) -> Hit:
-        """The hit of an id, of which `place` is the tick within its row."""
-        return cls(score, row["window"] * ticks + place, int(row["shot"][place]), row, place)
+    def at(cls, score: float, found: int, row: dict[str, Any], ticks: int) -> Hit:
+        """The hit of an id."""
+        place = found % ticks
+        return cls(score, row["window"] * ticks + place, int(row["shot"][place]), row, place, found // ticks)
 
 
 class FrameIndex:
@@ -117,51 +122,79 @@ class FrameIndex:
             )
         return spec
 
-    def search(self, query: np.ndarray, k: int) -> list[Moment]:
-        """The k best moments for a vector float32 [D] of unit length, best first."""
+    def search(self, query: np.ndarray, k: int, rows: np.ndarray | None = None) -> list[Moment]:
+        """The k best moments for a vector float32 [D] of unit length, best first; of some rows int64 [n], or of all."""
         wanted = k * HITS_A_MOMENT
         while True:
-            scores, ids = self.faiss.search(query[None], min(wanted, max(1, self.faiss.ntotal)))
+            scores, ids = self.nearest(query[None], min(wanted, max(1, self.faiss.ntotal)), rows)
             moments = self._moments(scores[0][ids[0] >= 0], ids[0][ids[0] >= 0], k)
-            if len(moments) >= k or wanted >= self.faiss.ntotal:
+            if len(moments) >= k or wanted >= self.faiss.ntotal or ids[0][-1] < 0:
                 return moments
             wanted *= 4
 
+    def nearest(self, queries: np.ndarray, k: int, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The k best frames of some rows, or of all, for float32 [q, D]: scores float32 [q, k], ids int64 [q, k], -1 for none."""
+        if rows is None:
+            return self.faiss.search(queries, k)
+        ticks = self.manifest.ids_a_row
+        return self.faiss.search_among(queries, k, (rows[:, None] * ticks + np.arange(ticks)).ravel())
+
+    def nearest_outside(self, queries: np.ndarray, k: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The k best frames outside some rows int64 [n]."""
+        ticks = self.manifest.ids_a_row
+        return self.faiss.search_outside(queries, k, (rows[:, None] * ticks + np.arange(ticks)).ravel())
+
     def _moments(self, scores: np.ndarray, ids: np.ndarray, k: int) -> list[Moment]:
         ticks = self.manifest.ids_a_row
-        rows = self.dataset.take([int(found) // ticks for found in ids], COLUMNS)
-        hits = []
-        for score, found in zip(scores.tolist(), ids.tolist(), strict=True):
-            row = rows.get(found // ticks)
-            if row is None:  # it was removed after the index was built
-                continue
-            hits.append(Hit.at(score, found % ticks, row, ticks))
-        return merge_hits(hits, k, self.dataset.snapshot.grid)
+        rows = self.dataset.take([int(found) // ticks for found in ids], PLACED)
+        hits = [
+            Hit.at(score, found, rows[found // ticks], ticks)
+            for score, found in zip(scores.tolist(), ids.tolist(), strict=True)
+            if found // ticks in rows  # else it was removed after the index was built
+        ]
+        groups = grouped_hits(hits, k)
+        shown = {hit.number for group in groups for hit in group}
+        for number, texts in self.dataset.take(sorted(shown), SHOWN).items():
+            rows[number] |= texts
+        return [_moment(group, self.dataset.snapshot.grid) for group in groups]
 
 
 def merge_hits(hits: list[Hit], k: int, grid: Grid) -> list[Moment]:
-    """Best first: each hit that no moment holds yet opens one, which grows both ways through the hits of its shot.
+    """The k best moments of some hits, best first."""
+    return [_moment(group, grid) for group in grouped_hits(hits, k)]
 
-    Hits that score less than SAME_MOMENT of the best do not stretch a moment; those that touch it open none either.
+
+def grouped_hits(hits: list[Hit], k: int) -> list[list[Hit]]:
+    """The hits of the k best moments, best moment first and its best hit first.
+
+    Each hit that no moment holds yet opens one, which grows both ways through the hits of its shot. Hits that score less than
+    SAME_MOMENT of the best do not stretch a moment; those that touch it open none either.
     """
-    moments: list[Moment] = []
-    left = sorted(hits, key=lambda hit: -hit.score)
-    while left and len(moments) < k:
-        best = left[0]
-        shot = [hit for hit in left if hit.row["video_id"] == best.row["video_id"] and hit.shot == best.shot]
+    groups: list[list[Hit]] = []
+    ordered = sorted(hits, key=lambda hit: -hit.score)
+    shots: dict[tuple[str, int], list[Hit]] = {}
+    for hit in ordered:
+        shots.setdefault((hit.row["video_id"], hit.shot), []).append(hit)
+    gone: set[int] = set()
+    for best in ordered:
+        if id(best) in gone:
+            continue
+        if len(groups) == k:
+            break
+        shot = [hit for hit in shots[best.row["video_id"], best.shot] if id(hit) not in gone]
         strong = [hit.tick for hit in shot if hit.score >= best.score - (1 - SAME_MOMENT) * abs(best.score)]
         first = last = best.tick
         for tick in sorted(strong, key=lambda tick: abs(tick - best.tick)):
             if first - GAP_TICKS <= tick <= last + GAP_TICKS:
                 first, last = min(first, tick), max(last, tick)
         taken = [hit for hit in shot if first - GAP_TICKS <= hit.tick <= last + GAP_TICKS]
-        moments.append(_moment(best, [hit for hit in taken if first <= hit.tick <= last], grid))
-        gone = {id(hit) for hit in taken}
-        left = [hit for hit in left if id(hit) not in gone]
-    return moments
+        groups.append([hit for hit in taken if first <= hit.tick <= last])
+        gone.update(id(hit) for hit in taken)
+    return groups
 
 
-def _moment(best: Hit, group: list[Hit], grid: Grid) -> Moment:
+def _moment(group: list[Hit], grid: Grid) -> Moment:
+    best = group[0]
     first, last = min(hit.tick for hit in group), max(hit.tick for hit in group)
     start_ms, end_ms = grid.tick_ms(first), grid.tick_ms(last + 1)
     words = {

@@ -16,6 +16,8 @@ Probabilistic Relevance Framework" (inverse document frequency).
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -35,6 +37,8 @@ from .frames import FrameIndex, Moment
 from .tagging import scale_of
 from .titles import has_titles, title_mean, title_moments
 from .windows import ROW, WindowVectors
+
+log = logging.getLogger("reelbeam")
 
 DEPTH = 10
 """Moments taken from each list per moment wanted."""
@@ -145,6 +149,7 @@ class Searches:
 
     def __init__(self, dataset: Dataset, name: str = "frames", models: str = "", device: str = "auto"):
         self.dataset, self.name, self.models, self.device = dataset, name, models, device
+        self._opening = threading.RLock()
         self._windows: dict[str, WindowVectors] = {}
         self._means: dict[str, np.ndarray] = {}
 
@@ -153,30 +158,36 @@ class Searches:
         """The index over frames."""
         return FrameIndex(self.dataset, self.name)
 
-    @cached_property
+    @property
     def words(self) -> ExactWords:
         """The lexical index. Raises UsageError where a large dataset has none."""
+        with self._opening:
+            return self._words
+
+    @cached_property
+    def _words(self) -> ExactWords:
         return ExactWords.open(self.dataset)
 
-    def find(self, where: str, text: str, k: int) -> list[Moment]:
-        """The k best moments for words: in frames, speech, fused, titles, words, screen, subtitles, or all. Raises UsageError for
-        words that are not in the query syntax, and for a kind of text that is not there."""
+    def find(self, where: str, text: str, k: int, among: np.ndarray | None = None) -> list[Moment]:
+        """The k best moments for words: in frames, speech, fused, titles, words, screen, subtitles, or all; of all rows, or `among`
+        some int64 [n] and the titles. Raises UsageError for words that are not in the query syntax, and for a kind of text that
+        is not there."""
         if where == "titles":
             return self.titles(text, k)
         if where == "words":
-            return self.words.moments(parse_query(text), k)
+            return self.words.moments(parse_query(text), k, among)
         if where in STORED_IN:
-            return self.words.within(where).moments(parse_query(text), k)
+            return self.words.within(where).moments(parse_query(text), k, among)
         if where != "all":
-            return self.single(VECTOR_SOURCES[where], text, k)
+            return self.single(VECTOR_SOURCES[where], text, k, among)
         grid = self.dataset.snapshot.grid
-        return joined(self.evidence(text, k * DEPTH), k, grid.window_ticks * 1000 / float(grid.tick_hz))
+        return joined(self.evidence(text, k * DEPTH, among), k, grid.window_ticks * 1000 / float(grid.tick_hz))
 
-    def evidence(self, text: str, k: int) -> dict[str, list[Moment]]:
+    def evidence(self, text: str, k: int, among: np.ndarray | None = None) -> dict[str, list[Moment]]:
         """What each list says of a query: its k best moments, scores normalised. Exact words first: their moments have highlights."""
         found: dict[str, list[Moment]] = {}
         if self.has_words and (clauses := plain_query(text)):
-            words = self.words.found(clauses, k)
+            words = self.words.found(clauses, k, among)
             shares = [one.coverage * (LIKE if one.moment.note else 1.0) for one in words]
             found["words"] = [
                 replace(one.moment, score=round(share**POWER, 5)) for one, share in zip(words, shares, strict=True)
@@ -186,40 +197,72 @@ class Searches:
             clip = self.index.words(self.models, self.device)
             query = clip.encode_text([text])[0]
             found["frames"] = by_likeness(
-                self.index.search(query, k), float(self._mean(FRAMES) @ query), scale_of(clip)
+                self.index.search(query, k, among), float(self._mean(FRAMES) @ query), scale_of(clip)
             )
         query = said_encoder(self.dataset.snapshot, self.device).encode_query([text])[0]
-        spoken = self._vectors(SPEECH).nearest(query, k)
-        found["speech"] = by_likeness(spoken, float(self._mean(SPEECH) @ query), SENTENCE_SCALE)
+        if unsearched := self.unsearched_speech:
+            log.warning("speech is not searched by meaning: %s", unsearched)
+        else:
+            spoken = self._vectors(SPEECH).nearest(query, k, among)
+            found["speech"] = by_likeness(spoken, float(self._mean(SPEECH) @ query), SENTENCE_SCALE)
         if has_titles(self.dataset):
             titled, mean = title_moments(self.dataset, query, k), title_mean(self.dataset)
             found["titles"] = by_likeness(titled, float(mean @ query), SENTENCE_SCALE)
         return found
 
+    def open(self) -> None:
+        """Opens what a search of all kinds needs, and loads the query models. Reads no column of a bucket.
+
+        Raises UsageError where there is no index of frames.
+        """
+        if self.dataset.storage.is_local or self._vectors(SPEECH).searcher is not None:
+            self.find("all", "a", 1)
+            return
+        self.find("frames", "a", 1)
+        said_encoder(self.dataset.snapshot, self.device).encode_query(["a"])
+        if self._indexed_words:
+            self.find("words", "a", 1)
+
+    @property
+    def unsearched_speech(self) -> str:
+        """Why `all` leaves speech out, with the cure; empty where it does not."""
+        if not self._vectors(SPEECH).is_far:
+            return ""
+        root = self.dataset.storage.root
+        return f"its vectors have no index and lie in a bucket; cure: reelbeam index {root} --of speech"
+
     def _mean(self, kind: VectorSource) -> np.ndarray:
+        """The mean of the dataset's vectors. Of a bucket: that of a sample of the index, which is on this machine."""
         if kind.name not in self._means:
-            self._means[kind.name] = mean_vector(self.dataset, kind)
+            if self.dataset.storage.is_local:
+                self._means[kind.name] = mean_vector(self.dataset, kind)
+            else:
+                self._means[kind.name] = self.index.faiss.mean() if kind == FRAMES else self._vectors(kind).mean()
         return self._means[kind.name]
 
     def _vectors(self, kind: VectorSource) -> WindowVectors:
-        if kind.name not in self._windows:
-            self._windows[kind.name] = WindowVectors(self.dataset, kind)
-        return self._windows[kind.name]
+        with self._opening:
+            if kind.name not in self._windows:
+                self._windows[kind.name] = WindowVectors(self.dataset, kind)
+            return self._windows[kind.name]
 
     @property
     def has_words(self) -> bool:
         """Whether words can be searched: there is an index of them, or the dataset is small."""
-        indexed = any(built.of == WORDS for built in self.dataset.snapshot.indexes.values())
-        return indexed or self.dataset.snapshot.counts.get("windows", 0) <= SMALL
+        return self._indexed_words or self.dataset.snapshot.counts.get("windows", 0) <= SMALL
 
-    def single(self, kind: VectorSource, text: str, k: int) -> list[Moment]:
+    @property
+    def _indexed_words(self) -> bool:
+        return any(built.of == WORDS for built in self.dataset.snapshot.indexes.values())
+
+    def single(self, kind: VectorSource, text: str, k: int, among: np.ndarray | None = None) -> list[Moment]:
         """The k best moments by one kind of vector."""
         asked = kind == FRAMES or (kind == FUSED and self.models)
         clip = self.index.words(self.models, self.device) if asked else None
         query = encode_query(kind, self.dataset.snapshot, text, self.device, clip)
         if kind == FRAMES:
-            return self.index.search(query, k)
-        return self._vectors(kind).nearest(query, k)
+            return self.index.search(query, k, among)
+        return self._vectors(kind).nearest(query, k, among)
 
     def titles(self, text: str, k: int) -> list[Moment]:
         """The k best videos by title or description. Raises UsageError where none has either."""

@@ -115,9 +115,7 @@ class Frames:
         allowed = self.allowed(wanted or Filter())
         if allowed is None:
             return self.searcher.search(queries, k)
-        share = max(len(allowed), 1) / max(len(self), 1)
-        nprobe = min(max(1, self.searcher.nlist), math.ceil(self.searcher.nprobe / share))
-        return self.searcher.search(queries, k, nprobe, allowed)
+        return self.searcher.search_among(queries, k, allowed)
 
     def search(
         self,
@@ -148,7 +146,7 @@ class Frames:
         scores, ids = self.nearest(query[None], k * HITS_A_MOMENT, Filter(**wanted))
         rows = self._rows(ids[0])
         hits = [
-            Hit.at(score, at % self.ticks, rows[at // self.ticks], self.ticks)
+            Hit.at(score, at, rows[at // self.ticks], self.ticks)
             for score, at in zip(scores[0].tolist(), ids[0].tolist(), strict=True)
             if at >= 0
         ]

@@ -17,6 +17,9 @@ MOST_POINTS = 5_000
 MOST_READ_ROWS = 20_000
 """Rows of windows up to which all of them are read; of more, stretches are read that lie evenly."""
 
+BUCKET_READ_ROWS = 1_000
+"""The same of a dataset in a bucket: a row of embeddings is some kilobytes."""
+
 STRETCHES = 200
 CLUSTERS = 12
 ROUNDS = 20
@@ -115,11 +118,17 @@ class Frame(NamedTuple):
     vector: np.ndarray
 
 
+def most_read(dataset: Dataset) -> int:
+    """Rows that are read at most."""
+    return MOST_READ_ROWS if dataset.storage.is_local else BUCKET_READ_ROWS
+
+
 def _read_frames(dataset: Dataset) -> Iterator[Frame]:
     """The frames of all rows, or of evenly lying stretches of them."""
     runs = [run for shard in dataset.snapshot.shards for run in shard.runs]
     total = sum(rows for _, rows in runs)
-    if total <= MOST_READ_ROWS:
+    most = most_read(dataset)
+    if total <= most and dataset.storage.is_local:
         for rows, batch in dataset.batches(COLUMNS, rows=512):
             valid, pts_ms, vectors = (tensor(batch, name) for name in COLUMNS[3:])
             texts = [batch[name].to_pylist() for name in COLUMNS[:3]]
@@ -128,7 +137,7 @@ def _read_frames(dataset: Dataset) -> Iterator[Frame]:
                 yield Frame(int(rows[row]), tick, int(pts_ms[row, tick]), video_id, uri, language, vectors[row, tick])
         return
     numbers = np.concatenate([np.arange(first, first + rows) for first, rows in runs])
-    for first, end in stretches(total, MOST_READ_ROWS, STRETCHES):
+    for first, end in stretches(total, most, STRETCHES):
         for row, held in sorted(dataset.take(numbers[first:end].tolist(), COLUMNS).items()):
             for tick in np.flatnonzero(held["tick_valid"]).tolist():
                 video_id, uri, language = (held[name] for name in COLUMNS[:3])
@@ -159,7 +168,7 @@ def _numbered(names: Sequence[str]) -> tuple[list[int], list[str]]:
 def map_points(dataset: Dataset, most: int = MOST_POINTS) -> MapPoints:
     """A map of the frames of a snapshot: all of them, or at most `most` at even steps. Raises UsageError for fewer than 3."""
     total = dataset.snapshot.counts.get("frames", 0)
-    read = min(1.0, MOST_READ_ROWS / max(1, sum(shard.rows for shard in dataset.snapshot.shards)))
+    read = min(1.0, most_read(dataset) / max(1, sum(shard.rows for shard in dataset.snapshot.shards)))
     every = max(1, int(-(-total * read // most)))
     kept = [frame for at, frame in enumerate(_read_frames(dataset)) if at % every == 0]
     kept = [kept[at] for at in even(range(len(kept)), most)]

@@ -16,15 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_HEADER_BYTES = 48
-"""More than the beginning of a page's header that is read here: five numbers of at most 1 + 5 bytes, and a mark."""
-_I32_FIELD = 0x15
-"""A field of 32 bits whose number is one more than that of the field before it."""
-_CHECKSUM_THEN_STRUCT, _STRUCT = 0x1C, 0x2C
-"""A struct whose number is one or two more than that of the field before it: with a checksum between, and without."""
-_DATA_PAGE = 0
-_PLAIN = {"PLAIN", "RLE"}
-"""Encodings of a column with plain values, whose nulls are run-length encoded."""
+from ...schemas.tensor_pages import HEADER_BYTES, PLAIN, page_of, varint
 
 
 class Tensor(NamedTuple):
@@ -74,8 +66,8 @@ class MappedFile(NamedTuple):
             place, width, dtype, shape, nullable = self.tensors[name]
             chunk = stored.column(place)
             start, end = chunk.data_page_offset, chunk.data_page_offset + chunk.total_compressed_size
-            size, held = page_of(self.content[start : start + _HEADER_BYTES].tobytes())
-            plain = chunk.compression == "UNCOMPRESSED" and set(chunk.encodings) <= _PLAIN
+            size, held = page_of(self.content[start : start + HEADER_BYTES].tobytes())
+            plain = chunk.compression == "UNCOMPRESSED" and set(chunk.encodings) <= PLAIN
             if not plain or held != rows:
                 continue
             page = self.content[end - size : end]
@@ -100,44 +92,6 @@ def _tensor(field: pa.Field, leaves: Sequence[str]) -> Tensor:
     return Tensor(leaves.index(field.name), field.type.byte_width, dtype, shape, field.nullable)
 
 
-def _varint(content: bytes, at: int) -> tuple[int, int]:
-    """A variable-length integer (7 bits per byte, lowest first), and the position after it.
-
-    >>> _varint(bytes([0x80, 0x01]), 0)
-    (128, 2)
-    """
-    value = shift = 0
-    while content[at] & 0x80:
-        value, shift, at = value | (content[at] & 0x7F) << shift, shift + 7, at + 1
-    return value | content[at] << shift, at + 1
-
-
-def page_of(header: bytes) -> tuple[int, int]:
-    """Bytes and rows of an uncompressed data page, from the beginning of its header; (0, 0) for another page.
-
-    >>> page_of(bytes([0x15, 0x00, 0x15, 0x80, 0x01, 0x15, 0x80, 0x01, 0x2C, 0x15, 0x20]))
-    (64, 16)
-    """
-    found, at = [], 0
-    for _ in ("type", "uncompressed_page_size", "compressed_page_size"):
-        if header[at] != _I32_FIELD:
-            return 0, 0
-        value, at = _varint(header, at + 1)
-        found.append(value >> 1)  # zigzag of a number that is never negative
-    kind, size, compressed = found
-    if kind != _DATA_PAGE or size != compressed:
-        return 0, 0
-    if header[at] == _I32_FIELD:
-        _, at = _varint(header, at + 1)
-        at += header[at] == _CHECKSUM_THEN_STRUCT
-    else:
-        at += header[at] == _STRUCT
-    if header[at] != _I32_FIELD:
-        return 0, 0
-    rows, _ = _varint(header, at + 1)
-    return size, rows >> 1
-
-
 def _present(page: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Which rows of a nullable column are not null, and the rest of the page, their values. None when it is not a single page."""
     length = int.from_bytes(page[:4].tobytes(), "little")
@@ -153,7 +107,7 @@ def levels(content: bytes, rows: int) -> np.ndarray | None:
     """
     runs, at, known = [np.zeros(0, bool)], 0, 0
     while at < len(content) and known < rows:
-        header, at = _varint(content, at)
+        header, at = varint(content, at)
         count = (header >> 1) * 8 if header & 1 else header >> 1
         if count > rows - known + 7 or at + (header >> 1 if header & 1 else 1) > len(content):
             return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ...schemas.addresses import is_remote
 from ...schemas.errors import InputError
 from ...schemas.storage import Storage
-from ...transforms.ffmpeg import Limits, file_url, guarded_input, run
+from ...transforms.ffmpeg import Limits, input_flags, run
 
 if TYPE_CHECKING:
     from ..search import Moment
@@ -45,11 +45,13 @@ def local_file(uri: str, folder: Path) -> Path | None:
     return copy
 
 
-def frame_at(file: Path, at_ms: int, height: int = 180, stream: str = "") -> bytes | None:
-    """A JPEG of a video's frame at an instant, of the `--video-stream` that was extracted; None when ffmpeg finds none there."""
+def frame_at(source: Path | str, at_ms: int, height: int = 180, stream: str = "") -> bytes | None:
+    """A JPEG of a video's frame at an instant, of the `--video-stream` that was extracted; None when ffmpeg finds none there.
+
+    `source` is a file, or an address on loopback.
+    """
     limits = Limits(wall_s=60, stall_s=60, output_bytes=16 << 20)
-    reading = [part for name, value in guarded_input().items() for part in (f"-{name}", value)]
-    command = ["ffmpeg", "-nostdin", "-v", "error", *reading, "-ss", f"{at_ms / 1000:.3f}", "-i", file_url(file)]
+    command = ["ffmpeg", "-nostdin", "-v", "error", *input_flags(source, at_ms / 1000)]
     chosen = ["-map", f"0:V:{stream}"] if stream else []
     shown = [*chosen, "-frames:v", "1", "-vf", f"scale=-2:{height}", "-f", "mjpeg", "pipe:{pipe0}"]
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.made import made_rows, put_snapshot
@@ -30,7 +31,11 @@ def moment(at: int) -> Moment:
     return Moment(f"/videos/{kind}/{at}.mp4", f"{at % 3:016x}", at * 10, at * 10 + 5, at * 10, 1.0, "")
 
 
-def hundred(number: int) -> list[Moment]:
+def every_row(_: Narrowing) -> np.ndarray:
+    return np.arange(6)
+
+
+def hundred(number: int, among: np.ndarray | None = None) -> list[Moment]:
     return [moment(at) for at in range(min(number, 100))]
 
 
@@ -56,16 +61,16 @@ def test_language_and_modality_are_those_of_the_window(places: FramePlaces) -> N
 def test_it_looks_further_until_there_is_enough(places: FramePlaces) -> None:
     asked: list[int] = []
 
-    def look(number: int) -> list[Moment]:
+    def look(number: int, among: np.ndarray | None) -> list[Moment]:
         asked.append(number)
         return hundred(number)
 
-    found, more = Narrowing(start_ms=500).best(look, 10, places, lambda _: False)
+    found, more = Narrowing(start_ms=500).best(look, 10, places, lambda _: False, every_row)
     assert [one.best_ms for one in found] == list(range(500, 600, 10))
     assert not more
     assert len(asked) > 1
 
 
 def test_videos_that_are_gone_leave_no_gap(places: FramePlaces) -> None:
-    found, _ = Narrowing().best(hundred, 3, places, lambda video_id: video_id == f"{0:016x}")
+    found, _ = Narrowing().best(hundred, 3, places, lambda video_id: video_id == f"{0:016x}", every_row)
     assert found == [moment(1), moment(2), moment(4)]

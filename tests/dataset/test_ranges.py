@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -80,6 +81,37 @@ def test_single_rows_cost_their_row_group_and_not_the_file(twins: tuple[Dataset,
     remote.take([1500], ["text", "tick_pts_ms"])
     assert 0 < proxy.counts["answered_bytes"] < whole / 50
     assert proxy.counts["requests"] <= 3
+
+
+def test_single_embeddings_cost_themselves_and_not_their_row_group(
+    twins: tuple[Dataset, Dataset], proxy: FaultyProxy
+) -> None:
+    local, remote = twins
+    columns, picked = ["frame_embedding", "tick_valid"], [0, 7, 1999, 2000, 3501, 9999]
+    remote.take(picked, ["tick_valid"])
+    proxy.counts.clear()
+    mine, theirs = local.take(picked, columns), remote.take(picked, columns)
+    assert list(mine) == list(theirs) == [0, 7, 1999, 2000, 3501]
+    for row in mine:
+        assert np.array_equal(mine[row]["frame_embedding"], theirs[row]["frame_embedding"])
+        assert theirs[row]["frame_embedding"].dtype == np.float16
+    assert proxy.counts["answered_bytes"] < 5 * (SHAPE.ticks * SHAPE.frame_dim * 2 + 100) + 20_000
+
+
+def test_embeddings_that_do_not_lie_as_they_are_are_read_all_the_same(proxy: FaultyProxy, tmp_path: Path) -> None:
+    put_snapshot(tmp_path, [made_rows(50, 9, SHAPE)], SHAPE)
+    [file] = tmp_path.glob("windows/*/*.parquet")
+    table = pq.read_table(file)
+    pq.write_table(table, file, compression="zstd")
+    local = Dataset.open(str(tmp_path))
+    [shard] = local.snapshot.shards
+    resized = replace(shard, bytes=file.stat().st_size)
+    remote = Dataset(Storage.at("s3://data/packed"), replace(local.snapshot, shards=(resized,)))
+    remote.storage.put_file(shard.path, file)
+    columns = ["frame_embedding", "tick_valid"]
+    mine, theirs = local.take([3, 40], columns), remote.take([3, 40], columns)
+    for row in (3, 40):
+        assert np.array_equal(mine[row]["frame_embedding"], theirs[row]["frame_embedding"])
 
 
 def test_a_column_costs_its_own_bytes(twins: tuple[Dataset, Dataset], proxy: FaultyProxy) -> None:

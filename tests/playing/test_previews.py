@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reelbeam.pipeline.playing import Previews, previews
+from reelbeam.pipeline.playing import Previews, VideoSources, previews
 from reelbeam.schemas.errors import InputError
 
 
@@ -20,8 +20,8 @@ def test_prores_becomes_a_small_h264_and_is_made_once(
     make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = make_video("film.mov", extra="-c:v prores_ks -pix_fmt yuv422p10le")
-    kept = Previews()
-    made = kept.piece(video_of(file), file, 0)
+    kept = Previews(VideoSources())
+    made = kept.piece(video_of(file), 0)
     assert made is not None
     asked = [
         "ffprobe",
@@ -37,12 +37,12 @@ def test_prores_becomes_a_small_h264_and_is_made_once(
     assert shown[:2] == ["h264", "aac"]
     assert float(shown[2]) == pytest.approx(5, abs=0.2)
     monkeypatch.setattr(previews, "transcode", lambda *_: pytest.fail("made again"))
-    assert kept.piece(video_of(file), file, 0) == made
+    assert kept.piece(video_of(file), 0) == made
 
 
 def test_what_cannot_be_decoded_has_none(tmp_path: Path) -> None:
     file = tmp_path / "a.mp4"
     file.write_text("#EXTM3U\nfile:///etc/passwd")
-    assert Previews().piece(video_of(file), file, 0) is None
+    assert Previews(VideoSources()).piece(video_of(file), 0) is None
     with pytest.raises(InputError, match="no preview"):
         previews.transcode(file, 0, tmp_path / "out.mp4")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reelbeam.pipeline.playing import FileCache, Thumbnails, thumbnails
+from reelbeam.pipeline.playing import FileCache, Thumbnails, VideoSources, thumbnails
 
 
 def video_of(file: Path) -> dict[str, object]:
@@ -21,7 +21,7 @@ def test_each_instant_has_its_own_frame_and_an_unreadable_video_none(
     make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     video = video_of(make_video())
-    made = Thumbnails()
+    made = Thumbnails(VideoSources())
     first, later = (made.jpeg(video, at_ms) for at_ms in (0, 3000))
     assert first
     assert later
@@ -34,7 +34,7 @@ def test_each_instant_has_its_own_frame_and_an_unreadable_video_none(
 def test_a_kept_picture_needs_no_ffmpeg_and_goes_with_its_video(
     make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    video, made = video_of(make_video()), Thumbnails()
+    video, made = video_of(make_video()), Thumbnails(VideoSources())
     first = made.jpeg(video, 1000)
     monkeypatch.setattr(thumbnails, "frame_at", lambda *_: None)
     assert made.jpeg(video, 1000) == first
@@ -44,7 +44,7 @@ def test_a_kept_picture_needs_no_ffmpeg_and_goes_with_its_video(
 
 def test_pictures_are_kept_up_to_a_limit(make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thumbnails, "frame_at", lambda *_: b"x" * (20 << 20))
-    made = Thumbnails()
+    made = Thumbnails(VideoSources())
     for at_ms in range(0, 10_000, 1000):
         made.jpeg(video_of(make_video()), at_ms)
     assert sum(map(len, made._kept.values())) <= thumbnails.MEMORY_BYTES
