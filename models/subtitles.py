@@ -1,4 +1,4 @@
-"""The sense `subtitles`: the captions of a file's own text streams and of files beside it, of every language, window by window."""
+"""The sense `subtitles`: the captions of a file's own text streams, within its pictures and of files beside it, window by window."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..schemas.senses import Column, PartlyRead, Reader, Record, Sense, SenseInp
 
 @dataclass(frozen=True)
 class Subtitles(Sense):
-    """Captions of the text streams inside a file and of subtitle files beside it, of every language."""
+    """Captions of the text streams inside a file, within its pictures (CEA-608) and of subtitle files beside it, of every language."""
 
     name = "subtitles"
-    version = 1
+    version = 2
     captions = True
 
     def columns(self) -> tuple[Column, ...]:

@@ -58,7 +58,9 @@ class Video:
     failure: Failure | None = None
     """Why the listing could not reach the video. Such a video is recorded as failed and never opened."""
     sidecars: tuple[Sidecar, ...] = ()
-    """Subtitle files that bear its name, where a folder or bucket was listed."""
+    """Subtitle files that bear its name."""
+    sidecars_known: bool = True
+    """False where it could not be looked up which there are: those that the videos table names count on."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ installed. That takes a quarter of a second: more than all else that a short com
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import numpy as np
@@ -31,6 +32,23 @@ def string_array(texts: Iterable[str]) -> pa.StringArray:
     encoded = [text.encode() for text in texts]
     ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
+
+
+def strings(texts: pa.StringArray) -> list[str]:
+    """The texts of an array without nulls, many times as fast as `to_pylist`.
+
+    >>> strings(string_array(["a", "", "é"]).slice(1))
+    ['', 'é']
+    """
+    _, ends, held = texts.buffers()
+    if not len(texts) or held is None:
+        return [""] * len(texts)
+    at = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    content = memoryview(held)[at[0] : at[-1]]
+    whole, places = str(content, "utf-8"), (at - at[0]).tolist()
+    if len(whole) == len(content):  # ASCII: a letter is a byte
+        return [whole[start:end] for start, end in itertools.pairwise(places)]
+    return [str(content[start:end], "utf-8") for start, end in itertools.pairwise(places)]
 
 
 def flags(values: pa.BooleanArray | pa.ChunkedArray) -> np.ndarray:

@@ -28,7 +28,7 @@ from .addresses import is_remote, is_web, join
 from .errors import ObjectRefused, StorageError, UsageError
 from .signed_urls import signed_url
 from .spans import Span, coalesce, cut
-from .store_errors import OF_ONE_OBJECT, cure, first_line
+from .store_errors import FIRST_WAIT_S, OF_ONE_OBJECT, TRIES, cure, first_line
 
 log = logging.getLogger("reelbeam")
 
@@ -36,15 +36,11 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 MULTIPART_BYTES = 32 << 20
 
-TRIES = 6
-"""Attempts of one request to a remote store. obstore itself retries when a server answers 5xx or is unreachable, but not when a
-response breaks off in the middle."""
+PAGE = 1000
+"""Objects that stores list in one answer."""
 
 REQUESTS_AT_ONCE = 16
 """Concurrent requests for the spans of one object."""
-
-FIRST_WAIT_S = 0.2
-"""Wait before the second attempt. Each further attempt doubles it."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +155,13 @@ class Storage:
     @persistent
     def _pages(self, prefix: str, after: str) -> Sequence[Any]:
         return [meta for page in obstore.list(self._store, prefix or None, offset=after or None) for meta in page]
+
+    @persistent
+    def page(self, after: str) -> Sequence[Stored]:
+        """The first PAGE objects whose paths sort after `after`, in the store's order; fewer are the last ones. One request, where the
+        store can start a listing anywhere."""
+        pages = obstore.list(self._store, offset=after, chunk_size=PAGE)
+        return [self._stored(meta["path"], meta) for meta in next(iter(pages), ())]
 
     def unfinished(self) -> Sequence[Stored]:
         """Temporary files of crashed writers on a local disk, which listings do not show. Unfinished uploads to a bucket are not

@@ -1,4 +1,4 @@
-"""Errors of stores and disks: which ones concern a single object, and how to cure them."""
+"""Errors of stores and disks: which ones concern a single object, how often a request is repeated, and how to cure them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from obstore.exceptions import InvalidPathError, PermissionDeniedError, Unauthen
 
 OF_ONE_OBJECT = (PermissionDeniedError, UnauthenticatedError, InvalidPathError)
 """Errors that may concern a single object, such as an archived one."""
+
+
+TRIES = 6
+"""Attempts of one request to a remote store. obstore itself retries when a server answers 5xx or is unreachable, but not when a
+response breaks off in the middle."""
+
+FIRST_WAIT_S = 0.2
+"""Wait before the second attempt. Each further attempt doubles it."""
 
 
 def first_line(error: Exception) -> str:

@@ -70,9 +70,10 @@ class MadeWords:
         rows_only: bool = False,
         screen: Written = MappingProxyType({}),
         subtitles: Written = MappingProxyType({}),
+        tops: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
-        """One snapshot with a shard for each list of windows, sorted by video and window."""
-        self.screen, self.subtitles = screen, subtitles
+        """One snapshot with a shard for each list of windows, sorted by video and window. `tops` places lines on the screen elsewhere."""
+        self.screen, self.subtitles, self.tops = screen, subtitles, tops
         self.runs += 1
         infos = [self._shard(said, number, rows_only) for number, said in enumerate(shards)]
 
@@ -156,7 +157,7 @@ class MadeWords:
             "text_status": np.where(spoken, "ok", "absent").tolist(),
         }  # fmt: skip
         keys = [(video, at) for video, at, _, _ in said]
-        columns["screen_text"] = [lines(self.screen[key]) if key in self.screen else None for key in keys]
+        columns["screen_text"] = [lines(self.screen[key], self.tops) if key in self.screen else None for key in keys]
         columns["subtitles"] = [captions(self.subtitles[key]) if key in self.subtitles else None for key in keys]
         schema = windows_schema(self.shape)
         table = pa.table(
@@ -168,10 +169,14 @@ class MadeWords:
         return ShardInfo(path, info.rows, info.bytes, info.sha256, (ids[0], int(window[0])), (ids[-1], int(window[-1])))
 
 
-def lines(shown: Sequence[tuple[str, int, int]]) -> list[dict[str, object]]:
+def lines(shown: Sequence[tuple[str, int, int]], tops: Mapping[str, float]) -> list[dict[str, object]]:
     """Lines as the screen_text column has them."""
-    place = {"left": 0.1, "top": 0.1, "right": 0.9, "bottom": 0.2, "confidence": 0.9}
-    return [{"text": text, **place, "start_ms": start, "end_ms": end} for text, start, end in shown]
+    placed = []
+    for text, start_ms, end_ms in shown:
+        top = tops.get(text, 0.1)
+        place = {"left": 0.1, "top": top, "right": 0.9, "bottom": top + 0.1, "confidence": 0.9}
+        placed.append({"text": text, **place, "start_ms": start_ms, "end_ms": end_ms})
+    return placed
 
 
 def captions(shown: Sequence[tuple[str, str, int, int]]) -> list[dict[str, object]]:

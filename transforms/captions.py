@@ -70,13 +70,14 @@ def parse_srt(content: str, stream: Stream, zero_s: Fraction, source: str = "") 
     zero_ms = round(zero_s * 1000)
     found = []
     for match in TIMED.finditer(content.replace("\r\n", "\n")):
-        start, end = (_ms(match.groups()[at : at + 4]) - zero_ms for at in (0, 4))
+        start, end = (ms_of_clock(match.groups()[at : at + 4]) - zero_ms for at in (0, 4))
         text = " ".join(match[9].split())
         if text and end > 0 and end > start:
             found.append(Caption(CODE_OF.get(tag, "" if tag == "und" else tag), text, max(0, start), end, source))
     return found
 
 
-def _ms(parts: Sequence[str]) -> int:
+def ms_of_clock(parts: Sequence[str]) -> int:
+    """Hours, minutes, seconds and thousandths, as TIMED finds them, in ms."""
     hours, minutes, seconds, thousandths = map(int, parts)
     return ((hours * 60 + minutes) * 60 + seconds) * 1000 + thousandths

@@ -23,6 +23,7 @@ from ..schemas.elements import Sidecar, Video
 from ..schemas.errors import StorageError, UsageError
 from ..schemas.storage import Storage, Stored
 from .list_rows import LIST_SUFFIXES, ListRow, list_rows
+from .listed_sidecars import with_found_sidecars
 from .sidecars import is_sidecar, with_sidecars
 from .walk_folder import Found, failed_video, failure, name_failure, os_failure, walk_folder
 
@@ -52,10 +53,11 @@ def video_id_of(uri: str) -> str:
     return hashlib.blake2b(uri.encode(), digest_size=8).hexdigest()
 
 
-def list_videos(location: str) -> list[Video]:
+def list_videos(location: str, look_beside: bool = False) -> list[Video]:
     """All videos at a location, each once, sorted by uri. If a list names a video twice, its first row counts.
 
-    A folder, glob or prefix also gives the subtitle files that lie beside each video; a list does not.
+    A folder, glob or prefix also gives the subtitle files beside each video; with `look_beside`, a list and one remote file do too, which
+    takes requests of its own.
 
     Raises UsageError when the location cannot be listed.
     """
@@ -69,7 +71,10 @@ def list_videos(location: str) -> list[Video]:
     found: dict[str, Video] = {}
     for video in videos:
         found.setdefault(video.uri, video)
-    return with_sidecars([video for _, video in sorted(found.items())], beside)
+    ordered = [video for _, video in sorted(found.items())]
+    if look_beside and (is_list(location) or (is_remote(location) and _is_media(location))):
+        return with_found_sidecars(ordered)
+    return with_sidecars(ordered, beside)
 
 
 def is_list(location: str) -> bool:

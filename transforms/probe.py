@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from ..schemas.elements import Probe
+from ..schemas.elements import Caption, Probe
 from ..schemas.errors import InputError
 from ..schemas.storage import file_sha256
-from .captions import read_captions
+from .captions import in_order, read_captions
+from .closed_captions import read_closed_captions
 from .encrypted import encryption_of
 from .ffmpeg import Limits, file_url, guarded_input, run
 from .joined import loss_by_joining
 from .quick_probe import quick_report
-from .streams import StreamChoice
+from .streams import Stream, StreamChoice
 
 BY_DEFAULT = StreamChoice()
 
@@ -65,7 +67,7 @@ def probe_file(path: Path, choice: StreamChoice = BY_DEFAULT, captions: bool = F
     chosen = (video or audio or {})["index"]
     loss = loss_by_joining(path, container.get("format_name", ""), chosen, duration_ms)
     width, height, rotation = displayed(video) if video else (0, 0, 0)
-    said, unsaid = read_captions(path, streams, zero_s) if captions else ((), "")
+    said, unsaid = every_caption(path, streams, video, zero_s, duration_ms) if captions else ((), "")
     audio_start = _fraction(audio.get("start_time")) if audio else None
     return Probe(
         container=container.get("format_name", ""),
@@ -92,6 +94,15 @@ def probe_file(path: Path, choice: StreamChoice = BY_DEFAULT, captions: bool = F
         captions=said,
         captions_lost=unsaid,
     )
+
+
+def every_caption(
+    path: Path, streams: Sequence[Stream], video: Stream | None, zero_s: Fraction, duration_ms: int
+) -> tuple[tuple[Caption, ...], str]:
+    """The captions of a file's text streams and within its pictures, and why some could not be read."""
+    found, lost = read_captions(path, streams, zero_s)
+    more, missed = read_closed_captions(path, video, zero_s, duration_ms) if video else ((), "")
+    return in_order((*found, *more)), "; ".join(why for why in (lost, missed) if why)
 
 
 def _ffprobe(path: Path, *show: str) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def compare_listing(
             found.unchanged += 1
             continue
         known_texts = {"title": title, "description": description}
-        beside_changed = sidecars_for and sidecars != sidecars_as_listed(video)
+        beside_changed = sidecars_for and video.sidecars_known and sidecars != sidecars_as_listed(video)
         if beside_changed and sidecars_for == "speech":
             found.changed.append(as_known(video, known_texts))
         elif etag != video.etag or size_bytes != video.size_bytes:

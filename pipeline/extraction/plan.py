@@ -15,6 +15,7 @@ from ...transforms.listing import MEDIA_SUFFIXES, list_videos
 from ..dataset import Dataset
 from .changes import as_known, is_out_of_reach, is_retitled, unembedded
 from .prepare import Job
+from .recaption import sidecar_use
 
 log = logging.getLogger("reelbeam")
 
@@ -55,7 +56,7 @@ def plan_extraction(location: str, job: Job) -> ExtractionPlan:
 
     Raises UsageError when there are no videos, and ModelMismatch when the dataset was made with other models or another grid.
     """
-    listed = list_videos(location)
+    listed = list_videos(location, look_beside=bool(sidecar_use(job)))
     if not listed:
         raise UsageError(
             f"{location}: no videos found; a folder is searched for names ending in "

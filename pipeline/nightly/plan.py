@@ -50,7 +50,7 @@ def plan_night(location: str, job: Job, options: NightlyOptions, now_ms: int) ->
 
     Raises UsageError for an INPUT without videos, GateError when more than --max-removed of them are gone.
     """
-    listed = list_videos(location)
+    listed = list_videos(location, look_beside=bool(sidecar_use(job)))
     if not listed:
         raise UsageError(
             f"{location}: no videos found, and nothing was removed: an empty INPUT is rather a wrong path or an unmounted "

@@ -37,7 +37,7 @@ from ...transforms.listing import list_videos
 from ...transforms.shard_files import put_table, put_windows, read_receipt
 from ...transforms.sidecars import sidecars_as_listed
 from ..dataset import Dataset, count_videos, gather_failures, live_rows, next_snapshot
-from ..extraction import Job, as_known, build_wave, over_waves, run_wave
+from ..extraction import Job, as_known, build_wave, over_waves, run_wave, sidecar_use
 from .column_merge import TOUCHES, fresh_rows, merged, same_columns, same_rows, touched_by
 
 log = logging.getLogger("reelbeam")
@@ -80,7 +80,7 @@ def plan_remodel(location: str, job: Job, parent: Snapshot) -> Work:
     dataset = Dataset(job.storage, parent)
     names = (*TOUCHES, *(one.name for one in job.profile.senses))
     parts = frozenset(name for name in names if parent.models.get(name) != job.models[name])
-    listed = {video.video_id: video for video in list_videos(location)}
+    listed = {video.video_id: video for video in list_videos(location, bool(sidecar_use(job)))}
     rowed = {video_id: row for video_id, row in dataset.videos.items() if row["windows"]}
     lost = frozenset(key for key, row in rowed.items() if key not in listed or listed[key].etag != row["etag"])
     if any(one.words for one in running_senses(job.profile, parts)):
@@ -202,7 +202,7 @@ def swap(
 def extract_anew(location: str, job: Job, planned: Snapshot) -> Snapshot:
     """Extracts every video with the new options, wave by wave and unseen, and commits all of it at once."""
     known = Dataset(job.storage, planned).videos
-    videos = [as_known(video, known.get(video.video_id)) for video in list_videos(location)]
+    videos = [as_known(video, known.get(video.video_id)) for video in list_videos(location, bool(sidecar_use(job)))]
     if not videos:
         raise CorruptOutput(f"{location}: no videos found, nothing was recomputed; cure: look at INPUT")
     waves = list(over_waves(run_wave, videos, job))

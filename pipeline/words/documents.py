@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
+from tantivy import Document
 
 from ...schemas.file_records import ShardInfo
+from ...schemas.small_arrays import flags, strings
 from ..dataset import Dataset, shard_batches
 from .analyzers import ROW, VIDEO, VIDEO_FIELDS, analyzer_of, field_name, normal
-from .window_texts import WindowText, fields_of, sense_columns, written_texts
+from .window_texts import fields_of, sense_columns, written_texts
 
 LEAD_WORDS = 3
 """Words of the next window that a window's document also holds, so that a phrase is found across the border of two windows. Of a
@@ -26,49 +28,27 @@ LEAD_CHARACTERS = 40
 COLUMNS = ("video_id", "window", "language", "text")
 
 
-class Texts(NamedTuple):
-    """The texts of a row of the windows table."""
-
-    row: int
-    video_id: str
-    window: int
-    language: str
-    text: str
-    lists: dict[str, Any]
-    """Columns of further senses."""
-
-
 TITLES = np.dtype([("video", "<u8"), ("digest", "<u8")])
 """One indexed video: its id as a number, and a hash of its title and description."""
 
 
-@dataclass(frozen=True)
-class WindowWords:
-    """What is said, written and subtitled in one window."""
+class WindowWords(NamedTuple):
+    """What is said, written and subtitled in one window, as its document has it."""
 
     row: int
-    language: str
-    """Of the speech."""
-    text: str
-    """What is said; empty where nothing is."""
-    more: tuple[tuple[WindowText, str], ...] = ()
-    """Its other texts, each with the first words of the next window where it goes on there."""
+    texts: tuple[tuple[str, str], ...]
+    """(field, text). A field may have several texts; no phrase goes from one to the other. Each ends with the first words of the next
+    window where it goes on there."""
+    languages: frozenset[str]
+    """The languages of its texts, where they are known."""
 
-    @property
-    def languages(self) -> set[str]:
-        """The languages of its texts, where they are known."""
-        return {self.language, *(text.language for text, _ in self.more)}
-
-    def fields(self) -> dict[str, Any]:
-        """The fields of its document. A field may have several texts; no phrase goes from one to the other."""
-        text = normal(self.text)
-        found: dict[str, Any] = {ROW: self.row}
-        if text:
-            found[field_name("speech", analyzer_of(text, self.language))] = text
-        for other, follows in self.more:
-            for name in other.analyzers:
-                found.setdefault(field_name(other.kind, name), []).append(normal(f"{other.text} {follows}".rstrip()))
-        return found
+    def document(self) -> Document:
+        """What tantivy indexes."""
+        made = Document()
+        made.add_unsigned(ROW, self.row)
+        for name, text in self.texts:
+            made.add_text(name, text)
+        return made
 
 
 @dataclass(frozen=True)
@@ -89,13 +69,15 @@ class Titled:
         """Hash of both texts: 64 bits."""
         return int.from_bytes(blake2b(f"{self.title}\0{self.description}".encode(), digest_size=8).digest(), "little")
 
-    def fields(self, analyzers: Iterable[str]) -> dict[str, Any]:
-        """The fields of its document. The language of a title is not known: each analyzer gets it, in a field of its own."""
-        found: dict[str, Any] = {VIDEO: self.number}
+    def document(self, analyzers: Iterable[str]) -> Document:
+        """What tantivy indexes. The language of a title is not known: each analyzer gets it, in a field of its own."""
+        made = Document()
+        made.add_unsigned(VIDEO, self.number)
         for kind in VIDEO_FIELDS:
             if text := normal(getattr(self, kind)):
-                found |= {field_name(kind, name): text for name in analyzers}
-        return found
+                for name in analyzers:
+                    made.add_text(field_name(kind, name), text)
+        return made
 
 
 def lead(text: str) -> str:
@@ -110,34 +92,55 @@ def lead(text: str) -> str:
 def window_words(dataset: Dataset, shards: Iterable[ShardInfo]) -> Iterator[WindowWords]:
     """The windows of some shards that have a text, each with the first words of the next window of the video."""
     fields = fields_of(dataset.snapshot.shape)
-    extra = sense_columns(fields)
+    columns = (*COLUMNS, *sense_columns(fields))
     for shard in shards:
-        before: Texts | None = None
-        for numbers, batch in shard_batches(dataset.storage, shard, (*COLUMNS, *extra), rows=8192):
-            columns = [batch[name].to_pylist() for name in COLUMNS]
-            written = batch.select(extra).to_pylist() if extra else repeat({}, len(batch))
-            for here in map(Texts, numbers.tolist(), *columns, written):
-                if before:
-                    follows = here[1] == before[1] and here[2] == before[2] + 1
-                    if made := _document(before, here if follows else None, fields):
-                        yield made
-                before = here
-        if before and (made := _document(before, None, fields)):
-            yield made
+        last: tuple[np.ndarray, pa.RecordBatch] | None = None
+        for numbers, batch in shard_batches(dataset.storage, shard, columns, rows=8192):
+            if last:  # the row before the first may go on there
+                numbers, batch = np.append(last[0], numbers), pa.concat_batches([last[1], batch])
+            if len(batch):
+                yield from _documents(numbers[:-1], batch, fields)
+                last = numbers[-1:], batch.slice(len(batch) - 1)
+        if last:
+            yield from _documents(*last, fields)
 
 
-def _document(here: Texts, after: Texts | None, fields: Sequence[str]) -> WindowWords | None:
-    row, _, _, language, text, lists = here
-    if text and after and after.text:
-        text = f"{text} {lead(after.text)}"
-    if not lists:
-        return WindowWords(row, language, text) if text else None
-    more = written_texts({"language": language, **lists}, after.lists if after else None, fields)
-    return (
-        WindowWords(row, language, text, tuple((one, lead(" ".join(one.next_words))) for one in more))
-        if text or more
-        else None
-    )
+def _documents(numbers: np.ndarray, batch: pa.RecordBatch, fields: Sequence[str]) -> Iterator[WindowWords]:
+    """The first rows of a batch, those with the global numbers int64 [n], as far as they have a text. The row after them may be in the
+    batch too. A million rows pass here, so that little is done for each."""
+    texts, languages, goes_on = strings(batch["text"]), strings(batch["language"]), _goes_on(batch)
+    extra = sense_columns(fields)
+    written = batch.select(extra).to_pylist() if extra else []
+    in_ascii: dict[str, tuple[str, frozenset[str]]] = {}
+    found: tuple[tuple[str, str], ...]
+    for at, row in enumerate(numbers.tolist()):
+        text, language, found = texts[at], languages[at], ()
+        if language not in in_ascii:
+            in_ascii[language] = field_name("speech", analyzer_of("", language)), frozenset([language])
+        name, spoken = in_ascii[language]
+        if text:
+            if goes_on[at] and texts[at + 1]:
+                text = f"{text} {lead(texts[at + 1])}"
+            if not text.isascii():
+                text = normal(text)
+                name = field_name("speech", analyzer_of(text, language))
+            found = ((name, text),)
+        if written:
+            after = written[at + 1] if goes_on[at] else None
+            more = written_texts({"language": language, **written[at]}, after, fields)
+            whole = [(one, normal(f"{one.text} {lead(' '.join(one.next_words))}".rstrip())) for one in more]
+            found += tuple((field_name(one.kind, name), text) for one, text in whole for name in one.analyzers)
+            spoken = spoken.union(one.language for one in more)
+        if found:
+            yield WindowWords(row, found, spoken)
+
+
+def _goes_on(batch: pa.RecordBatch) -> list[bool]:
+    """Whether the row after each is the next window of the same video."""
+    ids, window = batch["video_id"], batch["window"]
+    number = np.frombuffer(window.buffers()[1], np.int32)[window.offset : window.offset + len(window)]
+    same = flags(pc.equal(ids.slice(1), ids.slice(0, len(ids) - 1)))
+    return [*(same & (np.diff(number) == 1)).tolist(), False]
 
 
 def languages_of(dataset: Dataset) -> set[str]:

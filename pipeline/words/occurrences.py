@@ -21,8 +21,8 @@ class Occurrence:
 def occurrences(
     words: Sequence[str], name: str, clauses: Sequence[Clause], unknown: Sequence[bool], kind: str
 ) -> list[Occurrence]:
-    """Every place where a clause stands in a list of words. Phrases are compared unstemmed, words by their terms. On a screen, a
-    word that occurs nowhere is also looked for within others, because spaces may not have been read."""
+    """Every place where a clause stands in a list of words. Phrases are compared unstemmed, words by their terms. On a screen, where
+    spaces may not have been read, a phrase may lack spaces, and a word that occurs nowhere is also looked for within others."""
     stemmed = [(term, at) for at, word in enumerate(words) for term in terms(name, word)]
     plain = [(term, at) for at, word in enumerate(words) for term in exact_words(word)]
     found = []
@@ -39,7 +39,28 @@ def occurrences(
             )
             if here == wanted or near:
                 found.append(Occurrence(number, line[at][1], line[at + len(wanted) - 1][1]))
+        if clause.phrase and kind == "screen":
+            found += [Occurrence(number, line[at][1], line[last][1]) for at, last in run_together(line, wanted)]
     return sorted(found, key=lambda one: (one.first, one.last))
+
+
+def run_together(line: Sequence[tuple[str, int]], wanted: Sequence[str]) -> list[tuple[int, int]]:
+    """Where a phrase stands with at least one of its spaces missing: its first and last place in a line.
+
+    >>> run_together([("themeadow", 0), ("innumbers", 1)], ["the", "meadow", "in", "numbers"])
+    [(0, 1)]
+    >>> run_together([("the", 0), ("meadow", 1)], ["the", "meadow"]), run_together([("themeadows", 0)], ["the", "meadow"])
+    ([], [])
+    """
+    whole, found = "".join(wanted), []
+    for at in range(len(line)):
+        read, last = line[at][0], at
+        while len(read) < len(whole) and whole.startswith(read) and last + 1 < len(line):
+            last += 1
+            read += line[last][0]
+        if read == whole and last - at + 1 < len(wanted):
+            found.append((at, last))
+    return found
 
 
 def complete(places: Sequence[Occurrence], clauses: Sequence[Clause]) -> bool:

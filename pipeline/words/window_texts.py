@@ -86,7 +86,7 @@ def texts_of_window(
 def written_texts(row: Mapping[str, Any], after: Mapping[str, Any] | None, fields: Sequence[str]) -> list[WindowText]:
     """The same without speech."""
     found = []
-    if "screen" in fields and (lines := row["screen_text"]):
+    if "screen" in fields and (lines := in_reading_order(row["screen_text"] or ())):
         shown = words_of(lines)
         found.append(WindowText("screen", row["language"], joined(lines), tuple(shown), len(shown)))
     if "subtitles" in fields:
@@ -96,6 +96,33 @@ def written_texts(row: Mapping[str, Any], after: Mapping[str, Any] | None, field
             rest = words_of(one for one in follow.get(track, ()) if one not in captions)
             found.append(WindowText("subtitles", track[0], joined(captions), (*own, *rest), len(own)))
     return found
+
+
+def in_reading_order(lines: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Lines of a screen as one reads them: row by row, those of an earlier picture first. Parts of a row that are there together, such as
+    those of a ticker, follow each other, so that a phrase may go on from one to the next.
+
+    >>> def line(text, left, top, start_ms):
+    ...     return {"text": text, "left": left, "top": top, "bottom": top + 0.1, "start_ms": start_ms, "end_ms": 9000}
+    >>> lines = [line("a", 0, 0.8, 0), line("b", 0.5, 0.81, 900), line("right", 0.5, 0.1, 0), line("left", 0, 0.1, 0)]
+    >>> [one["text"] for one in in_reading_order(lines)]
+    ['left', 'right', 'a', 'b']
+    """
+    rows: list[list[Mapping[str, Any]]] = []
+    for line in sorted(lines, key=lambda one: (one["start_ms"], one["left"])):
+        row = next((one for one in rows if line["start_ms"] < one[-1]["end_ms"] and _beside(one[-1], line)), None)
+        if row:
+            row.append(line)
+        else:
+            rows.append([line])
+    rows.sort(key=lambda row: (row[0]["start_ms"], row[0]["top"], row[0]["left"]))
+    return [line for row in rows for line in row]
+
+
+def _beside(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two lines are in one row: one covers at least half of the other's height."""
+    lower = min(one["bottom"] - one["top"], other["bottom"] - other["top"])
+    return bool(min(one["bottom"], other["bottom"]) - max(one["top"], other["top"]) >= lower / 2)
 
 
 def tracks(captions: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:

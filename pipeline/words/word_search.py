@@ -16,7 +16,7 @@ import tantivy
 
 from ...schemas.file_records import IndexInfo
 from ..dataset import Dataset
-from .analyzers import ROW, VIDEO, analyzers_for, field_name, normal, register, schema_of, terms
+from .analyzers import ROW, VIDEO, analyzers_for, exact_words, field_name, normal, register, schema_of, terms
 from .documents import languages_of, titled, window_words
 from .window_texts import fields_of
 from .word_query import Clause
@@ -29,6 +29,9 @@ LEAST_FUZZY = 4
 LONGEST_RUN = 12
 """Queries of more words are compared word by word only."""
 
+MOST_GAPS = 5
+"""Spaces of a phrase up to which it is looked for on screens without any of them: 31 ways to write it."""
+
 SMALL = 20_000
 """Windows up to which a dataset without a lexical index is searched by building one in memory, in about a second."""
 
@@ -40,6 +43,26 @@ class WordHit:
     score: float
     row: int | None
     video: int | None
+
+
+def without_spaces(words: Sequence[str]) -> list[list[str]]:
+    """A phrase with one of its spaces left out, or more: every way for a short phrase; each space alone and all at once for a longer one.
+
+    >>> without_spaces(["a", "b", "c"])
+    [['ab', 'c'], ['a', 'bc'], ['abc']]
+    """
+    gaps = len(words) - 1
+    every = range(1, 2**gaps) if gaps <= MOST_GAPS else [*(1 << gap for gap in range(gaps)), 2**gaps - 1]
+    found = []
+    for closed in every:
+        parts = [words[0]]
+        for gap, word in enumerate(words[1:]):
+            if closed >> gap & 1:
+                parts[-1] += word
+            else:
+                parts.append(word)
+        found.append(parts)
+    return found
 
 
 class WordIndex:
@@ -80,7 +103,7 @@ class WordIndex:
         schema = schema_of(analyzers, fields)
         index = register(tantivy.Index(schema), analyzers)
         writer = index.writer(64_000_000, 1)
-        write_documents(writer, schema, window_words(dataset, dataset.snapshot.shards), titled(dataset), analyzers)
+        write_documents(writer, window_words(dataset, dataset.snapshot.shards), titled(dataset), analyzers)
         writer.commit()
         writer.wait_merging_threads()
         return cls(OpenWords(index), analyzers, fields)
@@ -174,3 +197,14 @@ class WordIndex:
                     yield tantivy.Query.term_query(self.schema, field, found[0])
                 elif found:
                     yield tantivy.Query.phrase_query(self.schema, field, list(found))
+                    if kind == "screen":
+                        yield from self._run_together(field, name, clause)
+
+    def _run_together(self, field: str, name: str, clause: Clause) -> Iterator[tantivy.Query]:
+        """A phrase with spaces missing, as a reader of screens may give it."""
+        for words in without_spaces(exact_words(clause.text)):
+            found = terms(name, " ".join(words))
+            if len(found) > 1:
+                yield tantivy.Query.phrase_query(self.schema, field, [*found])
+            elif found:
+                yield tantivy.Query.term_query(self.schema, field, found[0])

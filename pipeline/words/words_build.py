@@ -114,7 +114,7 @@ def full_words(dataset: Dataset, writing: Writing) -> tuple[Snapshot, WordsManif
         index = register(tantivy.Index(schema, path=folder), analyzers)
         writer = writing.writer(index, min(MOST_THREADS, cores()))
         rows, videos = write_documents(
-            writer, schema, window_words(dataset, dataset.snapshot.shards), titled(dataset), analyzers
+            writer, window_words(dataset, dataset.snapshot.shards), titled(dataset), analyzers
         )
         if not len(rows) and not videos:
             raise NothingToIndex(
@@ -128,18 +128,17 @@ def full_words(dataset: Dataset, writing: Writing) -> tuple[Snapshot, WordsManif
 
 def write_documents(
     writer: tantivy.IndexWriter,
-    schema: tantivy.Schema,
     windows: Iterable[WindowWords],
     videos: Iterable[Titled],
     analyzers: Iterable[str],
 ) -> tuple[np.ndarray, list[Titled]]:
     """Adds documents to a writer. Returns the row numbers int64 of the windows, and the videos."""
-    rows, named, document = [], list(videos), tantivy.Document.from_dict
+    rows, named = [], list(videos)
     for window in windows:
-        writer.add_document(document(window.fields(), schema))
+        writer.add_document(window.document())
         rows.append(window.row)
     for video in named:
-        writer.add_document(document(video.fields(analyzers), schema))
+        writer.add_document(video.document(analyzers))
     return np.array(rows, np.int64), named
 
 
@@ -153,7 +152,7 @@ def extend_words(
         writer = writing.writer(index, 1)
         delete(writer, index.schema, ROW, change.gone)
         delete(writer, index.schema, VIDEO, change.titles_gone["video"])
-        write_documents(writer, index.schema, change.windows, change.videos, manifest.analyzers)
+        write_documents(writer, change.windows, change.videos, manifest.analyzers)
         writer.commit()
         writer.wait_merging_threads()
         return publish_words(dataset, writing, Path(folder), change.after, manifest.analyzers, manifest)

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from reelbeam.models import screen_text
-from reelbeam.models.screen_text import Line, ScreenText, joined
+from reelbeam.models.screen_lines import Line, joined
+from reelbeam.models.screen_text import ScreenText
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.dataset import Dataset
 from reelbeam.schemas.errors import UsageError
@@ -54,6 +55,50 @@ def test_the_same_words_elsewhere_and_other_words_in_the_same_place_are_entries_
     readings = [[Line("Total", PLACE, 0.9)], [Line("Total", OTHER_PLACE, 0.9)], [Line("Costs", OTHER_PLACE, 0.9)]]
     found = [(one.line.text, one.start_ms, one.end_ms) for one in joined(readings, [0, 1000, 2000], 3000)]
     assert found == [("Total", 0, 1000), ("Total", 1000, 2000), ("Costs", 2000, 3000)]
+
+
+def ticker(text: str, seen: int, step: int, spoil: str = "") -> list[list[Line]]:
+    """Readings of a text that moves to the left by `step` letters each, through a picture `seen` letters wide. `spoil` is left out of
+    every other reading."""
+    readings = []
+    for number, right in enumerate(range(step, len(text) + seen, step)):
+        first, last = max(0, right - seen), min(right, len(text))
+        shown = text[first:last].strip()
+        place = (max(0.0, (seen - right) / seen), 0.9, min(1.0, (seen - right + len(text)) / seen), 0.98)
+        readings.append(
+            [Line(shown.replace(spoil, "") if spoil and number % 2 else shown, place, 0.9)] if shown else []
+        )
+    return readings
+
+
+def test_a_ticker_that_fits_the_screen_is_one_entry() -> None:
+    readings = ticker("Costs of the kettle plan", seen=40, step=5)
+    [found] = joined(readings, [1000 * at for at in range(len(readings))], 1000 * len(readings))
+    assert found.line.text == "Costs of the kettle plan"
+    assert (found.start_ms, found.end_ms) == (0, 1000 * len([one for one in readings if one]))
+
+
+@pytest.mark.parametrize("spoil", ["", " "])
+def test_each_word_of_an_endless_ticker_is_stored_once_with_its_own_time(spoil: str) -> None:
+    text = "Costs of the kettle plan and the meadow in numbers or results with lantern teams thank you violin group"
+    readings = ticker(text, seen=40, step=6, spoil=spoil)
+    found = joined(readings, [1000 * at for at in range(len(readings))], 1000 * len(readings))
+    assert " ".join(one.line.text for one in found) == text
+    at = 0
+    for one in found:
+        at = text.index(one.line.text, at)
+        comes_ms, goes_ms = 1000 * (at + len(one.line.text)) / 6, 1000 * (at + 40) / 6
+        assert abs(one.start_ms - comes_ms) <= 1000
+        assert one.end_ms <= goes_ms + 2000
+
+
+def test_lines_that_replace_each_other_in_one_row_are_no_ticker() -> None:
+    lines = ["Costs of the valley plan", "Costs of the lantern plan", "Costs of 2025", "Costs of 2026", "Costs"]
+    readings = [[Line(text, (0.1, 0.1, 0.1 + 0.02 * len(text), 0.2), 0.9)] for text in lines]
+    found = joined(readings, [1000 * at for at in range(5)], 5000)
+    assert [(one.line.text, one.start_ms, one.end_ms) for one in found] == [
+        (text, 1000 * at, 1000 * at + 1000) for at, text in enumerate(lines)
+    ]
 
 
 def test_nothing_read_is_no_entry() -> None:

@@ -104,6 +104,29 @@ def test_fields_keep_the_kinds_apart_and_join_in_one_window(world: MadeWords) ->
     assert spans(found(world, "numbers -screen:revenue")) == [("1", 0, 0)], "the title alone"
 
 
+def test_a_phrase_on_a_screen_is_found_where_spaces_were_not_read(world: MadeWords) -> None:
+    assert spans(found(world, '"results with parrot teams"')) == [("4", 0, 5000)]
+    [moment] = found(world, 'screen:"results with parrot teams"')
+    assert [moment.text[start:end] for start, end in moment.highlights] == ["ResultswithParrotteams"]
+    assert found(world, '"with parrot"') == [], "it begins and ends where a word does"
+    assert found(world, '"results with parrot team"') == []
+    assert found(world, 'speech:"results with parrot teams"') == []
+
+
+def test_a_phrase_goes_on_in_the_same_row_and_in_the_next(tmp_path: Path) -> None:
+    world = MadeWords(tmp_path / "out", "ocr")
+    ticker = [
+        ("costs of the", 0, 6000),
+        ("12:01", 1000, 2000),
+        ("kettle", 2000, 8000),
+        ("12:02", 2000, 9000),
+        ("plan", 4000, 9000),
+    ]
+    world.say([(1, 0, "en", "")], screen={(1, 0): ticker}, tops={"12:01": 0.5, "12:02": 0.5})
+    assert spans(found(world, '"of the kettle plan"')) == [("1", 4000, 6000)]
+    assert found(world, '"kettle 12"') == []
+
+
 def test_one_kind_alone_is_searched_without_naming_it(world: MadeWords) -> None:
     assert spans(found(world, "numbers revenue", "screen")) == [("1", 2000, 18_000)]
     assert spans(found(world, "evening tagesschau", "subtitles")) == [("2", 1000, 3000)]
