@@ -12,6 +12,6 @@ setup(
     package_data={
         "reelbeam.models.mini_clip": ["*.json", "*.safetensors", "*.md", "*.txt"],
         **{f"reelbeam.{package}": ["*.pyi"] for package in PACKAGES if package.startswith("pipeline.")},
-        "reelbeam.pipeline.explorer": ["*.pyi", "templates/*.html", "static/*"],
+        "reelbeam.pipeline.rendering": ["*.pyi", "templates/*.html", "static/*"],
     },
 )

@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from reelbeam.pipeline.dataset.read import Dataset
+from reelbeam.pipeline.rendering import moments_page, write_page
 from reelbeam.pipeline.search.frames import FrameIndex, Moment, query_vector
 from reelbeam.pipeline.search.options import SearchOptions
-from reelbeam.pipeline.views.moments_page import clock, moments_page
+from reelbeam.pipeline.views import clock
 
 TRUTH = Path(__file__).parent / "sample_bucket" / "truth.json"
 SHOWN = 12
@@ -49,9 +50,7 @@ def main(output: str, page_file: str) -> None:
         mark = "yes" if right[text] else "no"
         table.add_row(text, span, Path(best.uri).name, f"{best.score:.3f}", mark, best.text)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
-    Path(page_file).write_text(
-        moments_page([(query["text"], found[query["text"]]) for query in shown]), encoding="utf-8"
-    )
+    write_page(page_file, moments_page(index.dataset, [(query["text"], found[query["text"]]) for query in shown]))
     print(f"{sum(right.values())} of {len(right)} queries find the right moment first. The frames found: {page_file}")
     print(f'Try your own: .venv/bin/reelbeam search {output} "a rocket"')
     print(f"Look at it in a browser: make explore, or .venv/bin/reelbeam explore {output}")

@@ -14,10 +14,11 @@ from ..schemas.tables import MODALITIES, windows_schema
 from .profiles import Profile
 from .screen_text import ScreenText
 from .subtitles import Subtitles
+from .thumbnails import Thumbnails
 
 GROUP = "reelbeam.senses"
 
-BUILT_IN: tuple[type[Sense], ...] = (ScreenText, Subtitles)
+BUILT_IN: tuple[type[Sense], ...] = (ScreenText, Subtitles, Thumbnails)
 
 CORE = ("clip", "whisper", "text", "audio", "fusion", *MODALITIES)
 """Names of models and modalities: no further sense may have one of them."""
@@ -70,6 +71,16 @@ def chosen_names(asked: str, on: Iterable[str]) -> list[str]:
         elif part != "none":
             names.add(name)
     return sorted(names)
+
+
+def with_added(asked: str, name: str) -> str:
+    """What `--senses` asks for, and one more.
+
+    >>> with_added("", "a"), with_added("+b,-c", "a"), with_added("b", "a"), with_added("none", "a"), with_added("+a", "a")
+    ('+a', '+b,-c,+a', 'b,a', 'none,a', '+a,+a')
+    """
+    relative = not asked.strip() or asked.strip()[0] in "+-"
+    return ",".join(part for part in (asked.strip(), f"+{name}" if relative else name) if part)
 
 
 def with_senses(profile: Profile, names: Sequence[str]) -> Profile:

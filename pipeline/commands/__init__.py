@@ -8,7 +8,20 @@ from types import ModuleType
 
 NAMES = (
     *("extract", "index", "nightly", "search", "knn", "similar", "near-duplicates", "tag", "keyframes", "outliers"),
-    *("explore", "export", "timeline", "map", "status", "verify", "snapshots", "diff", "restore", "compact", "purge"),
+    *(
+        "explore",
+        "export",
+        "timeline",
+        "map",
+        "report",
+        "status",
+        "verify",
+        "snapshots",
+        "diff",
+        "restore",
+        "compact",
+        "purge",
+    ),
     *("plan", "models", "doctor"),
 )
 """In the order of the help."""

@@ -11,7 +11,7 @@ from ...schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from ..dataset import Dataset
-    from ..views import Mark, TimelineOptions
+    from ..rendering import Mark, TimelineOptions
 
 
 def none_left(flags: list[str], command: str) -> None:
@@ -29,14 +29,24 @@ def one_blas_thread() -> None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def draw(output: str, options: TimelineOptions, make: Callable[[Dataset], tuple[list[Mark], str]]) -> int:
-    """Writes the page or the picture that `make` gives of OUTPUT, or both. Raises UsageError when neither is asked for."""
+def draw(
+    output: str,
+    options: TimelineOptions,
+    page: Callable[[Dataset], tuple[str, str]],
+    drawing: Callable[[Dataset], tuple[list[Mark], str]],
+) -> int:
+    """Writes the page or the picture of OUTPUT, or both; each comes with its title. Raises UsageError when neither is asked for."""
     from ..dataset import Dataset
-    from ..views import write_drawing
+    from ..rendering import write_page, write_png
 
     if not (options.html or options.png):
         raise UsageError("say where to: --html FILE, --png FILE, or both")
-    marks, title = make(Dataset.open(output))
-    write_drawing(marks, title, options.html, options.png)
+    dataset, title = Dataset.open(output), ""
+    if options.html:
+        made, title = page(dataset)
+        write_page(options.html, made)
+    if options.png:
+        marks, title = drawing(dataset)
+        write_png(marks, title, options.png)
     print(f"{title}: {' and '.join(filter(None, (options.html, options.png)))}")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..views import MapOptions
+from ..rendering import MapOptions
 from .base import draw, none_left
 
 HELP = "draw a map of the frame embeddings"
@@ -17,8 +17,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Writes the page or the picture, or both."""
-    from ..views import map_of
+    from ..rendering import draw_map, map_page
 
     none_left(rest, "map")
     options = MapOptions.from_args(args)
-    return draw(args.output, options, lambda dataset: map_of(dataset, options.frames))
+    most = options.frames
+    return draw(args.output, options, lambda found: map_page(found, most), lambda found: draw_map(found, most))

@@ -15,6 +15,7 @@ from .base import none_left, one_blas_thread
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from ..dataset import Dataset
     from ..search import Moment
 
 log = logging.getLogger("reelbeam")
@@ -41,9 +42,8 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     if not all(query.strip() for query in args.query):
         raise UsageError("an empty query finds arbitrary moments; say what to look for")
     dataset = Dataset.open(args.output)
-    stream = dataset.snapshot.options.get("video_stream", "")
     if options.phrase:
-        show([(query, find_phrase(dataset, query, options.k)) for query in args.query], options, stream)
+        show([(query, find_phrase(dataset, query, options.k)) for query in args.query], options, dataset)
         return 0
     searches = Searches(dataset, options.name, options.models, options.device)
     sees = (
@@ -73,19 +73,18 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
         results = [(options.image, searches.index.search(query_vector(searches.index, "", options), options.k))]
     else:
         results = [(query, searches.find(options.search_in, query, options.k)) for query in args.query]
-    show(results, options, stream)
+    show(results, options, dataset)
     return 0
 
 
-def show(results: Sequence[tuple[str, list[Moment]]], options: SearchOptions, stream: str) -> None:
+def show(results: Sequence[tuple[str, list[Moment]]], options: SearchOptions, dataset: Dataset) -> None:
     """Prints the moments of each query, and writes the page where one is asked for."""
     from ..search import as_json
 
     if options.html:
-        from ..views import moments_page
+        from ..rendering import moments_page, write_page
 
-        with open(options.html, "w", encoding="utf-8") as page:
-            page.write(moments_page([*results], stream))
+        write_page(options.html, moments_page(dataset, results))
     for query, moments in results:
         if options.json:
             print(as_json(query, moments))

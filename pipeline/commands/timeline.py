@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..views import TimelineOptions
+from ..rendering import TimelineOptions
 from .base import draw, none_left
 
 HELP = "draw a video's frames, shots, words and sound on one time axis"
@@ -18,8 +18,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Writes the page or the picture, or both."""
-    from ..views import timeline_of
+    from ..rendering import draw_timeline, timeline_page
 
     none_left(rest, "timeline")
     options = TimelineOptions.from_args(args)
-    return draw(args.output, options, lambda dataset: timeline_of(dataset, args.video))
+    video = args.video
+    return draw(
+        args.output, options, lambda found: timeline_page(found, video), lambda found: draw_timeline(found, video)
+    )

@@ -1,6 +1,6 @@
 """The explorer: pages where people search what was extracted, look at a video and play the moment, and the API behind them.
 
-Imports: answers, playing, surveys, views, search, words, indexes and dataset.
+Imports: rendering, answers, playing, surveys, views, search, words, indexes and dataset.
 
 The names in `__init__.pyi` are this room's door: other rooms and users import those, and nothing else. They are loaded
 when they are first used.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from ...schemas.errors import ReelbeamError, UsageError
+from ..rendering import STATIC
 from . import search_page, survey_pages, video_page
 from .access import Guard, problem
 from .metrics import Counted, Counts
@@ -28,7 +28,7 @@ ROUTERS: tuple[Callable[[Explorer], APIRouter], ...] = (search_page.router, vide
 def make_app(explorer: Explorer, token: str | None = None, hosts: Collection[str] = LOOPBACK) -> FastAPI:
     """The pages and the API of one dataset. With a token, only who gives it may read; without, only requests for `hosts` are answered."""
     app = FastAPI(title="Reelbeam explorer", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
-    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in ROUTERS:
         app.include_router(router(explorer))
     counts = Counts(explorer)

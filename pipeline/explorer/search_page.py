@@ -15,12 +15,13 @@ from ..answers import (
     PLACES,
     QUERY_CHARS,
     Asked,
+    FramePictures,
     Narrowing,
     Problem,
     SearchAnswer,
     SearchIn,
     find,
-    marked,
+    picture_type,
 )
 from .state import MODELS_S, Explorer
 
@@ -71,7 +72,7 @@ def router(explorer: Explorer) -> APIRouter:
             except UsageError as error:
                 wrong = str(error)
         kept = {name: value for name, value in vars(asked.narrowing).items() if value}
-        shown = {"asked": asked, "places": PLACES, "found": found, "wrong": wrong, "marked": marked, "kept": kept}
+        shown = {"asked": asked, "places": PLACES, "found": found, "wrong": wrong, "kept": kept}
         known = explorer.dataset().snapshot.shape.modalities
         return explorer.render(
             request, "search.html", 400 if wrong else 200, known=known, rest=urlencode(kept), **shown
@@ -111,16 +112,14 @@ def router(explorer: Explorer) -> APIRouter:
 
     @routes.get("/api/frames/{row}/{tick}.jpg", tags=["videos"], response_class=Response)
     async def frame(row: Number, tick: Number) -> Response:
-        """A small JPEG of a frame."""
+        """A small picture of a frame: the WebP that is stored, or a JPEG made of the video."""
         return await explorer.pictured(lambda: picture_of(row, tick))
 
     def picture_of(row: int, tick: int) -> Response:
         opened = explorer.opened()
-        place = opened.places.frame(row, tick)
-        video = opened.facts.get(place[0]) if place else None
-        made = explorer.thumbnails.jpeg(video, place[1]) if place and video else None
-        if made is None:
-            raise HTTPException(404, "there is no picture of that frame" if place else "there is no such frame")
-        return Response(made, media_type="image/jpeg")
+        found = FramePictures(opened.places, opened.stored, explorer.thumbnails).picture(row, tick)
+        if found is None:
+            raise HTTPException(404, "there is no such frame, or no picture of it")
+        return Response(found, media_type=picture_type(found))
 
     return routes

@@ -12,16 +12,16 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter, sleep, to_thread
 from fastapi import HTTPException, Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from ...schemas import snapshot as snapshots
 from ...schemas.errors import ReelbeamError
 from ...schemas.storage import Storage
-from ..answers import PassingRows, frame_address
+from ..answers import PassingRows, StoredFrames, frame_address
 from ..dataset import Dataset
 from ..playing import FramePlaces, Previews, SignedVideos, Thumbnails, VideoSources
+from ..rendering import templates
 from ..search import Searches
-from ..views import clock
 
 log = logging.getLogger("reelbeam")
 
@@ -66,10 +66,11 @@ class Models:
 
 
 class Opened:
-    """One snapshot, open: its dataset, its searches, and where its frames are."""
+    """One snapshot, open: its dataset, its searches, where its frames are, and those pictures of them that it stores."""
 
     def __init__(self, dataset: Dataset, searches: Searches):
         self.dataset, self.searches, self.places = dataset, searches, FramePlaces(dataset)
+        self.stored = StoredFrames(dataset)
         self.passing = PassingRows(dataset)
         self._reading = threading.Lock()
 
@@ -175,12 +176,7 @@ class Explorer:
 
     @cached_property
     def _templates(self) -> Environment:
-        loader = PackageLoader("reelbeam.pipeline.explorer", "templates")
-        found = Environment(
-            loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-        )
-        found.filters["clock"] = clock
-        return found
+        return templates()
 
     def render(self, request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A page from a template. Each value is escaped where it is shown."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
+from ..rendering import health_values
 from ..search import Frames
 from ..surveys import (
     LABELS,
@@ -37,71 +37,12 @@ WAIT_S = 2.0
 HEALTH_KEPT_S = 5
 """How long the health of a snapshot is kept: reports of nights come without a new snapshot."""
 
-CHART = (640, 120)
-"""Width and height of a chart."""
-
 MOST_LABEL_LETTERS = 5_000
 
 Threshold = Annotated[
     float, Query(ge=0, le=1, allow_inf_nan=False, description="cosine from which on frames are copies; 0 chooses one")
 ]
 Labels = Annotated[str, Query(max_length=MOST_LABEL_LETTERS, description="one label a line; none for a general list")]
-
-
-def polyline(values: Sequence[float], width: int = CHART[0], height: int = CHART[1], margin: int = 6) -> str:
-    """The points of an SVG polyline: values from left to right, 0 at the bottom, the largest at the top.
-
-    >>> polyline([0, 5, 10], 100, 50, 0)
-    '0.0,50.0 50.0,25.0 100.0,0.0'
-    """
-    high = max([*values, 1e-9])
-    step = (width - 2 * margin) / max(1, len(values) - 1)
-    points = [
-        (margin + at * step, height - margin - value / high * (height - 2 * margin)) for at, value in enumerate(values)
-    ]
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-
-
-def size(size_bytes: float) -> str:
-    """
-    >>> size(0), size(1_500), size(2_345_678)
-    ('0 B', '1.5 kB', '2.3 MB')
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if size_bytes < 1000:
-            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.1f} TB"
-
-
-def age(age_s: float) -> str:
-    """
-    >>> age(5), age(7_300), age(200_000)
-    ('5 s', '2 h', '2 d')
-    """
-    for unit, length_s in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if age_s >= length_s:
-            return f"{age_s // length_s:.0f} {unit}"
-    return f"{age_s:.0f} s"
-
-
-def when(at: str) -> str:
-    """
-    >>> when("2026-11-27T02:00:13+00:00")
-    '2026-11-27 02:00:13'
-    """
-    return at[:19].replace("T", " ")
-
-
-WORDS: dict[str, Any] = {"size": size, "age": age, "when": when}
-"""How templates write numbers."""
-
-
-def charts(health: Health) -> list[tuple[str, int, str]]:
-    """The lines over time: name, newest value, points of the polyline; oldest snapshot on the left."""
-    by_time = health.snapshots[::-1]
-    lines = [(name, [getattr(one, name) for one in by_time]) for name in ("videos", "windows", "bytes")]
-    return [(name, values[-1], polyline(values)) for name, values in lines if values]
 
 
 class Surveys:
@@ -150,20 +91,12 @@ def router(explorer: Explorer) -> APIRouter:
     def health_page(request: Request) -> HTMLResponse:
         found = surveys.health()
         changes = surveys.changes(found.value) if found.value else Computed[list[SnapshotChange]]("computing")
-        lines = charts(found.value) if found.value else []
-        by_number = {one.number: one for one in changes.value or []}
-        shown: dict[str, Any] = {
-            "found": found,
-            "changes": changes,
-            "by_number": by_number,
-            "lines": lines,
-            "chart": CHART,
-        }
-        return explorer.render(request, "health.html", 200, **shown, **WORDS)
+        shown = health_values(found.value, changes.value or []) if found.value else {}
+        return explorer.render(request, "health.html", 200, found=found, changes=changes, **shown)
 
     @routes.get("/map", response_class=HTMLResponse, include_in_schema=False)
     def map_page(request: Request) -> HTMLResponse:
-        return explorer.render(request, "map.html")
+        return explorer.render(request, "map.html", points=None)
 
     @routes.get("/repeats", response_class=HTMLResponse, include_in_schema=False)
     def repeats_page(request: Request, threshold: Threshold = 0.0) -> HTMLResponse:

@@ -82,6 +82,7 @@ def router(explorer: Explorer) -> APIRouter:
             request,
             "video.html",
             video=facts,
+            media=f"/api/media/{video_id}",
             at_ms=at_ms,
             piece_ms=PIECE_S * 1000,
             is_signed=bool(origin),

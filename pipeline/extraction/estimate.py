@@ -15,7 +15,7 @@ from ...transforms.discover import plan_units, probe_video
 from ...transforms.stage import Stage
 from .plan import plan_extraction
 from .prepare import Job
-from .wave import ROW_BYTES_GUESS
+from .wave import ROW_BYTES_GUESS, picture_bytes
 
 log = logging.getLogger("reelbeam")
 
@@ -95,6 +95,7 @@ def estimate_extraction(location: str, job: Job) -> Estimate:
     windows = round(scale * sum(unit.last_window - unit.first_window for unit in units))
     shape = job.profile.row_shape(grid.window_ticks)
     row_bytes = shape.ticks * (shape.frame_dim + shape.audio_dim) * 2 + shape.text_dim * 2 + ROW_BYTES_GUESS
+    row_bytes += picture_bytes(shape)
     failures = [(video.uri, probe) for video, probe in probes if isinstance(probe, Failure)]
     return Estimate(
         count,

@@ -71,6 +71,10 @@ class ExtractOptions(Options):
         "further senses, such as ocr: names, or changes such as +ocr,-phash; none: no further one; empty: as OUTPUT was made; "
         "see reelbeam models",
     )
+    thumbnails: bool = option(
+        False,
+        "store small pictures of the frames, for pages that cannot read the videos; short for --senses +thumbnails",
+    )
     audio_embedding: bool = option(False, "store audio_embedding: what Whisper's encoder heard in each window")
     video_stream: str = option(
         "",

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import apache_beam as beam
 
+from ...models.thumbnails import THUMBNAILS, TYPICAL_BYTES
 from ...schemas import snapshot as snapshots
 from ...schemas.elements import Group, Probe, Video
 from ...schemas.errors import Failure
@@ -155,6 +156,11 @@ def keep_streams(group: Group, pictures: bool, sound: bool) -> Group:
 def shard_count(videos: Sequence[Video], options: ExtractOptions, shape: RowShape) -> int:
     """Number of shards of a wave. Estimates its bytes from the file sizes, at 1 Mbit per second of media."""
     seconds = sum(video.size_bytes for video in videos) / 125_000
-    row_bytes = shape.ticks * (shape.frame_dim + shape.audio_dim) * 2 + ROW_BYTES_GUESS
+    row_bytes = shape.ticks * (shape.frame_dim + shape.audio_dim) * 2 + ROW_BYTES_GUESS + picture_bytes(shape)
     windows = len(videos) + seconds * options.grid.tick_hz / options.window_ticks
     return max(1, min(len(videos), round(float(windows) * row_bytes / (options.shard_mb * 1_000_000))))
+
+
+def picture_bytes(shape: RowShape) -> int:
+    """Estimated bytes of a row's thumbnails."""
+    return shape.ticks * TYPICAL_BYTES if THUMBNAILS in shape.modalities else 0

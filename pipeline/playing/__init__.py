@@ -1,6 +1,6 @@
 """Bytes of videos for people's eyes: thumbnails, ranges of files and objects, and previews of what browsers cannot play.
 
-Imports: views and dataset.
+Imports: dataset.
 
 The names in `__init__.pyi` are this room's door: other rooms and users import those, and nothing else. They are loaded
 when they are first used.

@@ -11,4 +11,5 @@ from .ranges import size_of as size_of
 from .signed_videos import VALID_S as VALID_S
 from .signed_videos import SignedVideos as SignedVideos
 from .thumbnails import Thumbnails as Thumbnails
+from .thumbnails import frame_at as frame_at
 from .video_sources import VideoSources as VideoSources

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from ..views import frame_at
+from ...schemas.errors import InputError
+from ...transforms.ffmpeg import Limits, input_flags, run
 from .video_sources import VideoSources
 
 HEIGHT_PX = 180
@@ -17,6 +19,21 @@ FFMPEG_AT_ONCE = 2
 
 Key = tuple[str, str, int]
 """(video_id, hash of its bytes, presentation time in ms)."""
+
+
+def frame_at(source: Path | str, at_ms: int, height: int = HEIGHT_PX, stream: str = "") -> bytes | None:
+    """A JPEG of a video's frame at an instant, of the `--video-stream` that was extracted; None when ffmpeg finds none there.
+
+    `source` is a file, or an address on loopback.
+    """
+    limits = Limits(wall_s=60, stall_s=60, output_bytes=16 << 20)
+    command = ["ffmpeg", "-nostdin", "-v", "error", *input_flags(source, at_ms / 1000)]
+    chosen = ["-map", f"0:V:{stream}"] if stream else []
+    shown = [*chosen, "-frames:v", "1", "-vf", f"scale=-2:{height}", "-f", "mjpeg", "pipe:{pipe0}"]
+    try:
+        return bytes(run([*command, *shown], 1, limits).outputs[0]) or None
+    except InputError:
+        return None
 
 
 class Thumbnails:

@@ -1,6 +1,6 @@
 """What is found over a whole snapshot: its health, its changes, a map of its frames, repeats, outliers and labels.
 
-Imports: views, search, indexes, words and dataset.
+Imports: search, indexes, words and dataset.
 
 The names in `__init__.pyi` are this room's door: other rooms and users import those, and nothing else. They are loaded
 when they are first used.

@@ -12,6 +12,7 @@ from .findings import tags_of as tags_of
 from .frame_points import MapPoints as MapPoints
 from .frame_points import map_points as map_points
 from .health import Health as Health
+from .health import Night as Night
 from .health import health_of as health_of
 from .snapshot_history import SnapshotChange as SnapshotChange
 from .snapshot_history import compared_pairs as compared_pairs

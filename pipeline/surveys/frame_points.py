@@ -11,7 +11,6 @@ import numpy as np
 from ...schemas.errors import UsageError
 from ...schemas.tensors import tensor
 from ..dataset import Dataset
-from ..views import axes
 
 MOST_POINTS = 5_000
 MOST_READ_ROWS = 20_000
@@ -64,6 +63,19 @@ def stretches(total: int, most: int, parts: int) -> list[tuple[int, int]]:
         return [(0, total)]
     length = max(1, most // parts)
     return [(total * part // parts, total * part // parts + length) for part in range(parts)]
+
+
+def axes(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean float64 [D] and the two directions [2, D] in which vectors differ most: principal components.
+
+    Eigenvectors of the covariance, largest first; the largest entry of each is positive, so that a map is never mirrored.
+    """
+    vectors = vectors.astype(np.float64)
+    mean = vectors.mean(0)
+    _, found = np.linalg.eigh(np.cov((vectors - mean).T, bias=True))
+    best = found[:, ::-1][:, :2].T
+    signs = np.sign(best[np.arange(2), np.abs(best).argmax(1)])
+    return mean, best * signs[:, None]
 
 
 def scaled(flat: np.ndarray) -> np.ndarray:
@@ -177,8 +189,8 @@ def map_points(dataset: Dataset, most: int = MOST_POINTS) -> MapPoints:
     vectors = np.stack([frame.vector for frame in kept]).astype(np.float32)
     mean, directions = axes(vectors)
     placed = np.round(scaled((vectors - mean) @ directions.T), 4)
-    _, uris = _numbered([frame.uri for frame in kept])
     videos, video_ids = _numbered([frame.video_id for frame in kept])
+    uri_of = {frame.video_id: frame.uri for frame in kept}
     spoken, languages = _numbered([frame.language or "" for frame in kept])
     groups = clusters_of(vectors)
     return MapPoints(
@@ -192,7 +204,7 @@ def map_points(dataset: Dataset, most: int = MOST_POINTS) -> MapPoints:
         language=spoken,
         cluster=groups.tolist(),
         video_ids=video_ids,
-        uris=uris,
+        uris=[uri_of[video_id] for video_id in video_ids],
         languages=languages,
         clusters=int(groups.max()) + 1,
     )

@@ -75,6 +75,7 @@ class Night:
 
     run: str
     started_at: str
+    snapshot_before: int | None
     snapshot_after: int | None
     found: dict[str, int]
     """Videos by kind of change; kinds without a video are left out."""
@@ -167,6 +168,7 @@ def last_nights(storage: Storage) -> list[Night]:
                 Night(
                     report["run"],
                     report["started_at"],
+                    report["snapshot_before"],
                     report["snapshot_after"],
                     {name: number for name, number in report["found"].items() if number},
                     report["statuses"],

@@ -1,6 +1,6 @@
-"""What people look at: the page of moments, timelines, the embedding map, exports and cost tables.
+"""Exports for other tools, cost tables, and how numbers are written for people.
 
-Imports: search, indexes and dataset.
+Imports: indexes and dataset.
 
 The names in `__init__.pyi` are this room's door: other rooms and users import those, and nothing else. They are loaded
 when they are first used.

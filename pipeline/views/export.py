@@ -1,9 +1,9 @@
 """Views of a snapshot for other tools: one file or folder per shard, kept up to date.
 
     lists       Parquet with tensors as (nested) lists of float32 or integers: SQL over single vectors
-    npy         a folder a shard, one .npy a column; words as JSON
-    webdataset  a tar a shard: a row is `<row>.<column>.npy` and `<row>.json`
-    csv         numbers and text; words as JSON; no tensors
+    npy         a folder a shard, one .npy a column; words as JSON; pictures one after the other in a .bin, with their lengths
+    webdataset  a tar a shard: a row is `<row>.<column>.npy`, `<row>.json` and, of pictures, `<row>.<column>.bin`
+    csv         numbers and text; words as JSON; no tensors, no pictures
 
 All of them carry `row`, the global number for life. `export.json` names what each file was made from and is written
 last: an export goes on from it, makes again what has changed or lost rows, and deletes what the snapshot has no more.
@@ -40,6 +40,11 @@ def is_tensor(field: pa.Field) -> bool:
     return b"dtype" in (field.metadata or {})
 
 
+def is_file(field: pa.Field) -> bool:
+    """Whether its values are bytes, such as pictures."""
+    return bool(pa.types.is_binary(field.type))
+
+
 def as_lists(table: pa.Table, name: str) -> pa.Array:
     """A tensor column as nested lists: float16 as float32, which every engine reads. Null stays null."""
     values = tensor(table, name)
@@ -63,6 +68,10 @@ def write_npy(table: pa.Table, folder: Path) -> None:
     for field in table.schema:
         if is_tensor(field):
             np.save(folder / f"{field.name}.npy", tensor(table, field.name))
+        elif is_file(field):
+            values = [value or b"" for value in table[field.name].to_pylist()]
+            (folder / f"{field.name}.bin").write_bytes(b"".join(values))
+            np.save(folder / f"{field.name}_bytes.npy", np.array([len(value) for value in values], np.int64))
         elif pa.types.is_nested(field.type):
             (folder / f"{field.name}.json").write_text(json.dumps(table[field.name].to_pylist()))
         else:
@@ -75,7 +84,9 @@ def write_tar(table: pa.Table, file: Path) -> None:
     names = [field.name for field in table.schema if is_tensor(field)]
     tensors = {name: tensor(table, name) for name in names}
     present = {name: table[name].is_valid().to_numpy() for name in names}
-    others = table.drop_columns(names).to_pylist()
+    files = [field.name for field in table.schema if is_file(field)]
+    contents = {name: table[name].to_pylist() for name in files}
+    others = table.drop_columns([*names, *files]).to_pylist()
     with tarfile.open(file, "w") as tar:
 
         def put(name: str, content: bytes) -> None:
@@ -91,10 +102,13 @@ def write_tar(table: pa.Table, file: Path) -> None:
                     content = io.BytesIO()
                     np.save(content, tensors[name][at])
                     put(f"{key}.{name}.npy", content.getvalue())
+            for name in files:
+                if contents[name][at] is not None:
+                    put(f"{key}.{name}.bin", contents[name][at])
 
 
 def write_csv(table: pa.Table, file: Path) -> None:
-    kept = [field for field in table.schema if not is_tensor(field)]
+    kept = [field for field in table.schema if not (is_tensor(field) or is_file(field))]
     nested = {field.name for field in kept if pa.types.is_nested(field.type)}
     with open(file, "w", newline="", encoding="utf-8") as stream:
         out = csv.DictWriter(stream, [field.name for field in kept])

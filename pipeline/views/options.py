@@ -1,4 +1,4 @@
-"""Options of `reelbeam export`, `timeline`, `map` and `plan`."""
+"""Options of `reelbeam export` and `plan`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,6 @@ class ExportOptions(Options):
 
     view: str = option("lists", "kind of view", choices=("lists", "npy", "webdataset", "csv"), flag="--as")
     version: int = option(0, "snapshot to export; 0 is the current one", low=0)
-
-
-@dataclass(frozen=True)
-class TimelineOptions(Options):
-    """reelbeam timeline"""
-
-    html: str = option("", "write a page to this file")
-    png: str = option("", "write a picture to this file")
-
-
-@dataclass(frozen=True)
-class MapOptions(TimelineOptions):
-    """reelbeam map"""
-
-    frames: int = option(3000, "most dots to draw; frames are taken at even steps", low=3, high=100_000)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "export": ("--as lists", "--as npy", "--as webdataset", "--as csv"),
     "timeline": ("--html {page}", "--png {drawing}"),
     "map": ("--html {page}", "--png {drawing}"),
+    "report": ("--html {page}",),
     "status": ("", "--json"),
     "snapshots": ("", "--json", "--pin 1"),
     "verify": ("", "--gone {video}"),

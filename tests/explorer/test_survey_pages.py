@@ -12,7 +12,8 @@ from fastapi.testclient import TestClient
 from nights import World
 
 from reelbeam.pipeline.cli import main
-from reelbeam.pipeline.explorer import Explorer, make_app, survey_pages
+from reelbeam.pipeline.explorer import Explorer, make_app
+from reelbeam.pipeline.rendering import environment
 
 PAGES = ("/health", "/map", "/repeats?threshold=0.9", "/outliers", "/tags?labels=a+desk%0Aa+farm")
 IN_A_PAGE = {"accept": "text/html"}
@@ -102,5 +103,5 @@ def test_a_purged_video_is_gone_from_every_survey_at_once(changing_world: World)
 
 
 def test_a_chart_goes_from_the_oldest_to_the_newest_snapshot(client: TestClient) -> None:
-    assert survey_pages.polyline([], 10, 10) == ""
+    assert environment.polyline([], 10, 10) == ""
     assert 'class="line"' in client.get("/health", headers=IN_A_PAGE).text

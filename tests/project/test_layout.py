@@ -25,6 +25,7 @@ ROOMS = [
     "surveys",
     "playing",
     "answers",
+    "rendering",
     "explorer",
     "commands",
 ]

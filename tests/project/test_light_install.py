@@ -117,6 +117,7 @@ def test_the_base_alone_reads_a_dataset(base: Path, output: str, command: list[s
         (["search", "OUTPUT", "a dog"], "search"),
         (["index", "OUTPUT"], "search|extract"),
         (["extract", "OUTPUT", "OTHER"], "extract"),
+        (["report", "OUTPUT", "--html", "OTHER"], "search"),
     ],
 )
 def test_a_command_whose_extra_is_missing_says_which_to_install(

@@ -70,3 +70,10 @@ def test_a_dataset_without_frames_says_what_cures_it(tmp_path: Path) -> None:
     put_snapshot(tmp_path, [], SHAPE)
     with pytest.raises(UsageError, match="a map needs 3"):
         points.map_points(Dataset.open(str(tmp_path)))
+
+
+def test_what_differs_lies_apart() -> None:
+    two = np.repeat(np.eye(4)[:2], 10, axis=0) + np.random.default_rng(0).normal(size=(20, 4)) * 0.01
+    mean, directions = points.axes(two)
+    x = points.scaled((two - mean) @ directions.T)[:, 0]
+    assert abs(x[:10].mean() - x[10:].mean()) > 10 * max(x[:10].std(), x[10:].std())

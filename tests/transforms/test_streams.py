@@ -11,7 +11,7 @@ import pytest
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.pipeline.extraction import ExtractOptions
-from reelbeam.pipeline.views.moments_page import frame_at
+from reelbeam.pipeline.playing import frame_at
 from reelbeam.schemas.errors import InputError, UsageError
 from reelbeam.schemas.options import data_options
 from reelbeam.transforms.probe import probe_file

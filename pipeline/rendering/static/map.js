@@ -59,8 +59,12 @@ function clock(ms) {
   return `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(seconds % 60)}.${Math.floor((ms % 1000) / 100)}`;
 }
 
-const address = (at) =>
-  `/videos/${encodeURIComponent(points.video_ids[points.video[at]])}?at_ms=${points.at_ms[at]}`;
+// A page in a file leads to the video's own file, where there is one.
+function address(at) {
+  if (!points.addresses) return `/videos/${encodeURIComponent(points.video_ids[points.video[at]])}?at_ms=${points.at_ms[at]}`;
+  const file = points.addresses[points.video[at]];
+  return file ? `${file}#t=${(points.at_ms[at] / 1000).toFixed(1)}` : "";
+}
 
 function choose(at) {
   if (at === chosen) return;
@@ -69,13 +73,21 @@ function choose(at) {
   document.getElementById("hint").hidden = at >= 0;
   canvas.dataset.chosen = at;
   if (at >= 0) {
-    document.getElementById("frame-picture").src = `/api/frames/${points.row[at]}/${points.tick[at]}.jpg`;
-    document.getElementById("frame-link").href = address(at);
-    document.getElementById("frame-link").setAttribute("aria-label", `Open ${nameOf(points.uris[points.video[at]])}`);
+    const picture = document.getElementById("frame-picture");
+    picture.hidden = Boolean(points.addresses);
+    if (!picture.hidden) picture.src = `/api/frames/${points.row[at]}/${points.tick[at]}.jpg`;
+    const link = document.getElementById("frame-link");
+    link.href = address(at);
+    link.hidden = !address(at);
+    link.setAttribute("aria-label", `Open ${nameOf(points.uris[points.video[at]])}`);
     document.getElementById("frame-name").textContent =
       `${nameOf(points.uris[points.video[at]])} ${clock(points.at_ms[at])}`;
   }
   draw();
+}
+
+function visit(at) {
+  if (address(at)) window.location.assign(address(at));
 }
 
 function nearest(x, y) {
@@ -176,7 +188,7 @@ canvas.addEventListener("pointerup", (event) => {
   if (found < 0) return;
   const shown = found === chosen && event.pointerType !== "touch";
   choose(found); // a first touch shows the frame, and the picture is the link
-  if (shown) window.location.assign(address(found));
+  if (shown) visit(found);
 });
 canvas.addEventListener("pointercancel", () => { drag = null; });
 canvas.addEventListener("wheel", (event) => {
@@ -191,7 +203,7 @@ canvas.addEventListener("keydown", (event) => {
   else if (event.key === "-") zoom(1 / 1.4);
   else if (event.key === "0") whole();
   else if (event.key === "n" || event.key === "p") step(event.key === "n");
-  else if (event.key === "Enter" && chosen >= 0) window.location.assign(address(chosen));
+  else if (event.key === "Enter" && chosen >= 0) visit(chosen);
   else return;
   event.preventDefault();
 });
@@ -206,7 +218,13 @@ new ResizeObserver(draw).observe(canvas);
 
 async function load() {
   const state = document.getElementById("map-state");
+  const held = document.getElementById("map-points");
   try {
+    if (held) {
+      points = JSON.parse(held.textContent);
+      shown();
+      return;
+    }
     const answer = await fetch("/api/map", { headers: { accept: "application/json" } });
     const found = await answer.json();
     if (found.state === "computing") {
@@ -222,8 +240,14 @@ async function load() {
     state.textContent = `The map did not come: ${error.message}`;
     return;
   }
-  state.textContent = points.x.length < points.of_frames ? `${points.x.length} of ${points.of_frames} frames` : `${points.x.length} frames`;
-  canvas.dataset.points = points.x.length;
+  shown();
+}
+
+function shown() {
+  const number = points.x.length;
+  document.getElementById("map-state").textContent =
+    number < points.of_frames ? `${number} of ${points.of_frames} frames` : `${number} frames`;
+  canvas.dataset.points = number;
   legend();
   whole();
 }

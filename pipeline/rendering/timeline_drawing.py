@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,10 @@ from ...models.audio import FEATURES
 from ...schemas.elements import Grid
 from ...schemas.errors import UsageError
 from ...schemas.tensors import tensor
+from ..answers import FramePictures, described
 from ..dataset import Dataset
+from ..views import clock
 from .drawing import Box, Label, Mark, Picture, colour_of
-from .moments_page import clock, frame_at, local_file
 
 TICK_PX = 72
 LEFT_PX = 70
@@ -26,6 +25,7 @@ LANES = {"frames": 30, "shots": 92, "words": 116, "sound": 176, "speech": 240}
 """Name of each lane and its top, in pixels."""
 LEVEL_DB = (-80.0, 0.0)
 """Range of levels in the sound lane, from bottom to top, in dBFS."""
+SOUND_COLOUR = "#b0a0cc"
 
 COLUMNS = ["video_id", "uri", "window", "tick_pts_ms", "tick_valid", "tick_sound", "shot", "audio_feature", "words"]
 
@@ -60,7 +60,7 @@ def rows_of(dataset: Dataset, video_id: str) -> pa.Table:
 
 
 def timeline(rows: pa.Table, grid: Grid, frame: Callable[[int], bytes | None]) -> list[Mark]:
-    """The marks of a video's windows. `frame` gives a JPEG of an instant in ms, or None."""
+    """The marks of a video's windows. `frame` gives the picture of a frame, a JPEG or WebP file, by its time in ms, or None."""
     per_ms = TICK_PX * float(grid.tick_hz) / 1000
     windows = rows["window"].to_numpy()
     ticks = (windows[:, None] * grid.window_ticks + np.arange(grid.window_ticks)).ravel()
@@ -77,18 +77,17 @@ def timeline(rows: pa.Table, grid: Grid, frame: Callable[[int], bytes | None]) -
         if tick % 5 == 0:
             marks.append(Label(x(grid.tick_ms(tick)), 4, clock(grid.tick_ms(tick)), 11, "#777777"))
     for at_ms in pts_ms[valid].tolist():
-        jpeg = frame(at_ms)
+        picture = frame(at_ms)
         place = (x(at_ms), LANES["frames"], TICK_PX - 4, FRAME_PX)
-        marks.append(Picture(*place, jpeg) if jpeg else Box(*place, "#cccccc", clock(at_ms)))
+        marks.append(Picture(*place, picture) if picture else Box(*place, "#cccccc"))
     for shot in np.unique(shots[valid]).tolist():
         inside = ticks[valid & (shots == shot)]
         start, end = grid.tick_ms(int(inside[0])), grid.tick_ms(int(inside[-1]) + 1)
-        marks.append(Box(x(start), LANES["shots"], x(end) - x(start) - 1, 14, colour_of(shot), f"shot {shot}"))
+        marks.append(Box(x(start), LANES["shots"], x(end) - x(start) - 1, 14, colour_of(shot)))
     words = [word for row in rows["words"].to_pylist() for word in row]
     for at, word in enumerate(words):
         top = LANES["words"] + 14 * (at % 4)
-        tip = f"{clock(word['start_ms'])} to {clock(word['end_ms'])}, probability {word['probability']:.2f}"
-        marks.append(Box(x(word["start_ms"]), top, x(word["end_ms"]) - x(word["start_ms"]), 13, "#dbe7f5", tip))
+        marks.append(Box(x(word["start_ms"]), top, x(word["end_ms"]) - x(word["start_ms"]), 13, "#dbe7f5"))
         marks.append(Label(x(word["start_ms"]) + 1, top, word["word"], 11))
     names = [name for name, _, _ in FEATURES]
     features = tensor(rows, "audio_feature").astype(np.float32).reshape(len(ticks), -1)
@@ -97,7 +96,7 @@ def timeline(rows: pa.Table, grid: Grid, frame: Callable[[int], bytes | None]) -
     for tick, share in zip(ticks[sounds].tolist(), spoken[sounds].tolist(), strict=True):
         height = 14 * min(1.0, max(0.0, share))
         top = LANES["speech"] + 14 - height
-        marks.append(Box(x(grid.tick_ms(tick)), top, TICK_PX - 2, height, "#6a9f58", f"speech {share:.2f}"))
+        marks.append(Box(x(grid.tick_ms(tick)), top, TICK_PX - 2, height, "#6a9f58"))
     return marks
 
 
@@ -107,19 +106,17 @@ def _sound(ticks: np.ndarray, level_db: np.ndarray, x: Callable[[float], float],
     shares = np.clip((level_db - low) / (high - low), 0, 1).tolist()
     bottom = LANES["sound"] + 56
     return [
-        Box(x(grid.tick_ms(tick)), bottom - 56 * share, TICK_PX - 2, 56 * share, "#b0a0cc", f"{level:.1f} dBFS")
-        for tick, share, level in zip(ticks.tolist(), shares, level_db.tolist(), strict=True)
+        Box(x(grid.tick_ms(tick)), bottom - 56 * share, TICK_PX - 2, 56 * share, SOUND_COLOUR)
+        for tick, share in zip(ticks.tolist(), shares, strict=True)
     ]
 
 
-def timeline_of(dataset: Dataset, asked: str) -> tuple[list[Mark], str]:
-    """The marks of a video with its frames, where the video is at hand, and a title."""
+def draw_timeline(dataset: Dataset, asked: str) -> tuple[list[Mark], str]:
+    """The marks of a video with its frames, where the video is at hand, and its name."""
     video = find_video(dataset, asked)
     rows = rows_of(dataset, video["video_id"])
-    with tempfile.TemporaryDirectory(prefix="reelbeam-timeline-") as folder:
-        file = local_file(video["uri"], Path(folder))
-        stream = dataset.snapshot.options.get("video_stream", "")
-        marks = timeline(
-            rows, dataset.snapshot.grid, lambda at_ms: frame_at(file, at_ms, FRAME_PX, stream) if file else None
-        )
+    pictures = FramePictures.of(dataset)
+    frames = described(dataset, pictures.places, video, most=None).frames_shown
+    place = {frame.at_ms: (frame.row, frame.tick) for frame in frames}
+    marks = timeline(rows, dataset.snapshot.grid, lambda at_ms: pictures.picture(*place[at_ms]))
     return marks, video["uri"].rpartition("/")[2]

@@ -1,16 +1,16 @@
-"""Draws marks (boxes, dots, texts, images) as one HTML page with SVG, or as one PNG. Needs no network."""
+"""Draws marks (boxes, dots, texts, images) as one PNG."""
 
 from __future__ import annotations
 
-import base64
 import colorsys
-import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw
+
+from ...schemas.errors import UsageError
 
 MARGIN = 12
 
@@ -22,8 +22,6 @@ class Box:
     width: float
     height: float
     colour: str
-    tip: str = ""
-    """Text that the page shows when the mouse is over the mark."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,6 @@ class Dot:
     y: float
     radius: float
     colour: str
-    tip: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,8 @@ class Picture:
     y: float
     width: float
     height: float
-    jpeg: bytes
+    file: bytes
+    """A JPEG or WebP file."""
 
 
 Mark = Box | Dot | Line | Label | Picture
@@ -92,36 +90,8 @@ def size_of(marks: Sequence[Mark]) -> tuple[int, int]:
     return int(max(rights)) + MARGIN, int(max(bottoms)) + MARGIN
 
 
-def as_html(marks: Sequence[Mark], title: str) -> str:
-    """One self-contained HTML page."""
-    width, height = size_of(marks)
-    drawn = "".join(_svg(mark) for mark in marks)
-    head = f"<meta charset=utf-8><title>{html.escape(title)}</title>"
-    style = "<style>body{font-family:system-ui,sans-serif;margin:1rem}div{overflow-x:auto}</style>"
-    svg = f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}'>{drawn}</svg>"
-    return f"<!doctype html><html lang=en>{head}{style}<h1>{html.escape(title)}</h1><div>{svg}</div></html>\n"
-
-
-def _svg(mark: Mark) -> str:
-    if isinstance(mark, Box):
-        tip = f"<title>{html.escape(mark.tip)}</title>" if mark.tip else ""
-        place = f"x='{mark.x:.1f}' y='{mark.y:.1f}' width='{mark.width:.1f}' height='{mark.height:.1f}'"
-        return f"<rect {place} fill='{mark.colour}'>{tip}</rect>"
-    if isinstance(mark, Dot):
-        tip = f"<title>{html.escape(mark.tip)}</title>" if mark.tip else ""
-        return f"<circle cx='{mark.x:.1f}' cy='{mark.y:.1f}' r='{mark.radius}' fill='{mark.colour}'>{tip}</circle>"
-    if isinstance(mark, Line):
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in mark.points)
-        return f"<polyline points='{points}' fill='none' stroke='{mark.colour}'/>"
-    if isinstance(mark, Label):
-        place = f"x='{mark.x:.1f}' y='{mark.y + mark.size:.1f}' font-size='{mark.size}' fill='{mark.colour}'"
-        return f"<text {place}>{html.escape(mark.text)}</text>"
-    place = f"x='{mark.x:.1f}' y='{mark.y:.1f}' width='{mark.width:.1f}' height='{mark.height:.1f}'"
-    return f"<image {place} href='data:image/jpeg;base64,{base64.b64encode(mark.jpeg).decode()}'/>"
-
-
-def as_png(marks: Sequence[Mark], title: str, file: Path) -> None:
-    """The same drawing as a PNG, without the mouse texts. The title is in the file's metadata."""
+def write_png(marks: Sequence[Mark], title: str, file: str | Path) -> None:
+    """Writes the drawing. The title is in the file's metadata. Raises UsageError where it cannot be written."""
     from PIL.PngImagePlugin import PngInfo
 
     image = Image.new("RGB", size_of(marks), "white")
@@ -137,16 +107,13 @@ def as_png(marks: Sequence[Mark], title: str, file: Path) -> None:
         elif isinstance(mark, Label):
             draw.text((mark.x, mark.y), mark.text, fill=mark.colour, font_size=mark.size)
         else:
-            picture = Image.open(io.BytesIO(mark.jpeg)).resize((round(mark.width), round(mark.height)))
+            picture = Image.open(io.BytesIO(mark.file)).resize((round(mark.width), round(mark.height)))
             image.paste(picture, (round(mark.x), round(mark.y)))
     facts = PngInfo()
     facts.add_itxt("Title", title)
-    image.save(file, format="PNG", pnginfo=facts)
-
-
-def write_drawing(marks: Sequence[Mark], title: str, html_file: str, png_file: str) -> None:
-    """Writes the page, the picture, or both, as the options ask."""
-    if html_file:
-        Path(html_file).write_text(as_html(marks, title), encoding="utf-8")
-    if png_file:
-        as_png(marks, title, Path(png_file))
+    try:
+        image.save(file, format="PNG", pnginfo=facts)
+    except OSError as error:
+        raise UsageError(
+            f"--png {file}: {error.strerror}; cure: name a file in a folder that you may write to"
+        ) from error

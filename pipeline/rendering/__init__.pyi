@@ -1,0 +1,17 @@
+from .drawing import Mark as Mark
+from .drawing import write_png as write_png
+from .environment import STATIC as STATIC
+from .environment import health_values as health_values
+from .environment import templates as templates
+from .map_files import draw_map as draw_map
+from .map_files import map_page as map_page
+from .moments_file import moments_page as moments_page
+from .options import MapOptions as MapOptions
+from .options import ReportOptions as ReportOptions
+from .options import TimelineOptions as TimelineOptions
+from .report_file import LastRun as LastRun
+from .report_file import last_run as last_run
+from .report_file import report_page as report_page
+from .standalone import write_page as write_page
+from .timeline_drawing import draw_timeline as draw_timeline
+from .timeline_file import timeline_page as timeline_page
