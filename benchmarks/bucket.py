@@ -123,13 +123,14 @@ def explorer_figures(counted: Counted, folder: Path, rows: int) -> list[Figure]:
     remote = Storage.at("s3://data/explored")
     for file in (file for file in folder.rglob("*") if file.is_file()):
         remote.put_file(str(file.relative_to(folder)), file)
-    index_bytes = sum(one.size_bytes for one in remote.list("indexes"))
     counted.taken()
+    counted.proxy.bytes_of.clear()
     found = []
     with served(remote.root) as (address, _):
         wait_until_ready(f"{address}/")
         read(f"{address}/static/style.css"), read(f"{address}/static/search.js")
         first, requests = counted.taken()
+        index_bytes = sum(count for path, count in counted.proxy.bytes_of.items() if "/indexes/" in path)
         found += [
             Figure.of("page_bytes", "explorer, first page, beside the index", first - index_bytes, at_most=2e6),
             Figure.of("page_requests", "explorer, first page, requests", requests),

@@ -10,14 +10,16 @@ import os
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
+from typing import Any
 
 import pyarrow as pa
 
 from .parquet_ranges import open_parquet, rows_of_groups
 from .storage import Storage
+from .tensors import tensor
 
 LIMIT_BYTES = min(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 16)
 """Most bytes of decoded columns per process: a sixteenth of the machine's memory, 1 GiB at most. That is room for 1.4 million windows
@@ -32,13 +34,40 @@ File = tuple[str, str, int, int]
 Column = tuple[pa.Field, pa.ChunkedArray]
 
 
-class Group:
-    """Decoded columns of one row group, and the tables that were made of them: making one costs more than finding it."""
+Values = Callable[[int], Any]
+"""Gives the value of a row by its place in the group."""
 
-    def __init__(self) -> None:
-        self.columns: dict[str, Column] = {}
-        self.tables: dict[tuple[str, ...], pa.Table] = {}
+
+def values_of(field: pa.Field, column: pa.ChunkedArray) -> Values:
+    """The values of a column as Python has them, and arrays [*shape] of a tensor.
+
+    What is short is decoded whole, once; of nested columns only the rows that are asked for are.
+
+    >>> values_of(pa.field("a", pa.int32()), pa.chunked_array([[5, 6]]))(1)
+    6
+    """
+    if b"dtype" in (field.metadata or {}):
+        return tensor(pa.table([column], schema=pa.schema([field])), field.name).__getitem__
+    if pa.types.is_nested(field.type):
+        return lambda at: column[at].as_py()
+    known: dict[Any, Any] = {}
+    return [known.setdefault(one, one) for one in column.to_pylist()].__getitem__  # equal texts are one
+
+
+class Group:
+    """Decoded columns of one row group, and how their values are given: to find out costs more than to give one."""
+
+    def __init__(self, columns: dict[str, Column] | None = None) -> None:
+        self.columns: dict[str, Column] = columns or {}
         self.held_bytes = 0
+        self._values: dict[str, Values] = {}
+
+    def values(self, name: str) -> Values:
+        """Those of a column that is there."""
+        found = self._values.get(name)
+        if found is None:
+            found = self._values[name] = values_of(*self.columns[name])
+        return found
 
 
 class GroupCache:
@@ -49,20 +78,15 @@ class GroupCache:
         self._held: OrderedDict[tuple[File, int], Group] = OrderedDict()
         self._lock = threading.Lock()
 
-    def tables(self, file: File, groups: Sequence[int], names: tuple[str, ...]) -> dict[int, pa.Table]:
-        """Some columns of those groups of a file in which all of them are held."""
+    def groups(self, file: File, numbers: Sequence[int], names: Sequence[str]) -> dict[int, Group]:
+        """Those groups of a file of which some columns are all held."""
         found = {}
         with self._lock:
-            for number in groups:
+            for number in numbers:
                 group = self._held.get((file, number))
-                if group is None:
-                    continue
-                self._held.move_to_end((file, number))
-                table = group.tables.get(names)
-                if table is None and all(name in group.columns for name in names):
-                    table = group.tables[names] = _table(group.columns, names)
-                if table is not None:
-                    found[number] = table
+                if group is not None and all(name in group.columns for name in names):
+                    self._held.move_to_end((file, number))
+                    found[number] = group
         return found
 
     def columns(self, file: File, group: int, names: Sequence[str]) -> dict[str, Column]:
@@ -80,9 +104,10 @@ class GroupCache:
                 values = table[field.name]
                 if field.name in held.columns or values.nbytes > self.limit_bytes // 16:
                     continue
+                size = values.nbytes * (2 if pa.types.is_string(field.type) else 1)  # as Python's own texts too
                 held.columns[field.name] = (field, values)
-                held.held_bytes += values.nbytes
-                self.held_bytes += values.nbytes
+                held.held_bytes += size
+                self.held_bytes += size
             while self.held_bytes > self.limit_bytes:
                 _, dropped = self._held.popitem(last=False)
                 self.held_bytes -= dropped.held_bytes
@@ -105,8 +130,8 @@ def read_files(
     wanted: Sequence[tuple[str, int, Sequence[int]]],
     columns: Sequence[str],
     cache: GroupCache = CACHE,
-) -> list[list[tuple[int, pa.Table]]]:
-    """The row groups of stored files that hold some rows: for each file, (place of the group's first row, table of these columns).
+) -> list[list[tuple[int, Group]]]:
+    """The row groups of stored files that hold some rows: for each file, (place of the group's first row, group with these columns).
 
     `wanted` has each file's path, size in bytes and places of rows. What the cache lacks is read, several files at a time. Raises
     FileNotFoundError.
@@ -126,28 +151,22 @@ def _groups(
     columns: Sequence[str],
     cache: GroupCache,
     pool: ThreadPoolExecutor,
-) -> list[tuple[int, pa.Table]] | Future[list[tuple[int, pa.Table]]]:
+) -> list[tuple[int, Group]] | Future[list[tuple[int, Group]]]:
     local = storage.local_path(path)
     file = (storage.root, path, size_bytes, local.stat().st_mtime_ns if local else 0)
     starts = _starts(storage, path, size_bytes, file[-1])
     groups = sorted({bisect_right(starts, place) - 1 for place in places})
-    names = tuple(columns)
-    held = cache.tables(file, groups, names)
+    held = cache.groups(file, groups, columns)
 
-    def read() -> list[tuple[int, pa.Table]]:
-        known = {group: cache.columns(file, group, names) for group in groups if group not in held}
-        lacking = {group: tuple(name for name in names if name not in known[group]) for group in known}
+    def read() -> list[tuple[int, Group]]:
+        known = {group: cache.columns(file, group, columns) for group in groups if group not in held}
+        lacking = {group: tuple(name for name in columns if name not in known[group]) for group in known}
         with open_parquet(storage, path, size_bytes) as parquet:
             for wanted in set(lacking.values()) - {()}:
                 for group, table in parquet.groups([one for one in known if lacking[one] == wanted], wanted):
                     known[group] |= {field.name: (field, table[field.name]) for field in table.schema}
                     cache.keep(file, group, table)
-        held.update({group: _table(found, names) for group, found in known.items()})
+        held.update({group: Group(found) for group, found in known.items()})
         return [(starts[group], held[group]) for group in groups]
 
     return pool.submit(read) if len(held) < len(groups) else [(starts[group], held[group]) for group in groups]
-
-
-def _table(columns: Mapping[str, Column], names: Sequence[str]) -> pa.Table:
-    fields, values = zip(*(columns[name] for name in names), strict=True)
-    return pa.Table.from_arrays(values, schema=pa.schema(fields))

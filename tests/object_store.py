@@ -120,6 +120,8 @@ class FaultyProxy:
         self.chance = random.Random(seed)
         self.lock = threading.Lock()
         self.counts: Counter[str] = Counter()
+        self.bytes_of: Counter[str] = Counter()
+        """Answered bytes by path, without the query."""
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -172,6 +174,7 @@ class FaultyProxy:
         with self.lock:
             self.counts["requests"] += 1
             self.counts["answered_bytes"] += len(content)
+            self.bytes_of[request.path.partition("?")[0]] += len(content)
         if fate == "cut" and not content:  # the server has done it, and nobody hears of it
             request.close_connection = True
             return

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from ...schemas import snapshot as snapshots
 from ...schemas.file_records import ShardInfo, TableInfo
-from ...schemas.group_cache import read_files
+from ...schemas.group_cache import Group, read_files
 from ...schemas.parquet_ranges import open_parquet
 from ...schemas.row_places import RowPlaces
 from ...schemas.small_arrays import flags, int64_array, string_array
@@ -26,7 +26,6 @@ from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage
 from ...schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed, failures_schema, videos_schema
 from ...schemas.tensor_rows import tensor_rows
-from ...schemas.tensors import tensor
 
 
 @contextmanager
@@ -85,45 +84,28 @@ def are_held(shards: Iterable[ShardInfo], numbers: np.ndarray) -> np.ndarray:
     return found
 
 
-Picked = tuple[ShardInfo, list[int], pa.Table]
-"""Some rows of a shard: their global numbers, and their columns."""
-
 WIDE = "frame_embedding"
 """The column that makes up most of a shard: of a bucket, single rows of it are read."""
 
-FEW_ROWS = 8
-"""So many rows of a row group are cut out one by one, which copies nothing; more are gathered."""
+Held = tuple[ShardInfo, dict[int, int]]
+"""A shard and the places of some rows in it, by global number."""
 
 
-def _picked(shard: ShardInfo, places: dict[int, int], groups: Sequence[tuple[int, pa.Table]]) -> Iterator[Picked]:
-    """Rows of a shard out of the row groups that hold them, in the order of the file."""
+def _rows(
+    held: Held, groups: Sequence[tuple[int, Group]], columns: Sequence[str]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(global number, columns) of the rows of a shard, in the order of the file; removed ones are left out."""
+    shard, places = held
     order = sorted((place, number) for number, place in places.items())
-    at = np.array([place for place, _ in order], np.int64)
-    for start, table in groups:
-        first, end = at.searchsorted((start, start + len(table))).tolist()
-        numbers = [number for _, number in order[first:end]]
-        if end - first > FEW_ROWS:
-            yield shard, numbers, table.take(int64_array(at[first:end] - start))
-        else:
-            rows = [table.slice(place - start, 1) for place, _ in order[first:end]]
-            yield from ((shard, [number], row) for number, row in zip(numbers, rows, strict=True))
-
-
-def _converted(picked: Sequence[Picked], columns: Sequence[str]) -> dict[int, dict[str, Any]]:
-    """The rows by global number; removed ones are left out. Rows of one schema are converted at once: each conversion has a price
-    of its own, whatever its size."""
-    found: dict[int, dict[str, Any]] = {}
-    for schema, group in groupby(picked, key=lambda one: one[2].schema):
-        parts = [*group]
-        rows = pa.concat_tables([part for _, _, part in parts])
-        tensors = {name: tensor(rows, name) for name in columns if b"dtype" in (schema.field(name).metadata or {})}
-        others = rows.drop_columns([*tensors])
-        plain = others.to_pylist() if others.num_columns else [{}] * len(rows)
-        held = ((shard, number) for shard, numbers, _ in parts for number in numbers)
-        for at, ((shard, number), row) in enumerate(zip(held, plain, strict=True)):
-            if not shard.removed or row["video_id"] not in shard.removed:
-                found[number] = {name: tensors[name][at] if name in tensors else row[name] for name in columns}
-    return found
+    starts = [start for start, _ in groups]
+    for at, (start, group) in enumerate(groups):
+        first = bisect_left(order, (start, -1))
+        last = bisect_left(order, (starts[at + 1], -1)) if at + 1 < len(groups) else len(order)
+        values = [(name, group.values(name)) for name in columns]
+        owner = group.values("video_id") if shard.removed else None
+        for place, number in order[first:last]:
+            if owner is None or owner(place - start) not in shard.removed:
+                yield number, {name: value(place - start) for name, value in values}
 
 
 @dataclass(frozen=True)
@@ -163,21 +145,17 @@ class Dataset:
         ]
         files = [(shard.path, shard.bytes, list(places.values())) for shard, places in held]
         read = zip(held, read_files(self.storage, files, wanted), strict=True)
-        return _converted([one for (shard, places), groups in read for one in _picked(shard, places, groups)], columns)
+        return {number: row for one, groups in read for number, row in _rows(one, groups, columns)}
 
-    def _widened(
-        self, rows: dict[int, dict[str, Any]], held: Sequence[tuple[ShardInfo, dict[int, int]]]
-    ) -> dict[int, dict[str, Any]]:
+    def _widened(self, rows: dict[int, dict[str, Any]], held: Sequence[Held]) -> dict[int, dict[str, Any]]:
         """The rows with the column WIDE, read by range where it lies so that it can be."""
         for shard, places in held:
             wanted = {number: place for number, place in places.items() if number in rows}
             found = tensor_rows(self.storage, shard.path, shard.bytes, WIDE, list(wanted.values())) if wanted else {}
             if found is None:
-                found = {}
                 [groups] = read_files(self.storage, [(shard.path, shard.bytes, list(wanted.values()))], [WIDE])
-                for picked in _picked(shard, wanted, groups):
-                    values = tensor(picked[2], WIDE)
-                    found |= {wanted[number]: value for number, value in zip(picked[1], values, strict=True)}
+                whole = replace(shard, removed=())  # `rows` has none of the removed ones
+                found = {wanted[number]: row[WIDE] for number, row in _rows((whole, wanted), groups, [WIDE])}
             for number, place in wanted.items():
                 rows[number][WIDE] = found[place]
         return rows

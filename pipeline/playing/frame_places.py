@@ -16,6 +16,10 @@ SHARDS_KEPT = 256
 """Shards whose keys are kept: 12 bytes a row."""
 
 
+VIDEOS_KEPT = 4096
+"""Videos whose rows are kept: 12 bytes a row."""
+
+
 class Place(NamedTuple):
     """A frame: global row number, tick of its window, and presentation time in ms."""
 
@@ -31,6 +35,7 @@ class FramePlaces:
         self.dataset = dataset
         self._lock = threading.Lock()
         self._keys = lru_cache(SHARDS_KEPT)(self._read_keys)
+        self.rows_of = lru_cache(VIDEOS_KEPT)(self._rows_of)
 
     def _read_keys(self, shard: ShardInfo) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Video -> its (windows int32 [n], row numbers int64 [n]) in a shard, ascending."""
@@ -46,7 +51,7 @@ class FramePlaces:
             for video, found in parts.items()
         }
 
-    def rows_of(self, video_id: str) -> tuple[np.ndarray, np.ndarray]:
+    def _rows_of(self, video_id: str) -> tuple[np.ndarray, np.ndarray]:
         """(windows int32 [n], global row numbers int64 [n]) of a video, by window; empty for one without rows."""
         found = [(np.zeros(0, np.int32), np.zeros(0, np.int64))]
         for shard in self.dataset.snapshot.shards:
@@ -66,7 +71,10 @@ class FramePlaces:
             return None
         grid = self.dataset.snapshot.grid
         wanted = int(at_ms * float(grid.tick_hz) / 1000) // grid.window_ticks
-        return int(rows[np.argmin(np.abs(windows.astype(np.int64) - wanted))])
+        after = min(int(windows.searchsorted(wanted)), len(rows) - 1)
+        before = max(0, after - 1)
+        nearest = before if wanted - int(windows[before]) <= int(windows[after]) - wanted else after
+        return int(rows[nearest])
 
     def frames_at(self, instants: Sequence[tuple[str, int]]) -> list[Place | None]:
         """The frame nearest to each (video_id, ms) within the instant's window; None where that has no frame."""

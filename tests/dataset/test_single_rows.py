@@ -83,8 +83,8 @@ def test_the_cache_stays_within_its_bound_and_drops_what_was_used_longest_ago(ma
     read_files(made.storage, files_of(made, list(range(300))), ["text", "tick_pts_ms"], roomy)
     assert roomy.held_bytes > 10_000, "the bound must bite for this test to mean something"
     none = GroupCache(limit_bytes=0)
-    [[(start, table)], *_] = read_files(made.storage, files_of(made, [0]), ["text"], none)
-    assert (start, none.held_bytes, table.column_names) == (0, 0, ["text"])
+    [[(start, group)], *_] = read_files(made.storage, files_of(made, [0]), ["text"], none)
+    assert (start, none.held_bytes, list(group.columns)) == (0, 0, ["text"])
 
 
 def test_a_file_that_was_replaced_or_is_gone_is_noticed(made: Dataset, tmp_path: Path) -> None:

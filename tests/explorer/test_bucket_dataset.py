@@ -76,12 +76,16 @@ def test_the_first_page_reads_little_beside_the_index(
     world: BucketWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REELBEAM_CACHE", str(tmp_path / "empty"))
-    index_bytes = sum(one.size_bytes for one in Storage.at(OUTPUT).list("indexes"))
+    sizes = {f"/features/out/{one.path}": one.size_bytes for one in Storage.at(OUTPUT).list("indexes")}
     world.taken_bytes()
+    world.proxy.bytes_of.clear()
     _, client = opened()
     for path in ("/", *re.findall(r'(?:src|href)="(/static/[^"]+)"', client.get("/").text)):
         assert client.get(path).status_code == 200
-    assert world.taken_bytes() - index_bytes < FIRST_PAGE_BYTES
+    of_indexes = {path: count for path, count in world.proxy.bytes_of.items() if path in sizes}
+    assert any(path.endswith(".faiss") for path in of_indexes)
+    assert all(count <= sizes[path] for path, count in of_indexes.items()), "each file of an index once"
+    assert world.taken_bytes() - sum(of_indexes.values()) < FIRST_PAGE_BYTES
     client.get("/api/search", params={"q": "a farm"})
     first = world.taken_bytes()
     client.get("/api/search", params={"q": "a desk"})
