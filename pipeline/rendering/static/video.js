@@ -28,7 +28,7 @@ const show = (ms) => {
   }
   piece = Math.floor(ms / pieceMs);
   startMs = ms;
-  note.textContent = "This browser cannot play the video; a small copy of this minute is shown.";
+  note.textContent = "This browser cannot play the video; a small copy of this minute is being made.";
   player.src = `/api/previews/${player.dataset.id}/${piece}.mp4`;
 };
 
@@ -51,6 +51,7 @@ const reload = () => {
 
 const loaded = () => {
   readyAt = Date.now();
+  if (piece >= 0) note.textContent = "This browser cannot play the video; a small copy of this minute is shown.";
   if (piece < 0 && "shows" in player.dataset && !player.videoWidth) show(startMs);
   else if (startMs) jump(startMs);
 };
