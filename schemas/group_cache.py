@@ -41,14 +41,14 @@ Values = Callable[[int], Any]
 def values_of(field: pa.Field, column: pa.ChunkedArray) -> Values:
     """The values of a column as Python has them, and arrays [*shape] of a tensor.
 
-    What is short is decoded whole, once; of nested columns only the rows that are asked for are.
+    What is short is decoded whole, once; of nested columns and of files only the rows that are asked for are.
 
     >>> values_of(pa.field("a", pa.int32()), pa.chunked_array([[5, 6]]))(1)
     6
     """
     if b"dtype" in (field.metadata or {}):
         return tensor(pa.table([column], schema=pa.schema([field])), field.name).__getitem__
-    if pa.types.is_nested(field.type):
+    if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
         return lambda at: column[at].as_py()
     known: dict[Any, Any] = {}
     return [known.setdefault(one, one) for one in column.to_pylist()].__getitem__  # equal texts are one
@@ -61,6 +61,11 @@ class Group:
         self.columns: dict[str, Column] = columns or {}
         self.held_bytes = 0
         self._values: dict[str, Values] = {}
+
+    def table(self, names: Sequence[str]) -> pa.Table:
+        """Some columns that are there."""
+        fields, values = zip(*(self.columns[name] for name in names), strict=True)
+        return pa.Table.from_arrays(values, schema=pa.schema(fields))
 
     def values(self, name: str) -> Values:
         """Those of a column that is there."""

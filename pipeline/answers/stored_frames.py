@@ -47,7 +47,8 @@ class StoredFrames:
     def _read_window(self, row: int) -> Window | None:
         [(shard, places)] = self._places.find([row])
         place = places[row]
-        [[(start, table)]] = read_files(self.dataset.storage, [(shard.path, shard.bytes, [place])], [ENDS])
+        [[(start, group)]] = read_files(self.dataset.storage, [(shard.path, shard.bytes, [place])], [ENDS])
+        table = group.table([ENDS])
         ends, at = tensor(table, ENDS), place - start
         lengths = np.where(table[ENDS].is_valid().to_numpy(), ends[:, -1].astype(np.int64), -LENGTH_BYTES)
         if lengths[at] <= 0:
