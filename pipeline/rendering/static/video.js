@@ -23,7 +23,7 @@ const offset = () => (piece < 0 ? 0 : piece * pieceMs);
 const show = (ms) => {
   note.hidden = false;
   if (!pieceMs) {
-    note.textContent = "This browser cannot play the video.";
+    note.textContent = "This browser cannot show the pictures of this video. reelbeam explore shows a small copy.";
     return;
   }
   piece = Math.floor(ms / pieceMs);
