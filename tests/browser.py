@@ -23,7 +23,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @contextmanager
-def served(output: Path) -> Iterator[str]:
+def served(output: Path | str) -> Iterator[str]:
     """`reelbeam explore OUTPUT` on a free port of this machine: the address, without the last slash."""
     command = [sys.executable, "-m", "reelbeam.pipeline.cli", "explore", str(output), "--port", "0", "--device", "cpu"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -51,13 +51,15 @@ class Visit:
     """Addresses of other hosts that were asked for; they are never reached."""
     failed: list[str] = field(default_factory=list)
     """Answers of 400 and more."""
+    also: set[str] = field(default_factory=set)
+    """Hosts and ports that are reached too."""
 
     def __post_init__(self) -> None:
         own = urlsplit(self.address).netloc
 
         def route(request: Route) -> None:
             asked = urlsplit(request.request.url)
-            if asked.scheme in ("data", "blob") or asked.netloc == own:
+            if asked.scheme in ("data", "blob") or asked.netloc in {own, *self.also}:
                 request.continue_()
             else:
                 self.foreign.append(request.request.url)
