@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from object_store import FaultyProxy, s3_server, use_s3
 
 from benchmarks.made import made_rows, put_snapshot
 from reelbeam.models.thumbnails import ENDS, PICTURES, Thumbnails, record_of
@@ -85,3 +86,21 @@ def test_a_file_that_is_laid_out_otherwise_is_read_all_the_same(
 def test_a_dataset_without_the_sense_has_none(tmp_path: Path) -> None:
     put_snapshot(tmp_path / "features", [made_rows(4, 1, PLAIN)], PLAIN)
     assert StoredFrames(Dataset.open(str(tmp_path / "features"))).webp(0, 0) is None
+
+
+def test_of_a_bucket_a_picture_costs_its_window_and_the_lengths_beside_it(
+    stored: tuple[Dataset, list[dict[int, bytes]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local, pictures = stored
+    with s3_server(tmp_path, ("data",)) as endpoint, FaultyProxy(endpoint) as counting:
+        use_s3(monkeypatch, counting.endpoint)
+        remote, folder = Storage.at("s3://data/out"), Path(local.storage.root)
+        for file in (file for file in folder.rglob("*") if file.is_file()):
+            remote.put_file(str(file.relative_to(folder)), file)
+        frames = StoredFrames(Dataset.open("s3://data/out"))
+        assert frames.webp(3, 0) == pictures[3][0]  # reads the footer of the shard
+        before, shard = counting.counts["answered_bytes"], local.snapshot.shards[0].bytes
+        for row in (25, 25, 26):
+            assert [frames.webp(row, tick) for tick in range(4)] == [pictures[row].get(tick) for tick in range(4)]
+        wanted = sum(len(one) for row in (25, 26) for one in pictures[row].values())
+        assert wanted <= counting.counts["answered_bytes"] - before < wanted + 2_000 < shard / 5
