@@ -25,6 +25,9 @@ LEAST_MOVING, AT_EDGE = 6, 3
 MOVED = 0.01
 """Least way of an edge of a moving line between two readings, as a share of the picture's width."""
 
+EDGE = 0.05
+"""A box that ends nearer to the picture's edge than this may go on beyond it."""
+
 SAME_ROW = 0.5
 """Least share of the lower of two boxes that the other covers from top to bottom, where both are of one row."""
 
@@ -77,10 +80,18 @@ class Shown:
 
     def stays(self, line: Line, until_ms: int) -> Shown:
         """The same after a reading that shows it at its place."""
-        gone, here = self.letters[: self.first], self.letters[self.first :]
-        letters = (*gone, *(one._replace(end_ms=until_ms) for one in here))
         surest = max(self.surest, line, key=lambda one: one.confidence)
-        last = replace(self.line, box=line.box) if letters else line  # `letters` go on being those of the last reading
+        if not self.letters:
+            return replace(self, line=line, surest=surest, end_ms=until_ms)
+        gone, here = self.letters[: self.first], self.letters[self.first :]
+        last = replace(self.line, box=line.box)
+        if len(squeezed(line.text)) == len(here) and line.confidence >= self.line.confidence:
+            last, read = line, letters_of(line.text, self.start_ms, until_ms)
+            here = tuple(
+                old._replace(letter=new.letter, spaced=old.spaced or new.spaced)
+                for old, new in zip(here, read, strict=True)
+            )
+        letters = (*gone, *(one._replace(end_ms=until_ms) for one in here))
         return replace(self, line=last, surest=surest, end_ms=until_ms, letters=letters)
 
     def moves(self, line: Line, same: Same, start_ms: int, until_ms: int) -> Shown:
@@ -248,9 +259,13 @@ def moved_on(one: Line, two: Line) -> Same | None:
     same = Same(match.a, match.b, match.size)
     if match.size >= LEAST_MOVING and match.a > match.b + 1 and match.b <= AT_EDGE and left <= AT_EDGE and more > left:
         return same
-    ways = (one.box[0] - two.box[0], one.box[2] - two.box[2])
-    whole = match.size == min(len(text), len(later)) and match.b == 0 and left == 0
-    return same if whole and max(ways) >= MOVED and min(ways) > -MOVED else None
+    comes_in, goes_out = one.box[2] >= 1 - EDGE, two.box[0] <= EDGE
+    way_left, way_right = one.box[0] - two.box[0], one.box[2] - two.box[2]
+    is_further = way_left > -MOVED and (way_right > -MOVED or comes_in) and max(way_left, way_right) >= MOVED
+    alike = match.size >= max(2, min(len(text), len(later)) / 2)
+    begins = match.b <= (AT_EDGE if goes_out else 0) and (match.a <= match.b or goes_out)
+    ends = left <= (AT_EDGE if comes_in else 0) and (more <= left or comes_in)
+    return same if is_further and alike and begins and ends else None
 
 
 def in_one_row(one: Box, two: Box) -> bool:

@@ -72,8 +72,8 @@ def missed(made: Made, query: str, *kinds: str) -> tuple[list[str], int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("query", "least"), [("{word}", 0.95), ("screen:{word}", 0.95), ('"{text}"', 0.6)])
-def test_a_written_word_is_found_first(made: Made, query: str, least: float) -> None:
+@pytest.mark.parametrize(("query", "least"), [("{word}", 0.95), ("screen:{word}", 0.95), ('"{text}"', 1.0)])
+def test_a_written_word_is_found_first_and_a_phrase_always(made: Made, query: str, least: float) -> None:
     wrong, count = missed(made, query, "slide", "lower_third", "ticker")
     assert count == 50
     assert len(wrong) <= (1 - least) * count, "\n".join(wrong)
