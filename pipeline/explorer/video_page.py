@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Request
@@ -160,4 +161,6 @@ def ranged(explorer: Explorer, uri: str, range_asked: str, kind: str) -> Respons
     headers = {"accept-ranges": "bytes", "content-length": str(given.end - given.start)}
     if span:
         headers["content-range"] = f"bytes {given.start}-{given.end - 1}/{size}"
-    return StreamingResponse(pieces(uri, given, explorer.sources.buckets), 206 if span else 200, headers, kind)
+    parts = pieces(uri, given, explorer.sources.buckets)
+    first = next(parts, b"")  # before the answer begins, so that it can say what fails
+    return StreamingResponse(chain([first], parts), 206 if span else 200, headers, kind)
