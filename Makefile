@@ -95,6 +95,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.bucket
 	$(BIN)/python -m benchmarks.workers
+	$(BIN)/python -m benchmarks.long_video
 	$(BIN)/python -m benchmarks.job_costs
 	$(BIN)/python -m benchmarks.senses
 	$(BIN)/python -m benchmarks.short_clips
@@ -123,6 +124,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.start --quick
 	$(BIN)/python -m benchmarks.bucket --quick
 	$(BIN)/python -m benchmarks.workers --quick
+	$(BIN)/python -m benchmarks.long_video --quick
 	$(BIN)/python -m benchmarks.job_costs --quick
 	$(BIN)/python -m benchmarks.senses --quick
 	$(BIN)/python -m benchmarks.short_clips --quick

@@ -35,6 +35,10 @@ class Cost:
     """Highest sum of resident memory over all living processes. Pages that two of them share count twice."""
     others_s: float
     """Processor time that the rest of the machine took meanwhile: above a tenth of `wall_s`, times are not to be trusted."""
+    own_bytes: int = 0
+    """Highest resident memory of the process itself."""
+    worker_bytes: int = 0
+    """Highest resident memory of one of the worker processes that `--workers` starts."""
     report: dict[str, Any] = field(default_factory=dict)
     """What the process printed as JSON on its last line, if it did."""
 
@@ -50,11 +54,14 @@ def run(arguments: Sequence[str], *, report: bool = True) -> Cost:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    peak, over = [0], threading.Event()
+    peak, over = [0, 0, 0], threading.Event()
 
     def watch() -> None:
         while not over.wait(SAMPLE_S):
-            peak[0] = max(peak[0], sum(resident_bytes(pid) for pid in tree(process.pid)))
+            held = {pid: resident_bytes(pid) for pid in tree(process.pid)}
+            workers = (size for pid, size in held.items() if is_worker(pid))
+            now = (sum(held.values()), held[process.pid], max(workers, default=0))
+            peak[:] = map(max, peak, now)
 
     output: dict[str, bytes] = {}
 
@@ -79,7 +86,7 @@ def run(arguments: Sequence[str], *, report: bool = True) -> Cost:
     last = output["stdout"].decode().strip().rpartition("\n")[2]
     found = json.loads(last) if report else {}
     cpu_s = usage.ru_utime + usage.ru_stime
-    return Cost(wall_s, cpu_s, peak[0], max(0.0, busy_s - cpu_s), found)
+    return Cost(wall_s, cpu_s, peak[0], max(0.0, busy_s - cpu_s), peak[1], peak[2], found)
 
 
 def machine_busy_s() -> float:
@@ -107,6 +114,14 @@ def tree(pid: int) -> Iterator[int]:
                     yield from tree(int(child))
     except OSError:  # it has ended meanwhile
         return
+
+
+def is_worker(pid: int) -> bool:
+    """Whether a process is a worker of `--workers`."""
+    try:
+        return b"reelbeam.pipeline.workers.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def resident_bytes(pid: int) -> int:

@@ -118,6 +118,8 @@ class Probe:
     """Why some of them could not be read."""
     sidecars_lost: str = ""
     """The same for those of files beside the video."""
+    by_range: bool = False
+    """Whether units are decoded from byte ranges of the remote file, which no worker has on disk."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,9 @@ class UnitFeatures:
 
 Group = tuple[UnitFeatures, ...]
 """Units that are processed together, so that model batches are full. Groups are planned, so they are the same in every run."""
+
+Run = tuple[Group, ...]
+"""Groups that one worker processes one after the other: consecutive ones of a long video, else a single one."""
 
 
 @dataclass(frozen=True)

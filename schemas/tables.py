@@ -179,7 +179,11 @@ def videos_schema(text_dim: int) -> pa.Schema:
                 pa.string(),
                 "the store's etag, or mtime and size on a local disk: unchanged means unchanged bytes",
             ),
-            column("content_sha256", pa.string(), "hash of the bytes; empty when they could not be read"),
+            column(
+                "content_sha256",
+                pa.string(),
+                "hash of the bytes; empty when they could not be read, or were read by range",
+            ),
             column("status", pa.string(), "ok, partial (the failures table says what is lost), failed or removed"),
             column("attempts", pa.int32(), "runs that have tried this version of it"),
             column("windows", pa.int32(), "rows it has in the windows table"),

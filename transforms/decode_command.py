@@ -133,7 +133,7 @@ def decode_command(
     that frame comes before the next tick. `frames` says which frames there are, see frame_choice.py.
     """
     probe = unit.probe
-    reading: dict[str, object] = {**guarded_input(), "threads": 1, **decoder_options(frames, probe)}
+    reading: dict[str, object] = {**guarded_input(source), "threads": 1, **decoder_options(frames, probe)}
     if nvdec:  # decoded frames are copied to main memory, so everything after the decoder stays the same
         reading["hwaccel"] = "cuda"
     if plan.seek_s is not None:

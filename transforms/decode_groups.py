@@ -26,6 +26,8 @@ from .decode import DecodeLimits
 from .decode_together import decode_units, packed
 from .ffmpeg import file_url
 from .metrics import StageMetrics
+from .range_server import range_server
+from .remote_blocks import RemoteObject
 from .stage import shared_stage
 
 BY_DEFAULT = DecodeLimits()
@@ -80,7 +82,10 @@ class _DecodeUnits(beam.DoFn):
             for at, features in enumerate(part):
                 unit = features.unit
                 try:
-                    sources[at] = file_url(staged.enter_context(self.stage.local(unit.video)))
+                    if unit.probe.by_range:
+                        sources[at] = staged.enter_context(range_server().serving(RemoteObject.open(unit.video)))
+                    else:
+                        sources[at] = file_url(staged.enter_context(self.stage.local(unit.video)))
                 except InputError as error:  # the object changed or vanished since it was listed
                     found[at] = None, (Failure.of("stage", error, unit.start_ms, unit.end_ms),)
             units = [part[at].unit for at in sources]

@@ -47,7 +47,7 @@ def louder(mix: np.ndarray, channel: np.ndarray) -> np.ndarray:
 
 def channel_command(source: str, unit: Unit, plan: DecodePlan) -> list[str]:
     """The ffmpeg command for the samples of only the first channel: f32le on one pipe, on the same clock as the mix."""
-    reading: dict[str, object] = {**guarded_input(), "threads": 1}
+    reading: dict[str, object] = {**guarded_input(source), "threads": 1}
     if plan.seek_s is not None:
         reading["ss"] = f"{float(plan.seek_s):.6f}"
     sound = ffmpeg.input(source, copyts=None, **reading)[str(unit.probe.audio_stream)]

@@ -12,13 +12,22 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 HEAD_BYTES = 1 << 16
 
 MOST_ELEMENTS = 100_000
 """Elements of one level that are looked at. A longer level belongs to a damaged or hostile file."""
 
-Content = bytes | mmap.mmap
+
+class Content(Protocol):
+    """Bytes by offset: of a file in memory, on disk or in a bucket."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, span: slice, /) -> bytes: ...
+
+
 Element = tuple[bytes, int, int]
 """Its name or id, and the start and end of its content."""
 
@@ -44,6 +53,9 @@ MATROSKA_PATH = (b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\x6d\x80",
 MATROSKA_CLUSTER = b"\x1f\x43\xb6\x75"
 """The first one ends the header."""
 
+EBML_HEAD_BYTES = 12
+"""The longest id and size of an element. Source: RFC 8794 sections 4 and 5, RFC 9559 section 4."""
+
 TS_PACKET, TS_SYNC = 188, 0x47
 MOST_CLEAR = 0.5
 """Largest share of scrambled transport packets in a file that counts as clear: single private streams may be scrambled."""
@@ -53,11 +65,15 @@ def encryption_of(path: Path) -> str:
     """A description of the encryption that the container declares; "" if it declares none."""
     with open(path, "rb") as stream:
         head = stream.read(HEAD_BYTES)
-        is_mp4 = head[4:8] in (b"ftyp", b"moov", b"styp", b"free", b"wide", b"mdat", b"skip")
-        if not is_mp4 and not head.startswith(EBML_MAGIC):
+        if not is_mp4(head) and not head.startswith(EBML_MAGIC):
             return ts_encryption(head)
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return mp4_encryption(content) if is_mp4 else matroska_encryption(content)
+            return mp4_encryption(content) if is_mp4(head) else matroska_encryption(content)
+
+
+def is_mp4(head: bytes) -> bool:
+    """Whether a file that begins so is an MP4 or QuickTime file."""
+    return head[4:8] in (b"ftyp", b"moov", b"styp", b"free", b"wide", b"mdat", b"skip")
 
 
 def mp4_encryption(content: Content) -> str:
@@ -72,8 +88,8 @@ def mp4_encryption(content: Content) -> str:
     >>> mp4_encryption(movie(b"encv"))[:23], mp4_encryption(movie(b"avc1") + box(b"free", b"encv"))
     ('video sample entry encv', '')
     """
-    for _, start, end in descend(content, _boxes, MP4_PATH):
-        for entry, _, _ in _boxes(content, start + STSD_HEAD_BYTES, end):
+    for _, start, end in descend(content, boxes, MP4_PATH):
+        for entry, _, _ in boxes(content, start + STSD_HEAD_BYTES, end):
             if entry in MP4_ENTRIES:
                 return MP4_ENTRIES[entry]
     return ""
@@ -91,7 +107,7 @@ def matroska_encryption(content: Content) -> str:
     >>> matroska_encryption(movie(MATROSKA_PATH)), matroska_encryption(movie(MATROSKA_PATH[:-1]))
     ("ContentEncryption in the track's header", '')
     """
-    found = next(descend(content, _ebml_elements, MATROSKA_PATH), None)
+    found = next(descend(content, ebml_elements, MATROSKA_PATH), None)
     return "ContentEncryption in the track's header" if found else ""
 
 
@@ -113,7 +129,7 @@ def descend(
     return below(0, len(content), 0)
 
 
-def _boxes(content: Content, at: int, end: int) -> Iterator[Element]:
+def boxes(content: Content, at: int, end: int) -> Iterator[Element]:
     """The boxes of an MP4 file in a span of it. Source: ISO/IEC 14496-12 section 4.2."""
     for _ in range(MOST_ELEMENTS):
         if at + 8 > end:
@@ -129,27 +145,27 @@ def _boxes(content: Content, at: int, end: int) -> Iterator[Element]:
         at += size
 
 
-def _ebml_elements(content: Content, at: int, end: int) -> Iterator[Element]:
+def ebml_elements(content: Content, at: int, end: int) -> Iterator[Element]:
     """The EBML elements in a span of a file, up to the first cluster. One of unknown size reaches to the span's end.
 
     Source: RFC 8794 sections 4 to 6.
     """
     for _ in range(MOST_ELEMENTS):
-        if at + 2 > end or not content[at]:
+        if at + 2 > end:
             return
-        key_bytes = 9 - content[at].bit_length()
-        sized = at + key_bytes
-        if key_bytes > 4 or sized >= end or not content[sized]:
+        head = content[at : at + EBML_HEAD_BYTES]
+        key_bytes = 9 - head[0].bit_length()
+        if not head[0] or key_bytes > 4 or at + key_bytes >= end or not head[key_bytes]:
             return
-        size_bytes = 9 - content[sized].bit_length()
-        start = sized + size_bytes
+        size_bytes = 9 - head[key_bytes].bit_length()
+        start = at + key_bytes + size_bytes
         bits = 7 * size_bytes
-        size = int.from_bytes(content[sized:start], "big") & ((1 << bits) - 1)
+        size = int.from_bytes(head[key_bytes : key_bytes + size_bytes], "big") & ((1 << bits) - 1)
         if size == (1 << bits) - 1:
             size = end - start
-        if content[at:sized] == MATROSKA_CLUSTER:
+        if head[:key_bytes] == MATROSKA_CLUSTER:
             return
-        yield content[at:sized], start, min(start + size, end)
+        yield head[:key_bytes], start, min(start + size, end)
         at = start + size
 
 

@@ -35,7 +35,8 @@ MAX_PIXELS = 8192 * 8192
 
 STDERR_BYTES = 64 << 10
 
-LOOPBACK = "http://127.0.0.1:"
+LOOPBACK_HOST = "127.0.0.1"
+LOOPBACK = f"http://{LOOPBACK_HOST}:"
 """The beginning of an address that ffmpeg may read from: a server of this process on this machine."""
 
 
@@ -57,24 +58,29 @@ class Finished:
     errors: str
 
 
-def guarded_input() -> dict[str, str]:
-    """The input options of every run on a user's file."""
-    return {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_pixels": str(MAX_PIXELS)}
+def guarded_input(source: Path | str = "file:") -> dict[str, str]:
+    """The input options of every run on a user's file, or on an object that this process serves on loopback (its address).
+
+    An address gets no proxy and a small buffer, so that little is fetched that nobody reads. Raises ValueError for other addresses.
+
+    >>> guarded_input()["protocol_whitelist"], guarded_input("http://127.0.0.1:80/x")["protocol_whitelist"]
+    ('file', 'http,tcp')
+    """
+    own = {"format_whitelist": FORMATS, "max_pixels": str(MAX_PIXELS)}
+    if isinstance(source, Path) or "://" not in source:
+        return {"protocol_whitelist": "file", **own}
+    if not source.startswith(LOOPBACK):
+        raise ValueError(f"{source}: ffmpeg reads local files and {LOOPBACK}... alone")
+    return {"protocol_whitelist": "http,tcp", "http_proxy": "none", "recv_buffer_size": "65536", **own}
 
 
 def input_flags(source: Path | str, start_s: float = 0.0) -> list[str]:
     """The flags that read a local file, or an object that this process serves on loopback (its address), from an instant on.
 
-    An address gets no proxy and a small buffer, so that little is fetched that nobody reads.
-
     >>> input_flags(Path("/a.mp4"), 1.5)[-4:], input_flags("http://127.0.0.1:80/x")[:2]
     (['-ss', '1.500', '-i', 'file:/a.mp4'], ['-protocol_whitelist', 'http,tcp'])
     """
-    guard = guarded_input()
-    if isinstance(source, str):
-        if not source.startswith(LOOPBACK):
-            raise ValueError(f"{source}: ffmpeg reads local files and {LOOPBACK}... alone")
-        guard |= {"protocol_whitelist": "http,tcp", "http_proxy": "none", "recv_buffer_size": "65536"}
+    guard = guarded_input(source)
     flags = [part for name, value in guard.items() for part in (f"-{name}", value)]
     return [*flags, "-ss", f"{start_s:.3f}", "-i", source if isinstance(source, str) else file_url(source)]
 

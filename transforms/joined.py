@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .encrypted import Content
 from .ffmpeg import Limits, file_url, guarded_input, run
 
 CLOCKED = ("mpegts", "mpeg", "ogg", "flac")
@@ -117,7 +118,7 @@ def file_starts(path: Path, container: str) -> list[int]:
         return [found.start() for found in header.finditer(content) if found.start()] if header else []
 
 
-def mp4_starts(content: bytes | mmap.mmap) -> list[int]:
+def mp4_starts(content: Content) -> list[int]:
     """Offsets of further `ftyp` boxes after a complete movie. Fragments do not count, because the demuxer reads them.
 
     Source: ISO/IEC 14496-12, section 4.2 (boxes) and 4.3 (ftyp).

@@ -1,7 +1,7 @@
 """list_videos: lists the videos of a location, each once, sorted by uri.
 
 In:  a folder, a glob, a bucket URL with a prefix or glob, one file or http(s) address, or a list (txt, csv, parquet).
-Out: `Video` records. A video that cannot be reached has a Failure("list") and is recorded as failed.
+Out: a VideoList of `Video` records. A video that cannot be reached has a Failure("list") and is recorded as failed.
 Bad: a location that does not exist, or that cannot be listed at all, raises UsageError.
 """
 
@@ -16,6 +16,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from ..schemas.addresses import is_remote, is_web
@@ -24,7 +25,8 @@ from ..schemas.errors import StorageError, UsageError
 from ..schemas.storage import Storage, Stored
 from .list_rows import LIST_SUFFIXES, ListRow, list_rows
 from .listed_sidecars import with_found_sidecars
-from .sidecars import is_sidecar, with_sidecars
+from .sidecars import is_sidecar, sidecars_of
+from .video_list import VideoList
 from .walk_folder import Found, failed_video, failure, name_failure, os_failure, walk_folder
 
 log = logging.getLogger("reelbeam")
@@ -53,7 +55,7 @@ def video_id_of(uri: str) -> str:
     return hashlib.blake2b(uri.encode(), digest_size=8).hexdigest()
 
 
-def list_videos(location: str, look_beside: bool = False) -> list[Video]:
+def list_videos(location: str, look_beside: bool = False) -> VideoList:
     """All videos at a location, each once, sorted by uri. If a list names a video twice, its first row counts.
 
     A folder, glob or prefix also gives the subtitle files beside each video; with `look_beside`, a list and one remote file do too, which
@@ -68,13 +70,14 @@ def list_videos(location: str, look_beside: bool = False) -> list[Video]:
         videos = _matching(location, beside)
     else:
         videos = _below(location, beside)
-    found: dict[str, Video] = {}
-    for video in videos:
-        found.setdefault(video.uri, video)
-    ordered = [video for _, video in sorted(found.items())]
+    found = VideoList.of(videos)
     if look_beside and (is_list(location) or (is_remote(location) and _is_media(location))):
-        return with_found_sidecars(ordered)
-    return with_sidecars(ordered, beside)
+        return VideoList.of(with_found_sidecars(found))
+    if not beside:
+        return found
+    own = sidecars_of((video.uri for video in found), beside)
+    held = zip(own, found.take([*own]), strict=True)
+    return found.with_others({at: replace(one, sidecars=own[at]) for at, one in held})
 
 
 def is_list(location: str) -> bool:

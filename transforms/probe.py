@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ PROBE_LIMITS = Limits(wall_s=120, stall_s=60, output_bytes=256 << 20)
 LEAST_BYTES_A_SECOND = 100
 """Below this (0.8 kbit/s) a stated duration is not believed, and the packets are counted instead."""
 
+KEY_NEEDED = "a key is needed: {}. Cure: store a decrypted copy"
+
 MOST_DAYS = 7
 """A longer presentation is a broken header: a damaged file may claim one frame in five years."""
 
@@ -48,8 +51,31 @@ def probe_file(path: Path, choice: StreamChoice = BY_DEFAULT, captions: bool = F
     if not size:
         raise InputError("empty", "the file has 0 bytes")
     if encrypted := encryption_of(path):
-        raise InputError("encrypted", f"a key is needed: {encrypted}. Cure: store a decrypted copy")
-    report = quick_report(path) or _ffprobe(path, "-show_format", "-show_streams")
+        raise InputError("encrypted", KEY_NEEDED.format(encrypted))
+    report = quick_report(path) or ffprobe_report(file_url(path), path.name)
+    probe = probe_of(report, choice, size, lambda stream, zero_s: _counted_duration_ms(path, stream, zero_s))
+    chosen = probe.audio_stream if probe.video_stream is None else probe.video_stream
+    assert chosen is not None
+    loss = loss_by_joining(path, probe.container, chosen, probe.duration_ms)
+    video = next((one for one in report["streams"] if one["index"] == probe.video_stream), None)
+    asked = (path, report["streams"], video, probe.zero_s, probe.duration_ms)
+    said, unsaid = every_caption(*asked) if captions else ((), "")
+    return replace(
+        probe,
+        content_sha256=file_sha256(path),
+        lost_ms=loss.ms if loss else 0,
+        lost_reason=loss.reason if loss else "",
+        captions=said,
+        captions_lost=unsaid,
+    )
+
+
+def probe_of(
+    report: dict[str, Any], choice: StreamChoice, size: int, count_ms: Callable[[dict[str, Any], Fraction], int]
+) -> Probe:
+    """What ffprobe's report of a file of `size` bytes says. `count_ms` gives the length of a stream whose stated one is not
+    believed, from the stream and the start of the presentation.
+    """
     streams = report.get("streams", [])
     video, audio = choice.streams(streams)
     if video is None and audio is None:
@@ -59,15 +85,12 @@ def probe_file(path: Path, choice: StreamChoice = BY_DEFAULT, captions: bool = F
     zero_s = presentation_zero(video, audio)
     duration_ms = stated_duration_ms(container, video, audio, zero_s)
     if not duration_ms or size * 1000 / duration_ms < LEAST_BYTES_A_SECOND:
-        duration_ms = _counted_duration_ms(path, video or audio or {}, zero_s)
+        duration_ms = count_ms(video or audio or {}, zero_s)
     if duration_ms > MOST_DAYS * 86_400_000:
         raise InputError(
             "oversized", f"its clock runs for {duration_ms / 3_600_000:.0f} h; at most {MOST_DAYS} days are read"
         )
-    chosen = (video or audio or {})["index"]
-    loss = loss_by_joining(path, container.get("format_name", ""), chosen, duration_ms)
     width, height, rotation = displayed(video) if video else (0, 0, 0)
-    said, unsaid = every_caption(path, streams, video, zero_s, duration_ms) if captions else ((), "")
     audio_start = _fraction(audio.get("start_time")) if audio else None
     return Probe(
         container=container.get("format_name", ""),
@@ -85,14 +108,9 @@ def probe_file(path: Path, choice: StreamChoice = BY_DEFAULT, captions: bool = F
         audio_codec=audio.get("codec_name", "") if audio else "",
         audio_channels=int(audio.get("channels") or 1) if audio else 1,
         audio_start_ms=max(0, math.floor(((audio_start or zero_s) - zero_s) * 1000)),
-        content_sha256=file_sha256(path),
         field_order=FIELD_ORDERS.get(video.get("field_order", ""), "") if video else "",
         is_hdr=video is not None and video.get("color_transfer") in HDR_TRANSFERS,
         pixel_format=video.get("pix_fmt", "") if video else "",
-        lost_ms=loss.ms if loss else 0,
-        lost_reason=loss.reason if loss else "",
-        captions=said,
-        captions_lost=unsaid,
     )
 
 
@@ -105,17 +123,20 @@ def every_caption(
     return in_order((*found, *more)), "; ".join(why for why in (lost, missed) if why)
 
 
-def _ffprobe(path: Path, *show: str) -> dict[str, Any]:
-    inputs = [part for name, value in guarded_input().items() for part in (f"-{name}", value)]
-    command = ["ffprobe", "-v", "error", *inputs, "-print_format", "json", *show, "-o", "pipe:{pipe0}", file_url(path)]
+def ffprobe_report(source: str, name: str, *show: str) -> dict[str, Any]:
+    """ffprobe's report of a source: formats and streams, or what `show` says. Raises InputError("not_media"), which gives the
+    source another name.
+    """
+    inputs = [part for key, value in guarded_input(source).items() for part in (f"-{key}", value)]
+    wanted = show or ("-show_format", "-show_streams")
+    command = ["ffprobe", "-v", "error", *inputs, "-print_format", "json", *wanted, "-o", "pipe:{pipe0}", source]
     finished = run(command, 1, PROBE_LIMITS)
     try:
         report = json.loads(finished.outputs[0] or "{}")
     except json.JSONDecodeError:
         report = {}
     if "format" not in report and "packets" not in report:
-        words = (finished.errors or "ffprobe says nothing").replace(file_url(path), path.name)
-        raise InputError("not_media", words)
+        raise InputError("not_media", (finished.errors or "ffprobe says nothing").replace(source, name))
     return report
 
 
@@ -149,7 +170,8 @@ def stated_duration_ms(
 
 def _counted_duration_ms(path: Path, stream: dict[str, Any], zero_s: Fraction) -> int:
     """The end of the last packet of a stream: reads the whole file, decodes nothing."""
-    report = _ffprobe(path, "-select_streams", str(stream["index"]), "-show_entries", "packet=pts_time,duration_time")
+    entries = ("-select_streams", str(stream["index"]), "-show_entries", "packet=pts_time,duration_time")
+    report = ffprobe_report(file_url(path), path.name, *entries)
     ends = [
         Fraction(packet["pts_time"]) + Fraction(packet.get("duration_time", "0"))
         for packet in report.get("packets", [])

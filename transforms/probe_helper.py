@@ -22,7 +22,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from .encrypted import _boxes, descend
+from .encrypted import boxes, descend
 
 CODECS = ("h264", "hevc", "mpeg4", "vp9", "av1", "aac", "mp3", "opus", "flac", "alac", "ac3", "eac3")
 """Codecs whose streams PyAV and ffprobe describe alike. A file with another picture or sound goes to ffprobe."""
@@ -53,17 +53,17 @@ def check_layout(content: bytes | mmap.mmap) -> None:
     """Raises Unsuited unless a file is an MP4 with one plain movie header: no fragments, no turned pictures."""
     if content[4:8] != b"ftyp":
         raise Unsuited("it does not start as an MP4 file")
-    kinds = [kind for kind, _, _ in _boxes(content, 0, len(content))]
+    kinds = [kind for kind, _, _ in boxes(content, 0, len(content))]
     if kinds.count(b"moov") != 1 or kinds.count(b"ftyp") != 1 or b"moof" in kinds:
         raise Unsuited("it has fragments or more than one header")
-    if next(descend(content, _boxes, (b"moov", b"mvex")), None):
+    if next(descend(content, boxes, (b"moov", b"mvex")), None):
         raise Unsuited("its header announces fragments")
-    if any(_matrix(content, start, 36) != UPRIGHT for _, start, _ in descend(content, _boxes, (b"moov", b"mvhd"))):
+    if any(_matrix(content, start, 36) != UPRIGHT for _, start, _ in descend(content, boxes, (b"moov", b"mvhd"))):
         raise Unsuited("its movie is turned or moved")
-    tracks = descend(content, _boxes, (b"moov", b"trak", b"tkhd"))
+    tracks = descend(content, boxes, (b"moov", b"trak", b"tkhd"))
     if any(_matrix(content, start, 40) != UPRIGHT for _, start, _ in tracks):
         raise Unsuited("a track is turned or moved")
-    entries = descend(content, _boxes, (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"))
+    entries = descend(content, boxes, (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"))
     if any(states_hdr(bytes(content[start:end])) for _, start, end in entries):
         raise Unsuited("its colours are of high dynamic range")
 

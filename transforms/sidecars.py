@@ -94,24 +94,29 @@ def is_sidecar(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() in DEMUXERS
 
 
-def with_sidecars(videos: Sequence[Video], beside: Iterable[Sidecar]) -> list[Video]:
-    """The videos with those of the subtitle files `beside` them that bear their names, sorted by name."""
+def sidecars_of(uris: Iterable[str], beside: Iterable[Sidecar]) -> dict[int, tuple[Sidecar, ...]]:
+    """The place in `uris` of each video that has subtitle files `beside` it that bear its name, with those, sorted by name."""
+    beside = [*beside]
+    stems = {stem for one in beside for stem, _ in split_name(one.uri)}
     at: dict[str, list[int]] = {}
+    for number, uri in enumerate(uris) if stems else ():
+        stem = uri[: len(uri) - len(PurePosixPath(uri).suffix)]
+        if stem in stems:
+            at.setdefault(stem, []).append(number)
     own: dict[int, list[Sidecar]] = {}
-    for number, video in enumerate(videos):
-        at.setdefault(video.uri[: len(video.uri) - len(PurePosixPath(video.uri).suffix)], []).append(number)
     for one in beside:
         for stem, language in split_name(one.uri):
             if stem in at:
                 for number in at[stem]:
                     own.setdefault(number, []).append(replace(one, language=language))
                 break
-    if not own:
-        return [*videos]
-    return [
-        replace(video, sidecars=tuple(sorted(own[number], key=lambda one: one.uri))) if number in own else video
-        for number, video in enumerate(videos)
-    ]
+    return {number: tuple(sorted(held, key=lambda one: one.uri)) for number, held in own.items()}
+
+
+def with_sidecars(videos: Sequence[Video], beside: Iterable[Sidecar]) -> list[Video]:
+    """The videos with those of the subtitle files `beside` them that bear their names."""
+    own = sidecars_of((video.uri for video in videos), beside)
+    return [replace(video, sidecars=own[at]) if at in own else video for at, video in enumerate(videos)]
 
 
 def sidecars_as_listed(video: Video) -> str | None:

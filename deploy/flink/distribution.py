@@ -24,6 +24,9 @@ DEFAULT_FOLDER = REPOSITORY / "build" / "flink"
 FLINK = "apache-flink-libraries==1.19.3"
 """Flink's own distribution, as the Python package that carries its jars. The minor version is the one of pom.xml's runner."""
 
+PATCH = HERE / "FlinkExecutableStageContextFactory.java"
+"""A class of Beam's runner that we replace; the file says why."""
+
 LIBRARIES = ("flink-dist-", "log4j-api-", "log4j-core-", "log4j-slf4j-impl-")
 """The jars of Flink that a cluster for Beam needs. SQL and connectors are left out."""
 
@@ -34,10 +37,17 @@ class Unavailable(RuntimeError):
 
 @dataclass(frozen=True)
 class Distribution:
-    """Folders of jars: Flink's own, and Beam's runner with all that it needs."""
+    """Folders of jars: Flink's own, and Beam's runner with all that it needs. And our classes, which come before both."""
 
     flink: Path
     beam: Path
+    classes: Path
+
+    @property
+    def class_path(self) -> str:
+        """All of it, as `java -cp` takes it."""
+        jars = sorted([*self.flink.glob("*.jar"), *self.beam.glob("*.jar")], key=lambda jar: jar.name)
+        return ":".join(map(str, [self.classes, *jars]))
 
 
 def missing_program() -> str:
@@ -54,13 +64,19 @@ def fetch(folder: Path = DEFAULT_FOLDER) -> Distribution:
         raise Unavailable(reason)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = hashlib.sha256((FLINK + (HERE / "pom.xml").read_text()).encode()).hexdigest()[:12]
-    found = Distribution(folder / f"flink-{wanted}", folder / f"beam-{wanted}")
+    source = hashlib.sha256(wanted.encode() + PATCH.read_bytes()).hexdigest()[:12]
+    found = Distribution(folder / f"flink-{wanted}", folder / f"beam-{wanted}", folder / f"classes-{source}")
     if not found.flink.exists():
         with tempfile.TemporaryDirectory(dir=folder) as work:
             fetch_flink(Path(work)).rename(found.flink)
     if not found.beam.exists():
         with tempfile.TemporaryDirectory(dir=folder) as work:
             fetch_beam(Path(work)).rename(found.beam)
+    if not found.classes.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            command = ["javac", "-nowarn", "-cp", found.class_path, "-d", f"{work}/classes", str(PATCH)]
+            subprocess.run(command, check=True)
+            Path(work, "classes").rename(found.classes)
     return found
 
 

@@ -90,8 +90,7 @@ def members(found: Distribution, ports: Ports, folder: Path, task_managers: int)
     (folder / "conf" / "config.yaml").write_text(flink_settings(ports, folder))
     (folder / "conf" / "log4j.properties").write_text(LOGGING)
     options = [*JAVA[1:], f"-Dlog4j.configurationFile={folder / 'conf' / 'log4j.properties'}"]
-    jars = sorted([*found.flink.glob("*.jar"), *found.beam.glob("*.jar")], key=lambda jar: jar.name)
-    path = ["-cp", ":".join(map(str, jars))]
+    path = ["-cp", found.class_path]
     flink, configured = "org.apache.flink.runtime", ["--configDir", str(folder / "conf")]
     manager = ["java", "-Xmx640m", "-XX:MaxMetaspaceSize=256m", *options, *path,
                f"{flink}.entrypoint.StandaloneSessionClusterEntrypoint", *configured]  # fmt: skip

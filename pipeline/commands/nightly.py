@@ -51,7 +51,7 @@ def _run(args: argparse.Namespace, job: Job, options: NightlyOptions) -> int:
         print(
             f"{len(night.listed)} videos listed; would do: {due}; {night.changes.unchanged} unchanged. Nothing was done"
         )
-        for video in night.listed.values():
+        for video in night.listed.others.values():
             if video.failure:
                 print(f"  {video.failure.stage} {video.failure.kind}: {video.uri}: {video.failure.message[:160]}")
         return 0

@@ -43,3 +43,6 @@ from .vectors import frame_vectors as frame_vectors
 from .vectors import mean_vector as mean_vector
 from .vectors import shard_ids as shard_ids
 from .vectors import shard_vectors as shard_vectors
+from .videos_tables import key_of as key_of
+from .videos_tables import keys_of as keys_of
+from .videos_tables import newest_places as newest_places

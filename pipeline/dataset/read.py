@@ -108,6 +108,13 @@ def _rows(
                 yield number, {name: value(place - start) for name, value in values}
 
 
+def _newest(rows: pa.Table) -> pa.Table:
+    """The last row of each video among some rows of the videos table, without removed videos."""
+    last = {video_id: at for at, video_id in enumerate(rows["video_id"].to_pylist())}
+    newest = rows.take(int64_array(last.values()))
+    return newest.filter(pc.not_equal(newest["status"], string_array([REMOVED])[0]))
+
+
 @dataclass(frozen=True)
 class Dataset:
     """One snapshot, open for reading."""
@@ -179,10 +186,27 @@ class Dataset:
         """The current videos table: the newest row of each video, without removed videos."""
         if not self.snapshot.videos:
             return pa.Table.from_batches([], videos_schema(self.snapshot.shape.text_dim))
-        rows = self.table("videos")
-        last = {video_id: at for at, video_id in enumerate(rows["video_id"].to_pylist())}
-        newest = rows.take(int64_array(last.values()))
-        return newest.filter(pc.not_equal(newest["status"], string_array([REMOVED])[0]))
+        return _newest(self.table("videos"))
+
+    def video_rows(self, video_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The rows of `newest` of some videos, by id. Reads only the row groups that have a row of one, unless `newest` is in memory."""
+        wanted = string_array(video_ids)
+        parts: Iterable[pa.Table] = (self.newest,) if "newest" in vars(self) else ()
+        if not parts and len(wanted):
+            schema = videos_schema(self.snapshot.shape.text_dim)
+            parts = (conformed(rows, schema) for rows in self._groups_with(wanted))
+        here = [rows.filter(pc.is_in(rows["video_id"], wanted)) for rows in parts]
+        rows = _newest(pa.concat_tables(here)).to_pylist() if here else []
+        return {row["video_id"]: row for row in rows}
+
+    def _groups_with(self, video_ids: pa.StringArray) -> Iterator[pa.Table]:
+        """The row groups of the videos table that have a row of one of some videos, oldest file first."""
+        for info in self.snapshot.videos:
+            with open_parquet(self.storage, info.path, info.bytes) as parquet:
+                ids = parquet.groups(range(parquet.footer.num_row_groups), ["video_id"])
+                held = [at for at, rows in ids if flags(pc.is_in(rows["video_id"], video_ids)).any()]
+                for _, rows in parquet.groups(held, parquet.file.schema_arrow.names):
+                    yield rows
 
     @cached_property
     def videos(self) -> dict[str, dict[str, Any]]:
@@ -196,9 +220,6 @@ class Dataset:
 
     def standing_failures(self) -> list[dict[str, Any]]:
         """The failures of each video's newest run."""
-        run_of = dict(zip(*(self.newest[name].to_pylist() for name in ("video_id", "run")), strict=True))
-        return (
-            [row for row in self.table("failures").to_pylist() if run_of.get(row["video_id"]) == row["run"]]
-            if self.snapshot.failures
-            else []
-        )
+        failures = self.table("failures").to_pylist() if self.snapshot.failures else []
+        newest = self.video_rows({row["video_id"] for row in failures}) if failures else {}
+        return [row for row in failures if (video := newest.get(row["video_id"])) and video["run"] == row["run"]]

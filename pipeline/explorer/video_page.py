@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response, Streamin
 from pydantic import Field
 
 from ...schemas.addresses import is_remote
+from ...schemas.byte_ranges import ByteRange, asked_range
 from ...schemas.errors import UsageError
 from ..answers import (
     ROWS_MOST,
@@ -22,7 +23,7 @@ from ..answers import (
     rows_of_video,
     similar_videos,
 )
-from ..playing import OBJECT_BYTES, PIECE_S, Span, asked_span, pieces, size_of
+from ..playing import OBJECT_BYTES, PIECE_S, pieces, size_of
 from .access import policy
 from .state import Explorer
 
@@ -152,12 +153,12 @@ def ranged(explorer: Explorer, uri: str, range_asked: str, kind: str) -> Respons
     except (FileNotFoundError, PermissionError) as error:
         raise HTTPException(404, "the video is not where it was extracted from") from error
     try:
-        span = asked_span(range_asked, size)
+        span = asked_range(range_asked, size)
     except ValueError:
         return Response(status_code=416, headers={"content-range": f"bytes */{size}"})
-    given = span or Span(0, size)
+    given = span or ByteRange(0, size)
     if span and is_remote(uri):
-        given = Span(span.start, min(span.end, span.start + OBJECT_BYTES))
+        given = ByteRange(span.start, min(span.end, span.start + OBJECT_BYTES))
     headers = {"accept-ranges": "bytes", "content-length": str(given.end - given.start)}
     if span:
         headers["content-range"] = f"bytes {given.start}-{given.end - 1}/{size}"

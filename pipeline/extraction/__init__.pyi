@@ -11,6 +11,7 @@ from .changes import relisted as relisted
 from .changes import split_twins as split_twins
 from .estimate import TYPICAL_SPEED as TYPICAL_SPEED
 from .estimate import estimate_extraction as estimate_extraction
+from .known_rows import KnownRows as KnownRows
 from .options import ExtractOptions as ExtractOptions
 from .plan import ExtractionPlan as ExtractionPlan
 from .plan import plan_extraction as plan_extraction

@@ -1,25 +1,21 @@
-"""Compares a listing with the videos table: which videos are new, changed, failed, missing. Pure functions, no I/O."""
+"""Compares a listing with the videos table: which videos are new, changed, failed, missing. Pure functions, no I/O.
+
+Only videos that may differ become records, see known_rows.py; the rules are applied to those one by one.
+"""
 
 from __future__ import annotations
 
-import functools
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from ...schemas.elements import Video
 from ...schemas.tables import FAILED, PARTIAL, TITLE_EMBEDDINGS
 from ...transforms.sidecars import sidecars_as_listed
-
-COMPARED = (
-    *("video_id", "etag", "size_bytes", "content_sha256", "status", "attempts", "run", "missing_since_ms", "sidecars"),
-    *TITLE_EMBEDDINGS,
-)
-"""Columns of the videos table that planning converts to Python values; the others stay in Arrow."""
+from ...transforms.video_list import VideoList
+from .known_rows import HASHED, UNEMBEDDED, Joined, KnownRows
 
 DAY_MS = 86_400_000
 
@@ -70,8 +66,8 @@ class Changes:
 
 
 def compare_listing(
-    listed: Iterable[Video],
-    books: pa.Table,
+    listed: VideoList,
+    known: KnownRows,
     retryable: Collection[str],
     policy: Policy,
     now_ms: int,
@@ -79,51 +75,44 @@ def compare_listing(
 ) -> Changes:
     """Compares a listing with the newest row of each known video.
 
-    `books` is the videos table with the columns COMPARED. `retryable` are the ids of videos with a current failure that a
-    retry may cure. `sidecars_for` says what files beside a video are read for.
+    `retryable` are the ids of videos with a current failure that a retry may cure. `sidecars_for` says what files beside a
+    video are read for.
     """
-    known = dict(
-        zip(
-            books["video_id"].to_pylist(),
-            zip(*(books[name].to_pylist() for name in COMPARED[1:]), unembedded(books), strict=True),
-            strict=True,
-        )
-    )
-    found = Changes()
-    for video in listed:
-        row = known.pop(video.video_id, None)
+    found, joined, compared = Changes(), Joined.of(listed, known), 0
+    for video, row in joined.differing(bool(sidecars_for)):
+        compared += 1
         if row is None:
             found.new.append(video)
             continue
-        etag, size_bytes, sha256, status, attempts, run, missing_since_ms, sidecars, title, description, unread = row
-        if is_out_of_reach(video, status):
+        if is_out_of_reach(video, row["status"]):
             found.unchanged += 1
             continue
-        known_texts = {"title": title, "description": description}
-        beside_changed = sidecars_for and video.sidecars_known and sidecars != sidecars_as_listed(video)
+        beside_changed = sidecars_for and video.sidecars_known and row["sidecars"] != sidecars_as_listed(video)
         if beside_changed and sidecars_for == "speech":
-            found.changed.append(as_known(video, known_texts))
-        elif etag != video.etag or size_bytes != video.size_bytes:
-            same_size = size_bytes == video.size_bytes and sha256
-            (found.suspects if same_size else found.changed).append(as_known(video, known_texts))
-        elif status in (FAILED, PARTIAL) and due(
-            video.video_id in retryable, attempts, run_time_ms(run), policy, now_ms
+            found.changed.append(as_known(video, row))
+        elif row["etag"] != video.etag or row["size_bytes"] != video.size_bytes:
+            same_size = row["size_bytes"] == video.size_bytes and row[HASHED]
+            (found.suspects if same_size else found.changed).append(as_known(video, row))
+        elif row["status"] in (FAILED, PARTIAL) and due(
+            video.video_id in retryable, row["attempts"], run_time_ms(row["run"]), policy, now_ms
         ):
-            found.retried.append(replace(as_known(video, known_texts), attempts=attempts))
+            found.retried.append(replace(as_known(video, row), attempts=row["attempts"]))
         elif beside_changed:
             found.recaptioned.append(video)
-        elif missing_since_ms:
+        elif row["missing_since_ms"]:
             found.back.append(video.video_id)
-        elif unread or is_retitled(video, known_texts):
+        elif row[UNEMBEDDED] or is_retitled(video, row):
             found.retitled.append(video)
         else:
             found.unchanged += 1
-    for video_id, (_, _, _, _, _, _, missing_since_ms, *_) in known.items():
+    found.unchanged += len(listed) - compared
+    for row in known.take(joined.unlisted()):
+        missing_since_ms = row["missing_since_ms"]
         gone_ms = now_ms - (missing_since_ms or now_ms)
         if gone_ms >= policy.grace_ms:
-            found.removed.append(video_id)
+            found.removed.append(row["video_id"])
         else:
-            (found.waiting if missing_since_ms else found.missing).append(video_id)
+            (found.waiting if missing_since_ms else found.missing).append(row["video_id"])
     return found
 
 
@@ -139,15 +128,6 @@ def below_failed(uri: str, failed: Collection[str]) -> bool:
     (True, False)
     """
     return any(uri.startswith(f"{folder}/") for folder in failed)
-
-
-def unembedded(books: pa.Table) -> list[bool]:
-    """Per row: whether its title or description has no embedding. Such rows predate embeddings of titles."""
-    missing = [
-        pc.and_(pc.not_equal(books[text], ""), pc.is_null(books[name])) for text, name in TITLE_EMBEDDINGS.items()
-    ]
-    unread: list[bool] = functools.reduce(pc.or_, missing).to_pylist()
-    return unread
 
 
 def is_retitled(video: Video, row: Mapping[str, Any]) -> bool:
@@ -214,14 +194,8 @@ def split_twins(
     return alone, doubles
 
 
-def may_be_twins(videos: Iterable[Video], known_sizes: Mapping[str, int]) -> list[Video]:
-    """The videos that have the same size as another listed or known video: only these have to be hashed."""
+def may_be_twins(videos: Iterable[Video], known_sizes: Collection[int]) -> list[Video]:
+    """The videos that have the same size as another one of them or as a known one: only these have to be hashed."""
     videos = list(videos)
-    here = {video.video_id for video in videos}
-    sizes: dict[int, int] = {}
-    for size in (
-        *(video.size_bytes for video in videos),
-        *(size for known, size in known_sizes.items() if known not in here),
-    ):
-        sizes[size] = sizes.get(size, 0) + 1
-    return [video for video in videos if sizes[video.size_bytes] > 1]
+    sizes = Counter(video.size_bytes for video in videos)
+    return [video for video in videos if sizes[video.size_bytes] > 1 or video.size_bytes in known_sizes]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...schemas import snapshot as snapshots
 from ...schemas.elements import Video
 from ...schemas.errors import UsageError
+from ...schemas.tables import OK
 from ...transforms.listing import MEDIA_SUFFIXES, list_videos
 from ..dataset import Dataset
-from .changes import as_known, is_out_of_reach, is_retitled, unembedded
+from .changes import as_known, is_out_of_reach, is_retitled
+from .known_rows import UNEMBEDDED, Joined, KnownRows
 from .prepare import Job
 from .recaption import sidecar_use
 
@@ -25,30 +26,36 @@ class ExtractionPlan:
     """The work of one run."""
 
     listed: int
-    todo: list[Video]
+    todo: Sequence[Video]
     snapshot: int | None
     known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Rows of the videos table at planning time, keyed by video_id."""
-    retitled: list[Video] = field(default_factory=list)
+    """Rows of the videos table at planning time, keyed by video_id: of each what planning and commits compare."""
+    retitled: Sequence[Video] = field(default_factory=list)
     """Unchanged videos whose title or description changed or was never embedded: only their videos-table row is rewritten."""
 
 
-def choose(videos: list[Video], known: dict[str, dict[str, Any]], retry_failed: bool) -> list[Video]:
-    """The videos to extract: new ones, changed ones, and with `retry_failed` failed ones.
+def choose(joined: Joined, retry_failed: bool) -> tuple[list[Video], list[Video]]:
+    """The videos to extract: new ones, changed ones, and with `retry_failed` failed ones. And the others of which title or
+    description changed or was never embedded.
 
     An unchanged video keeps its number of attempts; a changed one starts from zero.
     """
-    chosen = []
-    for video in videos:
-        row = known.get(video.video_id)
-        if row and is_out_of_reach(video, row["status"]):
-            log.warning("%s: %s; its stored rows are kept", video.uri, video.failure and video.failure.message)
+    chosen, retitled = [], []
+    for video, row in joined.differing():
+        if row is None:
+            chosen.append(video)
             continue
-        if row is None or row["etag"] != video.etag:
+        if is_out_of_reach(video, row["status"]):
+            log.warning("%s: %s; its stored rows are kept", video.uri, video.failure and video.failure.message)
+        elif row["etag"] != video.etag:
             chosen.append(as_known(video, row))
-        elif retry_failed and row["status"] != "ok":
+            continue
+        elif retry_failed and row["status"] != OK:
             chosen.append(replace(as_known(video, row), attempts=row["attempts"]))
-    return chosen
+            continue
+        if row[UNEMBEDDED] or is_retitled(video, row):
+            retitled.append(video)
+    return chosen, retitled
 
 
 def plan_extraction(location: str, job: Job) -> ExtractionPlan:
@@ -67,12 +74,6 @@ def plan_extraction(location: str, job: Job) -> ExtractionPlan:
         job.settings.check_same(parent, job.storage)
     if parent is None:
         return ExtractionPlan(len(listed), listed, None)
-    dataset = Dataset(job.storage, parent)
-    known = dataset.videos
-    chosen = choose(listed, known, job.options.retry_failed)
-    unread = set(itertools.compress(dataset.newest["video_id"].to_pylist(), unembedded(dataset.newest)))
-    rest = {video.video_id: video for video in listed if video.video_id in known}
-    for video in chosen:
-        rest.pop(video.video_id, None)
-    retitled = [one for key, one in rest.items() if key in unread or is_retitled(one, known[key])]
+    known = KnownRows.of_dataset(Dataset(job.storage, parent))
+    chosen, retitled = choose(Joined.of(listed, known), job.options.retry_failed)
     return ExtractionPlan(len(listed), chosen, parent.number, known, retitled)

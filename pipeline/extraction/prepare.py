@@ -30,6 +30,9 @@ from ..workers import shares, worker_count
 from .beam_flags import LOCAL_RUNNER, beam_options
 from .options import SHOT_DETECTORS, ExtractOptions
 
+UNKNOWN_SPREAD = 16
+"""Workers that a long video is cut for where no flag of the runner says how many there are."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -51,6 +54,16 @@ class Job:
     def is_local(self) -> bool:
         """Whether the pipelines run in this process or in workers of this machine, not on another engine."""
         return self.runner == LOCAL_RUNNER
+
+    @property
+    def spread(self) -> int:
+        """How many workers of a Beam runner share one wave, as far as its flags say; 0 where all of it is done in one process."""
+        flags = self.beam.get_all_options()
+        said = [
+            flags.get(name) or 0 for name in ("parallelism", "max_num_workers", "num_workers", "direct_num_workers")
+        ]
+        most = max(int(one) for one in said)
+        return most if most > 1 else 0 if self.is_local else UNKNOWN_SPREAD
 
     @property
     def worker_count(self) -> int:

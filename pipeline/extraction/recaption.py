@@ -47,7 +47,7 @@ def recaption(job: Job, videos: Iterable[Video]) -> int:
 def recaption_wave(job: Job, videos: Sequence[Video]) -> int:
     """The same for one wave."""
     dataset, run = Dataset(job.storage, snapshots.load(job.storage)), snapshots.new_run()
-    known = dataset.videos
+    known = dataset.video_rows(video.video_id for video in videos)
     todo = [
         video
         for video in videos

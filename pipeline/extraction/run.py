@@ -11,10 +11,11 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
+from ...schemas import snapshot as snapshots
 from ...schemas.night_report import FailedVideo
 from ...transforms import metrics
 from ...transforms.frame_choice import frame_coverage
-from ..dataset import commit_videos, commit_wave
+from ..dataset import Dataset, commit_videos, commit_wave
 from .changes import relisted
 from .plan import ExtractionPlan
 from .prepare import Job
@@ -49,7 +50,9 @@ def run_extraction(planned: ExtractionPlan, job: Job) -> ExtractionReport:
     if planned.todo or planned.retitled:
         job.storage.touch()
     if planned.retitled:
-        rows = [relisted(planned.known[video.video_id], video) for video in planned.retitled]
+        stored = Dataset(job.storage, snapshots.load(job.storage, planned.snapshot))
+        before = stored.video_rows(video.video_id for video in planned.retitled)
+        rows = [relisted(before[video.video_id], video) for video in planned.retitled]
         report.snapshot = commit_videos(job.storage, job.settings, job.titles.embed(rows), planned.known).number
         report.retitled = len(rows)
     with closing(over_waves(run_wave, planned.todo, job)) as waves:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, overload
 
 import apache_beam as beam
 
@@ -63,6 +63,26 @@ def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
     )
 
 
+class Waves(Sequence[Sequence[Video]]):
+    """Videos in pieces of at most `step`. A piece is taken out of `videos` when it is asked for."""
+
+    def __init__(self, videos: Sequence[Video], step: int):
+        self.videos, self.step = videos, step
+
+    def __len__(self) -> int:
+        return -(-len(self.videos) // self.step)
+
+    @overload
+    def __getitem__(self, place: int) -> Sequence[Video]: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Sequence[Video]]: ...
+    def __getitem__(self, place: int | slice) -> Sequence[Video] | list[Sequence[Video]]:
+        if isinstance(place, slice):
+            return [self[at] for at in range(len(self))[place]]
+        first = range(0, len(self.videos), self.step)[place]
+        return self.videos[first : first + self.step]
+
+
 def over_waves(
     do: Callable[[Sequence[Video], Job], Result], videos: Sequence[Video], job: Job
 ) -> Generator[Result, None, None]:
@@ -71,8 +91,7 @@ def over_waves(
     The waves and the bytes of their files do not depend on the number of workers. Where a worker was killed twice in a
     wave, the wave comes in pieces. Close the generator to end the workers.
     """
-    step = job.options.wave_videos
-    waves = [videos[at : at + step] for at in range(0, len(videos), step)]
+    waves = Waves(videos, job.options.wave_videos)
     workers = min(job.worker_count, len(waves))
     if job.worker_count > workers > 0:
         log.info("only %d waves for %d workers; a smaller --wave-videos gives more", workers, job.worker_count)
@@ -117,13 +136,16 @@ def build_wave(
     )
     if not captions:
         videos = [replace(video, sidecars=()) if video.sidecars else video for video in videos]
-    probed = pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos(options.streams, captions)
+    probed = (
+        pipeline | "List" >> beam.Create(list(videos)) | ProbeVideos(options.streams, captions, ranges=job.spread > 1)
+    )
     planned = (
         probed
         | "Readable" >> beam.Filter(lambda pair: not isinstance(pair[1], Failure))
-        | PlanUnits(grid, options.unit_windows, group_ms, -(-len(videos) // BUCKET_VIDEOS))
-        | "Streams" >> beam.Map(keep_streams, *wanted_streams(job.profile, parts))
+        | PlanUnits(grid, options.unit_windows, group_ms, -(-len(videos) // BUCKET_VIDEOS), job.spread)
         | "Spread" >> beam.Reshuffle()
+        | "Groups" >> beam.FlatMap(list)
+        | "Streams" >> beam.Map(keep_streams, *wanted_streams(job.profile, parts))
     )
     rows = planned | ExtractRows(
         job.profile, grid, limits, options.decoder_count, options.device, options.still_difference, parts

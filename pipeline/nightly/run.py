@@ -112,19 +112,22 @@ def note(report: NightReport, done: ExtractionReport) -> None:
 
 def update_videos_table(job: Job, night: Night, touched: Sequence[Video], now_ms: int) -> None:
     """Commits what needs no extraction: removed and missing videos, new etags and titles, videos that are back."""
-    known, found = night.known if night.changes or touched else {}, night.changes
+    found = night.changes
+    changed = [*found.removed, *found.missing, *found.back, *(one.video_id for one in (*touched, *found.retitled))]
+    if not changed:
+        return
+    known, back = night.video_rows(changed), night.listed.find(found.back)
     rows = [
         *(
             {**known[video_id], "status": REMOVED, "windows": 0, "sidecars": None, **NO_TITLES}
             for video_id in found.removed
         ),
         *({**known[video_id], "missing_since_ms": now_ms} for video_id in found.missing),
-        *({**relisted(known[one], night.listed[one]), "missing_since_ms": 0} for one in found.back),
+        *({**relisted(known[one], back[one]), "missing_since_ms": 0} for one in found.back),
         *({**relisted(known[one.video_id], one), "etag": one.etag, "missing_since_ms": 0} for one in touched),
         *(relisted(known[video.video_id], video) for video in found.retitled),
     ]
-    if rows:
-        commit_videos(job.storage, job.settings, job.titles.embed(rows), known)
+    commit_videos(job.storage, job.settings, job.titles.embed(rows), known)
 
 
 def copy_twins(job: Job, doubles: Sequence[tuple[Video, str]], night: Night, report: NightReport) -> None:
@@ -143,7 +146,7 @@ def copy_wave(
 ) -> None:
     """One commit of copies. `homes` are the shards that held the others' rows before the first one."""
     dataset = Dataset(job.storage, snapshots.load(job.storage))
-    known, run = dataset.videos, snapshots.new_run()
+    known, run = dataset.video_rows({other for _, other in doubles}), snapshots.new_run()
     standing = dataset.standing_failures()
     wanted = {other for _, other in doubles if other in known and known[other]["windows"]}
     removed = {shard.path: shard.removed for shard in dataset.snapshot.shards}

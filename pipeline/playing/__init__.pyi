@@ -4,8 +4,6 @@ from .frame_places import Place as Place
 from .previews import PIECE_S as PIECE_S
 from .previews import Previews as Previews
 from .ranges import OBJECT_BYTES as OBJECT_BYTES
-from .ranges import Span as Span
-from .ranges import asked_span as asked_span
 from .ranges import pieces as pieces
 from .ranges import size_of as size_of
 from .signed_videos import VALID_S as VALID_S

@@ -10,7 +10,7 @@ from typing import Any
 from ...schemas.errors import InputError
 from ...transforms.ffmpeg import Limits, file_url, input_flags, run
 from .file_cache import FileCache
-from .video_sources import VideoSources
+from .video_sources import VideoSources, version_of
 
 PIECE_S = 60
 """Length of a piece."""
@@ -41,7 +41,7 @@ class Previews:
                 transcode(source, number * PIECE_S, to, self.stream)
 
         try:
-            return self.files.get((video["video_id"], video["content_sha256"], str(number)), make)
+            return self.files.get((video["video_id"], version_of(video), str(number)), make)
         except (InputError, FileNotFoundError):
             return None
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from ...schemas.addresses import is_remote
+from ...schemas.byte_ranges import ByteRange
 from .open_buckets import OpenBuckets
 
 PIECE_BYTES = 1 << 20
@@ -15,36 +14,6 @@ PIECE_BYTES = 1 << 20
 
 OBJECT_BYTES = 8 << 20
 """Most of an object that one answer gives; a browser asks for more as it plays."""
-
-
-class Span(NamedTuple):
-    """Half-open, in bytes."""
-
-    start: int
-    end: int
-
-
-def asked_span(header: str, size: int) -> Span | None:
-    """The span that a Range header asks for; None for the whole, also where it names several or is not understood.
-
-    Raises ValueError for a span that lies outside.
-
-    >>> asked_span("bytes=5-9", 100), asked_span("bytes=90-", 100), asked_span("bytes=-8", 100), asked_span("bytes=0-900", 100)
-    (Span(start=5, end=10), Span(start=90, end=100), Span(start=92, end=100), Span(start=0, end=100))
-    >>> asked_span("", 100), asked_span("bytes=0-1,5-9", 100), asked_span("lines=1-2", 100)
-    (None, None, None)
-    """
-    found = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", header.strip(), re.ASCII)
-    if not found or found.groups() == ("", ""):
-        return None
-    first, last = found.groups()
-    if not first:
-        start, end = max(0, size - int(last)), size
-    else:
-        start, end = int(first), min(size, int(last) + 1) if last else size
-    if start >= end:
-        raise ValueError(f"{header} of {size} bytes")
-    return Span(start, end)
 
 
 def size_of(uri: str, buckets: OpenBuckets) -> int:
@@ -57,7 +26,7 @@ def size_of(uri: str, buckets: OpenBuckets) -> int:
     return storage.head(path).size_bytes
 
 
-def pieces(uri: str, span: Span, buckets: OpenBuckets) -> Iterator[bytes]:
+def pieces(uri: str, span: ByteRange, buckets: OpenBuckets) -> Iterator[bytes]:
     """The bytes of a span, a piece at a time. Raises FileNotFoundError."""
     if is_remote(uri):
         storage, path = buckets.of(uri)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...schemas.errors import InputError
 from ...transforms.ffmpeg import Limits, input_flags, run
-from .video_sources import VideoSources
+from .video_sources import VideoSources, version_of
 
 HEIGHT_PX = 180
 MEMORY_BYTES = 64 << 20
@@ -18,7 +18,7 @@ MEMORY_BYTES = 64 << 20
 FFMPEG_AT_ONCE = 2
 
 Key = tuple[str, str, int]
-"""(video_id, hash of its bytes, presentation time in ms)."""
+"""(video_id, version of its bytes, presentation time in ms)."""
 
 
 def frame_at(source: Path | str, at_ms: int, height: int = HEIGHT_PX, stream: str = "") -> bytes | None:
@@ -49,7 +49,7 @@ class Thumbnails:
 
     def jpeg(self, video: dict[str, Any], pts_ms: int) -> bytes | None:
         """The picture of a frame of a row of the videos table; None where the video cannot be read."""
-        key = (video["video_id"], video["content_sha256"], pts_ms)
+        key = (video["video_id"], version_of(video), pts_ms)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,19 +10,34 @@ from typing import Any
 
 from ...schemas.addresses import is_remote, is_web
 from ...schemas.errors import ReelbeamError
+from ...transforms.range_server import range_server
+from ...transforms.remote_blocks import Blocks, RemoteObject
 from .file_cache import FileCache
 from .open_buckets import OpenBuckets
-from .served_object import Blocks, Served, served_object
+
+log = logging.getLogger("reelbeam")
+
+BLOCK_BYTES = 128 << 10
+"""What is asked of a store at once: about a second of video. A picture reads the header and the frames around it."""
+
+KEPT_BLOCKS = 512
+"""In memory: 64 MiB."""
 
 WHOLE_BYTES = 4 << 30
 """Limit of the folder of videos fetched from web servers, and of one video of it: such servers need not know ranges."""
+
+
+def version_of(video: dict[str, Any]) -> str:
+    """What tells the bytes of a row of the videos table from those of other nights. A long video read by range has no hash."""
+    return video["content_sha256"] or video["etag"] or ""
 
 
 class VideoSources:
     """Opens videos for ffmpeg, and keeps what was fetched of them, within limits."""
 
     def __init__(self) -> None:
-        self.copies, self.blocks, self.buckets = FileCache(WHOLE_BYTES), Blocks(), OpenBuckets()
+        self.copies, self.buckets = FileCache(WHOLE_BYTES), OpenBuckets()
+        self.blocks = Blocks(BLOCK_BYTES, KEPT_BLOCKS)
 
     @property
     def held_bytes(self) -> int:
@@ -39,18 +55,22 @@ class VideoSources:
         elif not video["size_bytes"]:
             yield None
         else:
-            served = Served(
-                *self.buckets.of(uri), video["video_id"], video["content_sha256"] or "", video["size_bytes"]
-            )
-            with served_object(self.blocks, served) as address:
-                yield address
+            storage, path = self.buckets.of(uri)
+            opened = RemoteObject(storage, path, video["size_bytes"], video["video_id"], version_of(video), self.blocks)
+            try:
+                with range_server().serving(opened) as address:
+                    yield address
+            except (FileNotFoundError, ReelbeamError) as error:
+                if error is not opened.error:
+                    raise
+                log.warning("%s: %s", uri, error)  # ffmpeg has ended with what it had
 
     def _copy(self, video: dict[str, Any]) -> Path | None:
         if video["size_bytes"] > WHOLE_BYTES:
             return None
         storage, path = self.buckets.of(video["uri"])
         try:
-            return self.copies.get((video["video_id"], video["content_sha256"]), lambda file: storage.fetch(path, file))
+            return self.copies.get((video["video_id"], version_of(video)), lambda file: storage.fetch(path, file))
         except (FileNotFoundError, ReelbeamError):
             return None
 

@@ -37,7 +37,7 @@ BUSY = 0.85
 
 COMMIT_S = 0.02
 LIST_PAGE, LIST_PAGE_S = 1_000, 0.1
-PLAN_S, PLAN_BYTES = 15e-6, 3_000
+PLAN_S, PLAN_BYTES = 40e-6, 500
 """Processor seconds and bytes of memory of comparing one known video with a listing."""
 
 TEXT_BYTES = 2_000

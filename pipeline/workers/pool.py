@@ -17,9 +17,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
@@ -27,52 +26,17 @@ from typing import Any, Generic, Self, TypeVar
 
 from ...transforms import metrics
 from .shares import Share
+from .tasks import Item, Task, Waiting
 
 log = logging.getLogger("reelbeam")
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 4
 """Pieces a worker that may be done before an earlier one is: it bounds what the launcher holds."""
 
-TRIES = 2
-"""How often a whole piece, and an item that is alone, is tried before its worker's death is its own fault."""
-
-
-@dataclass(frozen=True)
-class Task(Generic[Item]):
-    """Some items of one piece."""
-
-    piece: int
-    at: int
-    """Position of its first item in the piece: results are put in this order."""
-    items: Sequence[Item]
-    deaths: int = 0
-    whole: bool = True
-    given_up: bool = False
-
-    def after_death(self, why: str, lost: Callable[[Item, str], Item]) -> list[Task[Item]]:
-        """What to try now that its worker died: the same again, its halves, or the one item as a lost one.
-
-        >>> task = Task(0, 0, ["a", "b", "c"])
-        >>> [again] = task.after_death("signal 9", lambda item, why: item.upper()); again.items
-        ['a', 'b', 'c']
-        >>> halves = again.after_death("signal 9", lambda item, why: item.upper()); [half.items for half in halves]
-        [['a'], ['b', 'c']]
-        >>> [once] = halves[0].after_death("signal 9", lambda item, why: item.upper()); once.items
-        ['a']
-        >>> [alone] = once.after_death("signal 9", lambda item, why: item.upper()); alone.items, alone.given_up
-        (['A'], True)
-        """
-        deaths, count = self.deaths + 1, len(self.items)
-        if (self.whole or count == 1) and deaths < TRIES:
-            return [replace(self, deaths=deaths)]
-        if count == 1:
-            return [replace(self, items=[lost(self.items[0], why)], deaths=0, given_up=True)]
-        half = count // 2
-        parts = ((self.at, self.items[:half]), (self.at + half, self.items[half:]))
-        return [Task(self.piece, at, items, whole=False) for at, items in parts]
+MOST_STARTS = 5
+"""How often in a row a worker is started that is killed before it is ready. One that ends by itself is not started again."""
 
 
 @dataclass
@@ -83,6 +47,8 @@ class Seat:
     process: subprocess.Popen[bytes]
     link: Connection
     folder: Path
+    starts: int = 1
+    """How often it was started in a row without getting ready."""
     ready: bool = False
     task: Task[Any] | None = None
 
@@ -100,7 +66,7 @@ class Pool(Generic[Item, Result]):
     """N workers that call `do(items, given)`. Use it as a context: leaving it ends every worker at once.
 
     `do` must be a function of a module that the workers can import. `lost(item, why)` turns an item that killed its worker
-    twice into one that does not: it is tried in this form, and if that kills too, WorkerDied is raised.
+    each time into one that does not: it is tried in this form, and if that kills too, WorkerDied is raised.
     """
 
     def __init__(
@@ -136,7 +102,7 @@ class Pool(Generic[Item, Result]):
 
         Raises what `do` raised, after the results of all earlier pieces.
         """
-        waiting = deque(Task(number, 0, items) for number, items in enumerate(pieces))
+        waiting = Waiting(pieces)
         open_pieces = {number: Piece[Result]() for number in range(len(pieces))}
         for share in self._shares[: len(pieces)]:
             self._seats.append(self._seat(share))
@@ -149,11 +115,11 @@ class Pool(Generic[Item, Result]):
                 raise piece.error
             yield [piece.results[at] for at in sorted(piece.results)]
 
-    def _step(self, waiting: deque[Task[Item]], pieces: dict[int, Piece[Result]], until: int) -> None:
+    def _step(self, waiting: Waiting[Item], pieces: dict[int, Piece[Result]], until: int) -> None:
         """Gives idle workers tasks of pieces before `until`, and takes what workers say."""
         for seat in self._seats:
-            if seat.ready and seat.task is None and waiting and waiting[0].piece < until:
-                seat.task = waiting.popleft()
+            if seat.ready and seat.task is None and (task := waiting.next(until)):
+                seat.task = task
                 with contextlib.suppress(OSError):  # it has just died: its closed socket says so below
                     seat.link.send_bytes(pickle.dumps(seat.task.items))
         metrics.set_length("waves_waiting", len(waiting))
@@ -188,11 +154,11 @@ class Pool(Generic[Item, Result]):
                 error.add_note(f"in worker {seat.share.number}:\n{told}")
                 piece.error = error
 
-    def _replace(self, seat: Seat, waiting: deque[Task[Item]], pieces: dict[int, Piece[Result]]) -> None:
+    def _replace(self, seat: Seat, waiting: Waiting[Item], pieces: dict[int, Piece[Result]]) -> None:
         """A worker died: its task goes back, and a new worker takes its place."""
         self._bury(seat)
         why = _ending(seat.process.returncode)
-        if not seat.ready:
+        if not seat.ready and (seat.process.returncode >= 0 or seat.starts >= MOST_STARTS):
             raise WorkerDied(f"worker {seat.share.number} ended before it was ready ({why}); its own words are above")
         self.deaths += 1
         if seat.task is not None:
@@ -207,10 +173,10 @@ class Pool(Generic[Item, Result]):
                 " in halves" if len(left) > 1 else "",
             )
             pieces[seat.task.piece].left += len(left) - 1
-            waiting.extendleft(reversed(left))
-        self._seats[self._seats.index(seat)] = self._seat(seat.share)
+            waiting.again.extendleft(reversed(left))
+        self._seats[self._seats.index(seat)] = self._seat(seat.share, 1 if seat.ready else seat.starts + 1)
 
-    def _seat(self, share: Share) -> Seat:
+    def _seat(self, share: Share, starts: int = 1) -> Seat:
         """Starts a worker. Its temporary files lie in a folder of its own, which is removed when it has ended."""
         folder = Path(tempfile.mkdtemp(prefix=f"reelbeam-worker-{share.number}-"))
         own, its = socket.socketpair()
@@ -229,7 +195,7 @@ class Pool(Generic[Item, Result]):
             raise
         finally:
             its.close()
-        seat = Seat(share, process, Connection(own.detach()), folder)
+        seat = Seat(share, process, Connection(own.detach()), folder, starts)
         with contextlib.suppress(OSError):  # a worker that could not start: the next wait says so
             seat.link.send_bytes(pickle.dumps(sys.path))
             seat.link.send_bytes(pickle.dumps((self._do, self._given(share))))

@@ -19,7 +19,7 @@ from conftest import REPOSITORY
 from nights import OFFLINE, World
 
 from reelbeam.pipeline.extraction.options import ExtractOptions
-from reelbeam.pipeline.extraction.plan import ExtractionPlan, choose
+from reelbeam.pipeline.extraction.plan import ExtractionPlan
 from reelbeam.pipeline.extraction.prepare import prepare_job
 from reelbeam.pipeline.extraction.run import run_extraction
 from reelbeam.schemas.storage import Storage
@@ -110,7 +110,7 @@ def test_a_night_that_dies_at_any_write_is_made_whole_by_the_next(
 def test_of_two_runs_planned_from_one_snapshot_each_video_is_kept_once(bucket: Path, tmp_path: Path) -> None:
     job = prepare_job(str(tmp_path / "out"), ExtractOptions(models="offline", wave_videos=2))
     videos = list_videos(str(bucket))
-    plans = [ExtractionPlan(len(videos), choose(videos, {}, False), None) for _ in range(2)]
+    plans = [ExtractionPlan(len(videos), videos, None) for _ in range(2)]
     for planned in plans:
         run_extraction(planned, job)
     world = World(bucket, tmp_path / "out")

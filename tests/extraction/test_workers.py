@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -73,6 +78,52 @@ def test_a_video_that_kills_its_worker_fails_alone(
     kept = {key: row for key, row in alone.content().items() if not key[0].endswith("b.mp4")}
     assert world.content() == kept
     assert world.verified()
+
+
+@pytest.mark.long
+def test_twenty_workers_killed_at_random_moments_change_nothing(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    bucket, chance, deaths, runs = tmp_path / "bucket", random.Random(20), 0, 0
+    bucket.mkdir()
+    for number in range(32):
+        shutil.copy(make_video(f"v{number}.mp4", 4 + number % 5, sound=number % 2 == 0), bucket)
+    calm = World(bucket, tmp_path / "calm")
+    assert (
+        subprocess.run(
+            [sys.executable, "-m", "reelbeam.pipeline.cli", *command(calm)], timeout=900, check=False
+        ).returncode
+        == 0
+    )
+    while deaths < 20:
+        world, runs = World(bucket, tmp_path / f"killed-{runs}"), runs + 1
+        program = [sys.executable, "-m", "reelbeam.pipeline.cli", *command(world, "--workers", "2")]
+        with open(tmp_path / "run.log", "ab") as log:
+            running = subprocess.Popen(program, stdout=log, stderr=log)
+        try:
+            while running.poll() is None:
+                if chance.random() < 0.02 and (workers := worker_pids(running.pid)):
+                    os.kill(chance.choice(workers), signal.SIGKILL)
+                    deaths += 1
+                time.sleep(0.2)
+        finally:
+            running.kill()
+        assert running.wait() == 0, (tmp_path / "run.log").read_text()[-5000:]
+        assert world.content() == calm.content()
+        assert world.data.snapshot.counts == calm.data.snapshot.counts
+        assert world.verified()
+    print(f"{deaths} workers killed in {runs} runs")
+
+
+def worker_pids(launcher: int) -> list[int]:
+    """The worker processes that a launcher has started."""
+    found = []
+    for thread in Path(f"/proc/{launcher}/task").glob("*"):
+        with contextlib.suppress(OSError):
+            for child in (thread / "children").read_text().split():
+                if b"reelbeam.pipeline.workers.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+    return found
 
 
 def test_workers_are_for_the_local_runner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

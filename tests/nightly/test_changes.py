@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,7 @@ from reelbeam.pipeline.extraction.changes import (
     relisted,
     split_twins,
 )
+from reelbeam.pipeline.extraction.known_rows import KnownRows, as_compared
 from reelbeam.schemas.elements import Grid, Sidecar, Video
 from reelbeam.schemas.example_rows import example_windows
 from reelbeam.schemas.file_records import ShardInfo
@@ -33,6 +35,7 @@ from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import RowShape
 from reelbeam.transforms.shard_files import put_windows
 from reelbeam.transforms.sidecars import sidecars_as_listed
+from reelbeam.transforms.video_list import VideoList
 
 NOW_MS = 100 * DAY_MS
 SHAPE = RowShape(4, 8, 5, 6)
@@ -49,14 +52,19 @@ def book(name: str, etag: str = "e", size: int = 5, **other: object) -> dict[str
     return {"video_id": name, "etag": etag, "size_bytes": size, **facts, **other}
 
 
-def books(*rows: dict[str, object]) -> pa.Table:
-    return pa.Table.from_pylist([*rows, book("x")]).slice(0, len(rows))
+def books(*rows: dict[str, object]) -> KnownRows:
+    return KnownRows(as_compared(pa.Table.from_pylist([*rows, book("x")]).slice(0, len(rows))))
+
+
+def compared(listed: list[Video], known: KnownRows, *others: Any, **named: Any) -> Changes:
+    retryable, policy = (*others, *((), Policy())[len(others) :])
+    return compare_listing(VideoList.of(listed), known, retryable, policy, NOW_MS, **named)
 
 
 def found(
-    listed: list[Video], known: pa.Table, retryable: tuple[str, ...] = (), policy: Policy | None = None
+    listed: list[Video], known: KnownRows, retryable: tuple[str, ...] = (), policy: Policy | None = None
 ) -> dict[str, list[str]]:
-    changes = compare_listing(listed, known, retryable, policy or Policy(), NOW_MS)
+    changes = compared(listed, known, retryable, policy or Policy())
     kinds = {name: value for name, value in vars(changes).items() if isinstance(value, list) and value}
     return {name: [getattr(one, "video_id", one) for one in value] for name, value in kinds.items()}
 
@@ -65,12 +73,12 @@ def test_files_beside_a_video_count_where_subtitles_are_stored() -> None:
     beside = replace(video("a"), sidecars=(Sidecar("/videos/a.srt", 3, "s"),))
     known = books(book("a", sidecars=sidecars_as_listed(beside)), book("b"), book("c", sidecars="gone"))
     listed = [beside, replace(video("b"), sidecars=beside.sidecars), video("c")]
-    changes = compare_listing(listed, known, (), Policy(), NOW_MS, sidecars_for="subtitles")
+    changes = compared(listed, known, sidecars_for="subtitles")
     assert [one.video_id for one in changes.recaptioned] == ["b", "c"]
     assert changes.unchanged == 1
-    heard = compare_listing(listed, known, (), Policy(), NOW_MS, sidecars_for="speech")
+    heard = compared(listed, known, sidecars_for="speech")
     assert [one.video_id for one in heard.changed] == ["b", "c"], "their words must be found anew"
-    assert compare_listing(listed, known, (), Policy(), NOW_MS).unchanged == 3
+    assert compared(listed, known).unchanged == 3
 
 
 def test_size_tells_a_change_at_once_and_a_new_etag_needs_a_hash() -> None:
@@ -98,9 +106,9 @@ def test_only_failures_that_may_pass_are_tried_again_and_their_attempts_go_on_co
     )
     listed = [video("may"), video("never"), video("cut")]
     assert found(listed, known, ("may",)) == {"retried": ["may"]}
-    assert compare_listing(listed, known, ("may",), Policy(), NOW_MS).retried[0].attempts == 2
+    assert compared(listed, known, ("may",)).retried[0].attempts == 2
     assert found(listed, known, ("may",), Policy(max_attempts=2)) == {}
-    assert found(listed, known, (), Policy(retry_all=True)) == {"retried": ["may", "never", "cut"]}
+    assert found(listed, known, (), Policy(retry_all=True)) == {"retried": ["cut", "may", "never"]}
 
 
 def test_a_new_title_is_no_change_of_the_video_and_a_listing_without_titles_says_nothing() -> None:
@@ -121,7 +129,7 @@ def test_a_new_title_is_no_change_of_the_video_and_a_listing_without_titles_says
     assert found(listed, known) == {
         "retitled": ["c", "unread"], "suspects": ["d"], "changed": ["e"], "back": ["back"]
     }  # fmt: skip
-    changes = compare_listing(listed, known, (), Policy(), NOW_MS)
+    changes = compared(listed, known)
     assert [(one.title, one.description) for one in (*changes.suspects, *changes.changed)] == [("new", ""), ("t", "")]
     row = {**book("c", title="t", title_embedding=b"v"), "words": 3}
     assert relisted(row, changes.retitled[0]) == {**row, "title": "", "title_embedding": None}
@@ -138,7 +146,7 @@ def test_every_video_ends_in_exactly_one_place(
 ) -> None:
     listed = [video(name, *facts) for name, facts in now.items()]
     known = books(*(book(name, *facts) for name, facts in before.items()))
-    changes = compare_listing(listed, known, (), Policy(grace_ms=grace_ms), NOW_MS)
+    changes = compared(listed, known, (), Policy(grace_ms=grace_ms))
     places = Counter(
         getattr(one, "video_id", one) for value in vars(changes).values() if isinstance(value, list) for one in value
     )
@@ -151,7 +159,7 @@ def test_every_video_ends_in_exactly_one_place(
 
 def test_equal_bytes_are_extracted_once_and_only_equal_sizes_are_hashed() -> None:
     todo = [video("a", size=1), video("b", size=2), video("c", size=2), video("d", size=3)]
-    assert [one.video_id for one in may_be_twins(todo, {"known": 3, "a": 1})] == ["b", "c", "d"]
+    assert [one.video_id for one in may_be_twins(todo, {3})] == ["b", "c", "d"]
     alone, doubles = split_twins(todo, {"b": "same", "c": "same", "d": "stored"}, {"stored": "known"})
     assert [one.video_id for one in alone] == ["a", "b"]
     assert [(one.video_id, other) for one, other in doubles] == [("c", "b"), ("d", "known")]

@@ -10,7 +10,7 @@ from reelbeam.schemas.elements import Caption, Sidecar, Video
 from reelbeam.schemas.errors import InputError
 from reelbeam.transforms.discover import probe_video
 from reelbeam.transforms.listing import list_videos
-from reelbeam.transforms.sidecars import decoded, read_sidecars, with_sidecars
+from reelbeam.transforms.sidecars import decoded, read_sidecars, sidecars_of
 from reelbeam.transforms.stage import shared_stage
 
 from ..odd_media import ffmpeg
@@ -49,9 +49,9 @@ def test_a_file_belongs_to_the_video_whose_name_it_bears_and_names_its_language(
         "in/talk 2.SRT",
     ]
     strangers = ["in/other.srt", "in/talk.commentary.srt", "in/talkative.srt"]
-    found = with_sidecars(videos, [Sidecar(name, 1, "e") for name in beside + strangers])
+    found = sidecars_of([one.uri for one in videos], [Sidecar(name, 1, "e") for name in beside + strangers])
     shared = [("talk.de.vtt", "de"), ("talk.fra.forced.srt", "fr"), ("talk.pt-BR.ass", "pt"), ("talk.srt", "")]
-    assert [[(side.name, side.language) for side in one.sidecars] for one in found] == [
+    assert [[(side.name, side.language) for side in found.get(at, ())] for at in range(len(videos))] == [
         shared,
         [("talk.en.srt", "")],
         [("talk 2.SRT", "")],
