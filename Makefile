@@ -61,7 +61,7 @@ cluster-down:
 	@$(BIN)/python -m deploy.flink.cluster down
 
 test-flink: setup
-	$(BIN)/python -m pytest -m flink -s
+	$(BIN)/python -m pytest -m 'flink and not long' -s
 
 lint: setup
 	$(BIN)/ruff check .

@@ -107,8 +107,11 @@ def extract_vertex(cluster: Cluster) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "victims",
-    [("sdk worker",), ("task-manager-1",), ("task-manager-1", "sdk worker", "task-manager-2")],
-    ids=["an SDK worker", "a task manager", "three"],
+    [
+        pytest.param(("task-manager-1", "sdk worker", "task-manager-2"), id="three"),
+        pytest.param(("sdk worker",), id="an SDK worker", marks=pytest.mark.long),
+        pytest.param(("task-manager-1",), id="a task manager", marks=pytest.mark.long),
+    ],
 )
 def test_kills_in_mid_run_change_nothing(
     cluster: Cluster, in_process: str, tmp_path: Path, victims: tuple[str, ...]
