@@ -25,7 +25,7 @@ def shard_vectors(source: VectorSource, storage: Storage, shard: ShardInfo) -> I
             yield _frame_ids(rows, valid), tensor(batch, "frame_embedding")[valid].astype(np.float32)
         return
     for rows, batch in shard_batches(storage, shard, [source.column]):
-        there = batch[source.column].is_valid().to_numpy(zero_copy_only=False)
+        there = flags(batch[source.column].is_valid())
         yield rows[there], tensor(batch, source.column)[there].astype(np.float32)
 
 
@@ -42,7 +42,7 @@ def batch_ids(source: VectorSource, rows: np.ndarray, batch: pa.RecordBatch) -> 
     """
     if source.of_frames:
         return _frame_ids(rows, tensor(batch, "tick_valid").astype(bool))
-    there: np.ndarray = rows[batch[source.column].is_valid().to_numpy(zero_copy_only=False)]
+    there: np.ndarray = rows[flags(batch[source.column].is_valid())]
     return there
 
 

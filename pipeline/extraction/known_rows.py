@@ -65,12 +65,13 @@ class KnownRows(Mapping[str, dict[str, Any]]):
         """The newest row of each video, without removed videos."""
         schema = videos_schema(dataset.snapshot.shape.text_dim)
         wanted = pa.schema([schema.field(name) for name in COMPARED])
-        parts, newer = [as_compared(wanted.empty_table())], [np.zeros(0, "S16")]
+        none = as_compared(wanted.empty_table())
+        parts, newer = [none], [np.zeros(0, "S16")]
         for info in reversed(dataset.snapshot.videos):
             with open_parquet(dataset.storage, info.path, info.bytes) as parquet:
                 held = [name for name in COMPARED if name in parquet.file.schema_arrow.names]
                 batches = (pa.Table.from_batches([batch]) for batch in parquet.batches(SLICE, held))
-                rows = pa.concat_tables([as_compared(conformed(batch, wanted)) for batch in batches])
+                rows = pa.concat_tables([none, *(as_compared(conformed(batch, wanted)) for batch in batches)])
             keys = keys_of(rows["video_id"])
             newest = np.zeros(len(rows), bool)
             newest[newest_places(keys)] = True

@@ -6,8 +6,8 @@ every row and answer exactly: time is linear in the rows, memory is not.
 `all` joins frames, speech, titles and exact words by a convex combination of normalised scores, because ranks do not tell a list that
 knows the answer from one that does not. A cosine counts as far as it exceeds the query's mean cosine to the dataset, in units of
 the model's training temperature, so that models can be compared; a moment of exact words counts by the share of the query's weight
-that it holds. Both are cubed, which keeps several vague likenesses from outvoting a sure one. `python -m benchmarks.ranking` chooses
-a method and weights on one half of made queries and reports the other.
+that it holds. Both are raised to a power, so that a sure likeness outvotes several vague ones. `python -m benchmarks.ranking` chooses
+the method, power and weights on one half of made queries and reports the other.
 
 Source: Bruch, Gai, Ingber 2023, "An Analysis of Fusion Functions for Hybrid Retrieval" (convex combination beats rank fusion); Radford et
 al. 2021, "Learning Transferable Visual Models From Natural Language Supervision" (temperature); Robertson, Zaragoza 2009, "The
@@ -43,11 +43,13 @@ log = logging.getLogger("reelbeam")
 DEPTH = 10
 """Moments taken from each list per moment wanted."""
 
-WEIGHTS = {"words": 17.0, "frames": 1.0, "speech": 11.0, "titles": 4.0}
+WEIGHTS = {"words": 40.0, "frames": 1.0, "speech": 14.0, "titles": 8.0}
 """Rounded from those that the validation half of `benchmarks/ranking.py` chose, with the offline models. Fused embeddings are left
 out: their best weight was about 0."""
 
-POWER = 3
+POWER = 4
+"""Chosen as the weights were."""
+
 SENTENCE_SCALE = 20.0
 """Inverse temperature of sentence models. Source: sentence-transformers, MultipleNegativesRankingLoss, `scale`."""
 
@@ -59,7 +61,7 @@ LIKE = 0.6
 
 
 def by_likeness(found: Sequence[Moment], mean: float, scale: float) -> list[Moment]:
-    """Moments with their cosines normalised: the excess over the query's mean cosine, cubed; 1 at UNIT temperatures.
+    """Moments with their cosines normalised: the excess over the query's mean cosine, raised to POWER; 1 at UNIT temperatures.
 
     >>> [one.score for one in by_likeness([Moment("a", "a", 0, 1, 0, 0.7, "")], mean=0.2, scale=20)]
     [1.0]

@@ -140,7 +140,7 @@ def test_of_several_files_the_newest_row_counts_and_removed_videos_do_not(tmp_pa
     again = [stored(f"{3:016x}", etag="first"), stored(f"{3:016x}", etag="last")]
     infos = [
         put_table(storage, f"videos/{at}.parquet", pa.Table.from_pylist(rows, SCHEMA))
-        for at, rows in enumerate((old, new, again))
+        for at, rows in enumerate((old, [], new, again))
     ]
     settings = DatasetSettings({}, {}, Grid(), RowShape(10, 4, 5, 2))
     dataset = Dataset(storage, replace(settings.first_snapshot(), videos=tuple(infos)))

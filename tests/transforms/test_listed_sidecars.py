@@ -12,12 +12,14 @@ import pytest
 from object_store import FaultyProxy, s3_server, use_s3
 
 from reelbeam.pipeline.extraction.changes import Policy, compare_listing
+from reelbeam.pipeline.extraction.known_rows import KnownRows, as_compared
 from reelbeam.schemas.elements import Video
 from reelbeam.schemas.errors import StorageError
 from reelbeam.schemas.storage import PAGE, Storage, Stored
 from reelbeam.schemas.tables import videos_schema
 from reelbeam.transforms.listed_sidecars import pages_from, with_found_sidecars
 from reelbeam.transforms.listing import list_videos
+from reelbeam.transforms.video_list import VideoList
 
 
 def names(videos: list[Video]) -> dict[str, list[tuple[str, str]]]:
@@ -90,8 +92,8 @@ def test_a_folder_that_cannot_be_listed_leaves_what_is_known(
         "title": "",
         "description": "",
     }
-    books = pa.Table.from_pylist([row], videos_schema(4))
-    assert compare_listing([found], books, (), Policy(), 0, "subtitles").unchanged == 1
+    known = KnownRows(as_compared(pa.Table.from_pylist([row], videos_schema(4))))
+    assert compare_listing(VideoList.of([found]), known, (), Policy(), 0, "subtitles").unchanged == 1
 
 
 @pytest.fixture(scope="module")
