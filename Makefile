@@ -47,7 +47,7 @@ test: setup
 
 test-slow: setup
 	@./deploy/system_packages.sh espeak-ng chromium
-	$(BIN)/python -m pytest -m 'slow and not long and not flink' -s
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not long and not flink'
 
 test-long: setup
 	@./deploy/system_packages.sh espeak-ng
