@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas.errors import UsageError
+from ..schemas.row_shape import MODEL_OF
 from ..schemas.senses import Sense
 from ..schemas.tables import RowShape
 from .audio import FEATURES, AudioSpec
@@ -37,13 +38,17 @@ class Profile:
     fusion: FusionSpec = FusionSpec()
     senses: tuple[Sense, ...] = ()
     """The further senses that are on."""
+    off: tuple[str, ...] = ()
+    """The built-in senses that are off, sorted: their models are not loaded."""
     good_at: str = ""
     costs: str = ""
     """Both in one line, for a person who chooses. Sizes are those of the downloads."""
 
     def identities(self) -> dict[str, Any]:
         """What each model is, weights hashed: stored in every snapshot, compared before features may meet."""
-        models = {name: getattr(self, name).identity() for name in ("clip", "whisper", "text", "audio", "fusion")}
+        off = {MODEL_OF[sense]: {"off": True} for sense in self.off}
+        names = ("clip", "whisper", "text", "audio", "fusion")
+        models = {name: off.get(name) or getattr(self, name).identity() for name in names}
         return models | {one.name: one.identity() for one in self.senses}
 
     def row_shape(self, ticks: int) -> RowShape:
@@ -51,7 +56,7 @@ class Profile:
         fused_dim = self.fusion.dimension(frame_dim, text_dim)
         stored = tuple(one.stored(ticks) for one in self.senses)
         states, sourced = self.whisper.audio_embedding_dim, self.whisper.speech != "whisper"
-        return RowShape(ticks, frame_dim, len(FEATURES), text_dim, fused_dim, states, stored, sourced)
+        return RowShape(ticks, frame_dim, len(FEATURES), text_dim, fused_dim, states, stored, sourced, self.off)
 
 
 MODELS = ("clip", "whisper", "text")

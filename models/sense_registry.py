@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 
 from ..schemas.errors import UsageError
+from ..schemas.row_shape import BUILT_IN
 from ..schemas.senses import PLAIN_TYPES, Sense
 from ..schemas.tables import MODALITIES, windows_schema
 from .profiles import Profile
@@ -18,15 +19,15 @@ from .thumbnails import Thumbnails
 
 GROUP = "reelbeam.senses"
 
-BUILT_IN: tuple[type[Sense], ...] = (ScreenText, Subtitles, Thumbnails)
+FURTHER: tuple[type[Sense], ...] = (ScreenText, Subtitles, Thumbnails)
 
-CORE = ("clip", "whisper", "text", "audio", "fusion", *MODALITIES)
+CORE = ("clip", "whisper", "text", "audio", "fusion", *MODALITIES, *BUILT_IN)
 """Names of models and modalities: no further sense may have one of them."""
 
 
 def known_senses() -> dict[str, Sense]:
     """Every further sense at hand, by name, with its default settings. Raises UsageError for a package that cannot be used."""
-    found = {kind.name: kind() for kind in BUILT_IN}
+    found = {kind.name: kind() for kind in FURTHER}
     for entry in entry_points(group=GROUP):
         origin = f"the sense {entry.name} of the package {entry.dist.name if entry.dist else entry.value}"
         try:
@@ -60,9 +61,16 @@ def chosen_names(asked: str, on: Iterable[str]) -> list[str]:
     names = set(on) if relative else set()
     for part in parts:
         name = part.lstrip("+-")
+        if name in BUILT_IN:
+            if not relative:
+                raise UsageError(
+                    f"--senses {asked}: {name} is built in; turn it off by -{name}, and on again by +{name}"
+                )
+            continue
         if name in CORE:
             raise UsageError(
-                f"--senses {asked}: {name} is always on; further senses are chosen here. To leave out the fused embedding: --fuse none"
+                f"--senses {asked}: {name} is always on; to be turned off are {', '.join(BUILT_IN)}. To leave out the fused "
+                "embedding: --fuse none"
             )
         if part.startswith("-"):
             if name not in names:
@@ -71,6 +79,37 @@ def chosen_names(asked: str, on: Iterable[str]) -> list[str]:
         elif part != "none":
             names.add(name)
     return sorted(names)
+
+
+def chosen_off(asked: str, off: Iterable[str]) -> tuple[str, ...]:
+    """The built-in senses that are off after `--senses`, from those that are off.
+
+    >>> chosen_off("-sound,+ocr", []), chosen_off("+sound", ["frames", "sound"]), chosen_off("ocr", ["sound"])
+    (('sound',), ('frames',), ('sound',))
+    """
+    names = set(off)
+    for part in (part.strip() for part in asked.split(",")):
+        name = part[1:]
+        if part[:1] not in ("+", "-") or name not in BUILT_IN:
+            continue
+        (names.add if part[0] == "-" else names.discard)(name)  # a run may be started again with the same words
+    return tuple(sorted(names))
+
+
+def without_built_in(profile: Profile, off: tuple[str, ...]) -> Profile:
+    """The profile with built-in senses off. Raises UsageError where something else that is on needs them."""
+    needing = [one.name for one in profile.senses if one.words and "speech" in off]
+    if "speech" in off and profile.whisper.audio_embedding:
+        needing.append("--audio-embedding")
+    if "speech" in off and profile.whisper.speech != "whisper":
+        needing.append(f"--speech {profile.whisper.speech}")
+    if "frames" in off and profile.fusion.needs_words_in_clip:
+        needing.append(f"--fuse {profile.fusion.how}")
+    if needing:
+        raise UsageError(
+            f"--senses: {', '.join(needing)} needs what is turned off ({', '.join(off)}); cure: leave one of them out"
+        )
+    return replace(profile, off=off)
 
 
 def with_added(asked: str, name: str) -> str:

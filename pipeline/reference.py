@@ -21,7 +21,7 @@ import pyarrow as pa
 from ..models.audio import FEATURES
 from ..models.fusion import TIMBRE
 from ..models.profiles import PROFILES
-from ..models.sense_registry import BUILT_IN
+from ..models.sense_registry import FURTHER
 from ..models.weights import PACKAGE
 from ..schemas.errors import EXIT_CODES
 from ..schemas.file_records import IndexInfo, ShardInfo, TableInfo
@@ -220,9 +220,7 @@ def sections() -> dict[str, str]:
         "windows": columns(windows_schema(SHAPE)),
         "videos": columns(videos_schema(SHAPE.text_dim)),
         "failures": columns(failures_schema()),
-        "senses": columns(
-            pa.schema([field for kind in BUILT_IN for field in kind().stored(10).fields(SHAPE.text_dim)])
-        ),
+        "senses": columns(pa.schema([field for kind in FURTHER for field in kind().stored(10).fields(SHAPE.text_dim)])),
         "sound": sound_measures(),
         "profiles": profiles(),
         "index kinds": index_kinds(),

@@ -22,9 +22,9 @@ SCHEMA_VERSION = 2
 OLDEST_SCHEMA_VERSION = 1
 """Datasets from this version on open: every column added since then may be null, and reads as null where it is not stored."""
 
-OK, ABSENT, FAILED = "ok", "absent", "failed"
-"""Statuses of a modality; `failed` is followed by `: ` and the reason. Of a video: ok, partial (some of it is lost,
-the failures table says what), failed, removed (no longer in the bucket)."""
+OK, ABSENT, FAILED, OFF = "ok", "absent", "failed", "off"
+"""Statuses of a modality; `failed` is followed by `: ` and the reason, and `off` is a built-in sense that is off. Of a video: ok,
+partial (some of it is lost, the failures table says what), failed, removed (no longer in the bucket)."""
 PARTIAL, REMOVED = "partial", "removed"
 
 
@@ -50,7 +50,7 @@ def windows_schema(shape: RowShape) -> pa.Schema:
     """One row is one window of one video. T is `shape.ticks`."""
     t = shape.ticks
     status = "ok, absent (the video has none here), or failed: with the reason"
-    return pa.schema(
+    schema = pa.schema(
         [
             column("video_id", pa.string(), "id of the video for life: a hash of its uri"),
             column("uri", pa.string(), "where the video lies"),
@@ -159,6 +159,10 @@ def windows_schema(shape: RowShape) -> pa.Schema:
         ],
         {"reelbeam_schema": str(SCHEMA_VERSION), "shape": json.dumps(shape.to_json())},
     )
+    off = [name for name in schema.names if name in shape.off_columns and not name.endswith("_status")]
+    for at in map(schema.get_field_index, off):
+        schema = schema.set(at, schema.field(at).with_nullable(True))
+    return schema
 
 
 TITLE_EMBEDDINGS = {"title": "title_embedding", "description": "description_embedding"}
@@ -271,9 +275,14 @@ def validate_windows(table: pa.Table, shape: RowShape, embedded: bool = True) ->
     if ((tensor(table, "tick_pts_ms") >= 0) != valid).any():
         raise CorruptOutput("windows: tick_pts_ms and tick_valid disagree")
     lengths = np.linalg.norm(tensor(table, "frame_embedding").astype(np.float32), axis=2)
+    embedded = embedded and "frames" not in shape.off
     if (np.abs(lengths - (valid if embedded else 0)) > 0.01).any():
         raise CorruptOutput("windows: a frame embedding is not of unit length, or a tick without a frame has one")
     for modality in shape.modalities:
         states = set(table[f"{modality}_status"].to_pylist())
-        if bad := [state for state in states if state not in (OK, ABSENT) and not state.startswith(FAILED)]:
+        allowed = (OFF,) if f"{modality}_status" in shape.off_columns else (OK, ABSENT, FAILED)
+        if bad := [state for state in states if state.partition(": ")[0] not in allowed]:
             raise CorruptOutput(f"windows: {modality}_status holds {bad[0]!r}")
+    for name in [name for name in table.schema.names if name in shape.off_columns and not name.endswith("_status")]:
+        if table[name].null_count < len(table):
+            raise CorruptOutput(f"windows: {name} holds values, but its sense is off")

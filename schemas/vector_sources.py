@@ -34,13 +34,16 @@ class VectorSource:
         return bool(self._width(shape))
 
     def _width(self, shape: RowShape) -> int:
+        if self.name in shape.off:
+            return 0
         return {"frames": shape.frame_dim, "speech": shape.text_dim, "fused": shape.fused_dim}[self.name]
 
     def dimension(self, shape: RowShape) -> int:
         """Dimension of its vectors. Raises UsageError when the dataset has none of them."""
         if not (found := self._width(shape)):
+            how = f"--senses +{self.name}" if self.name in shape.off else "--fuse concat"
             raise UsageError(
-                f"the dataset has no {self.called}; make them with: reelbeam nightly INPUT OUTPUT --fuse concat --remodel"
+                f"the dataset has no {self.called}; make them with: reelbeam nightly INPUT OUTPUT {how} --remodel"
             )
         return found
 

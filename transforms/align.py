@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..schemas.elements import Decoded, Grid, Group, Passage, Unit, UnitFeatures, UnitRows, Word
+from ..schemas.switched_off import turned_off
 from ..schemas.tables import ABSENT, FAILED, OK, RowShape, windows_schema
 from ..schemas.tensors import tensor_array
 from .decode import covered_windows
@@ -80,6 +81,8 @@ def align(features: UnitFeatures, grid: Grid, shape: RowShape) -> UnitRows:
     table = (
         pa.table({name: columns[name] for name in schema.names}, schema=schema) if len(kept) else schema.empty_table()
     )
+    if shape.off:
+        table = turned_off(table, shape)
     return UnitRows(unit, table, len(_new_shots(unit, decoded)), features.failures)
 
 

@@ -44,9 +44,10 @@ def text_vectors(
 
 
 def embedded_texts(shape: RowShape) -> dict[str, str]:
-    """The columns with embeddings of texts, and the column of each one's texts."""
+    """The columns with embeddings of texts, and the column of each one's texts. Nothing is said where speech is off."""
     senses = {one.name: one.embeds for sense in shape.senses for one in sense.columns if one.embeds}
-    return {"text_embedding": "text", **senses}
+    spoken = {} if "text_embedding" in shape.off_columns else {"text_embedding": "text"}
+    return {**spoken, **senses}
 
 
 def texts_of(table: pa.Table, name: str) -> list[str]:
@@ -80,7 +81,8 @@ class _EmbedText(beam.DoFn):
 
     def setup(self) -> None:
         self.metrics = StageMetrics("embed_text")
-        preload(self.spec, self.device)
+        if self.columns:
+            preload(self.spec, self.device)
 
     def process(self, group: tuple[UnitRows, ...]) -> Iterator[tuple[UnitRows, ...]]:
         for into, of in self.columns.items():

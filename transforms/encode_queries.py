@@ -90,23 +90,34 @@ def fusion_of(snapshot: Snapshot) -> FusionSpec:
 
 def fused_queries(snapshot: Snapshot, seen: np.ndarray, said: np.ndarray, device: str) -> np.ndarray:
     """float32 [q, F] of the same words in CLIP's space [q, D] and in the sentence model's [q, E]: a query is fused as a
-    window in which the words stand for the picture, and are said, without sound."""
+    window in which the words stand for the picture, and are said, without sound. Zeros in `seen` are no picture."""
     shape, count = snapshot.shape, len(seen)
     frames = np.zeros((count, shape.ticks, shape.frame_dim), np.float32)
     frames[:, 0] = seen
     valid = np.zeros((count, shape.ticks), bool)
-    valid[:, 0] = True
+    valid[:, 0] = seen.any(axis=1)
     silence = np.zeros((count, shape.ticks, shape.audio_dim), np.float32)
     asked = Windows(frames, valid, silence, np.zeros_like(valid), said, seen)
     vectors: np.ndarray = fuser_of(fusion_of(snapshot), device)(asked)
     return vectors
 
 
+def unseen(snapshot: Snapshot, count: int) -> np.ndarray:
+    """What queries are in CLIP's space where frames are off: zeros float32 [q, D]."""
+    return np.zeros((count, snapshot.shape.frame_dim), np.float32)
+
+
 def encode_queries(kind: VectorSource, snapshot: Snapshot, texts: Sequence[str], device: str) -> np.ndarray:
     """Words as vectors float32 [q, N] that stand beside those of an index. Raises ModelMismatch, UsageError."""
     if kind == SPEECH:
         return text_encoder(snapshot, device).encode_query(texts)
-    seen: np.ndarray = loaded(clip_of(snapshot.models["clip"]), device).encode_text(texts)
+    if kind == FRAMES:
+        kind.dimension(snapshot.shape)
+    seen: np.ndarray = (
+        loaded(clip_of(snapshot.models["clip"]), device).encode_text(texts)
+        if FRAMES.is_stored(snapshot.shape)
+        else unseen(snapshot, len(texts))
+    )
     if kind == FRAMES:
         return seen
     return fused_queries(snapshot, seen, text_encoder(snapshot, device).encode_query(texts), device)
@@ -119,8 +130,13 @@ def encode_query(
     can do so: importing torch takes longer than the rest of a search. `clip` replaces the dataset's own. Raises as that does."""
     if kind == SPEECH:
         return said_encoder(snapshot, device).encode_query([text])[0]
-    clip = clip or word_encoder(clip_of(snapshot.models["clip"]), device)
-    seen = clip.encode_text([text])
+    if kind == FRAMES or not SPEECH.is_stored(snapshot.shape):  # sound alone has nothing that words could be like
+        FRAMES.dimension(snapshot.shape)
+    if FRAMES.is_stored(snapshot.shape):
+        clip = clip or word_encoder(clip_of(snapshot.models["clip"]), device)
+        seen = clip.encode_text([text])
+    else:
+        seen = unseen(snapshot, 1)
     if kind == FRAMES:
         return seen[0]
     return fused_queries(snapshot, seen, said_encoder(snapshot, device).encode_query([text]), device)[0]

@@ -10,6 +10,7 @@ import apache_beam as beam
 
 from ..models.profiles import Profile
 from ..schemas.elements import Grid, UnitOutcome, UnitRows
+from ..schemas.row_shape import MODEL_OF
 from ..schemas.senses import Sense
 from .align import AlignToWindows
 from .decode import DecodeLimits
@@ -70,8 +71,11 @@ class ExtractRows(beam.PTransform):
         senses = running_senses(models, self.parts)
         needs = tuple(dict.fromkeys(one.frames for one in senses if one.frames))
         found = groups | DecodeUnits(grid, models.clip.pixels, self.limits, self.decoders, needs=needs)
+        off = {MODEL_OF[sense] for sense in models.off}
+        if "whisper" in off & self.parts:
+            found = found | "Voice" >> beam.Map(find_speech_spans)  # the share of voice activity is stored all the same
         for part, stage in stages.items():
-            if part in self.parts:
+            if part in self.parts - off:
                 found = found | stage
         if senses:
             found = found | RunSenses(senses, grid, self.device)
@@ -87,7 +91,7 @@ class ExtractRows(beam.PTransform):
 def outcome_of(rows: UnitRows) -> UnitOutcome:
     """A unit's counts and failures, for the videos and failures tables."""
     valid = rows.table["tick_valid"].to_pylist()
-    words = rows.table["words"].to_pylist()
+    words = [spoken or () for spoken in rows.table["words"].to_pylist()]
     return UnitOutcome(
         rows.unit.video.video_id,
         rows.unit.number,

@@ -111,12 +111,17 @@ def windows_of(table: pa.Table, frame_dim: int, clip: WordEncoder | None) -> Win
         spoken[said] = clip.encode_text([text for text in texts if text])
     return Windows(
         tensor(table, "frame_embedding").astype(np.float32),
-        tensor(table, "tick_valid").astype(bool),
+        tensor(table, "tick_valid").astype(bool) & _stored(table, "frame_embedding"),
         tensor(table, "audio_feature").astype(np.float32),
-        tensor(table, "tick_sound").astype(bool),
+        tensor(table, "tick_sound").astype(bool) & _stored(table, "audio_feature"),
         tensor(table, "text_embedding").astype(np.float32) * said[:, None],
         spoken,
     )
+
+
+def _stored(table: pa.Table, name: str) -> np.ndarray:
+    """Which windows have a value in a column, bool [B, 1]; none where its sense is off."""
+    return np.asarray(table[name].is_valid(), bool)[:, None]
 
 
 def fuser_of(spec: FusionSpec, device: str) -> Fuser:

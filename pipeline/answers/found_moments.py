@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from ...schemas.errors import UsageError
+from ...schemas.vector_sources import FRAMES
 from ..playing import FramePlaces
 from ..search import Moment, Searches
 from .answer_types import MomentAnswer, SearchAnswer, SearchIn, frame_address
@@ -69,6 +70,7 @@ def vector_of(searches: Searches, asked: Asked) -> np.ndarray | None:
     if asked.like is not None:
         row, tick = asked.like
         shape = searches.dataset.snapshot.shape
+        FRAMES.dimension(shape)
         known = 0 <= row < searches.dataset.snapshot.next_row and 0 <= tick < shape.ticks
         held = searches.dataset.take([row], ["frame_embedding", "tick_valid"]) if known else {}
         if row not in held or not held[row]["tick_valid"][tick]:
@@ -126,7 +128,7 @@ def as_answers(moments: Sequence[Moment], places: FramePlaces) -> list[MomentAns
 def unsearched(searches: Searches, where: SearchIn) -> list[str]:
     """What a search could not look at, as `reelbeam search` says it."""
     notes, output = [], searches.dataset.storage.root
-    frames = searches.dataset.snapshot.counts.get("frames", 0)
+    frames = FRAMES.is_stored(searches.dataset.snapshot.shape) and searches.dataset.snapshot.counts.get("frames", 0)
     if where in ("frames", "all") and frames and (missing := searches.index.missing_frames):
         notes.append(f"{missing} frames are newer than the index and are not searched; cure: reelbeam index {output}")
     if where in ("words", "screen", "subtitles", "all") and searches.has_words and searches.words.index.stale:

@@ -32,7 +32,7 @@ class Narrowing:
     """The moment begins in [start_ms, end_ms)."""
 
     def passing(self, moments: Sequence[Moment], places: FramePlaces) -> list[Moment]:
-        """Those that pass. Raises UsageError for a modality that the dataset does not have."""
+        """Those that pass. Raises UsageError for a modality that the dataset does not have, or that is off."""
         kept = [
             one
             for one in moments
@@ -45,7 +45,9 @@ class Narrowing:
         known = places.dataset.snapshot.shape.modalities
         if self.present and self.present not in known:
             raise UsageError(f"present {self.present}: choose from {', '.join(known)}")
+        shape = places.dataset.snapshot.shape
         columns = ["language", *([f"{self.present}_status"] if self.present else [])]
+        shape.check_on(*columns[0 if self.language else 1 :])
         rows = [places.row_at(one.video_id, one.best_ms) for one in kept]
         held = places.dataset.take(sorted({row for row in rows if row is not None}), columns)
         return [

@@ -103,7 +103,7 @@ def frames_of(
                 shot, pts_ms = int(row["shot"][tick]), int(row["tick_pts_ms"][tick])
                 address = frame_address(number, tick)
                 frames.append(FrameAnswer(row=number, tick=tick, at_ms=pts_ms, shot=shot, thumbnail=address))
-            if row["tick_sound"][tick]:
+            if row["tick_sound"][tick] and row["audio_feature"] is not None:
                 level, speech = (float(row["audio_feature"][tick][place]) for place in (LEVEL, SPEECH))
                 span = (tick_ms(at), tick_ms(at + 1))
                 sounds.append(
@@ -131,7 +131,7 @@ def texts_of(windows: Iterable[dict[str, Any]], fields: Sequence[str]) -> list[T
     """Words of the speech one by one; lines of the screen and of the subtitles once each, also where two windows have them."""
     found: dict[tuple[str, str, str, int], TextAnswer] = {}
     for row in windows:
-        for word in row["words"]:
+        for word in row["words"] or ():
             key = ("speech", row["language"] or "", word["word"], word["start_ms"])
             found[key] = TextAnswer(kind="speech", text=key[2], language=key[1], start_ms=key[3], end_ms=word["end_ms"])
         for kind, (_, column) in STORED_IN.items():

@@ -32,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, rest: list[str]) -> int:
     """Searches for one or several queries, and prints the moments."""
     one_blas_thread()
+    from ...schemas.vector_sources import FRAMES
     from ..dataset import Dataset
     from ..search import Searches, find_phrase, query_vector
 
@@ -49,7 +50,11 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     sees = (
         options.image
         or options.search_in == "frames"
-        or (options.search_in == "all" and dataset.snapshot.counts["frames"])
+        or (
+            options.search_in == "all"
+            and dataset.snapshot.counts["frames"]
+            and FRAMES.is_stored(dataset.snapshot.shape)
+        )
     )
     if sees and searches.index.missing_frames:
         log.warning(

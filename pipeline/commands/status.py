@@ -71,7 +71,10 @@ def status_of(dataset: Dataset) -> dict[str, Any]:
         "created_at": snapshot.created_at,
         "fingerprint": snapshot.fingerprint,
         "options": snapshot.options,
-        "models": {name: identity.get("weights", "") for name, identity in snapshot.models.items()},
+        "models": {
+            name: identity.get("weights", "off" if identity.get("off") else "")
+            for name, identity in snapshot.models.items()
+        },
         "senses": [sense.name for sense in snapshot.shape.senses],
         "counts": snapshot.counts,
         "frame_coverage": round(frames / ticks, 4) if ticks else None,

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...schemas.errors import UsageError
 from ...schemas.tensors import tensor
+from ...schemas.vector_sources import FRAMES
 from .read import Dataset
 
 
@@ -58,7 +59,8 @@ class RowLocations:
         return found[0]
 
     def vectors(self, video: int) -> tuple[np.ndarray, np.ndarray]:
-        """All frames of one video, in time order: (ids int64 [n], vectors float32 [n, D])."""
+        """All frames of one video, in time order: (ids int64 [n], vectors float32 [n, D]). Raises UsageError where frames are off."""
+        FRAMES.dimension(self.dataset.snapshot.shape)
         rows = np.flatnonzero(self.video == video)
         rows = rows[np.argsort(self.window[rows])]
         held = self.dataset.take(rows.tolist(), ["frame_embedding", "tick_valid"])
@@ -69,7 +71,11 @@ class RowLocations:
 
 
 def window_vectors(dataset: Dataset) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Rows with at least one frame: (rows int64 [n], vectors float32 [n, T, D], valid ticks bool [n, T])."""
+    """Rows with at least one frame: (rows int64 [n], vectors float32 [n, T, D], valid ticks bool [n, T]).
+
+    Raises UsageError where frames are off.
+    """
+    FRAMES.dimension(dataset.snapshot.shape)
     for rows, batch in dataset.batches(["frame_embedding", "tick_valid"]):
         valid = tensor(batch, "tick_valid").astype(bool)
         some = valid.any(axis=1)

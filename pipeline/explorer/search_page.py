@@ -73,7 +73,8 @@ def router(explorer: Explorer) -> APIRouter:
                 wrong = str(error)
         kept = {name: value for name, value in vars(asked.narrowing).items() if value}
         shown = {"asked": asked, "places": PLACES, "found": found, "wrong": wrong, "kept": kept}
-        known = explorer.dataset().snapshot.shape.modalities
+        shape = explorer.dataset().snapshot.shape
+        known = [name for name in shape.modalities if f"{name}_status" not in shape.off_columns]
         return explorer.render(
             request, "search.html", 400 if wrong else 200, known=known, rest=urlencode(kept), **shown
         )

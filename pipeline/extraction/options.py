@@ -68,7 +68,8 @@ class ExtractOptions(Options):
     )
     senses: str = option(
         "",
-        "further senses, such as ocr: names, or changes such as +ocr,-phash; none: no further one; empty: as OUTPUT was made; "
+        "further senses, such as ocr: names, or changes such as +ocr,-phash; none: no further one; -frames, -speech and -sound turn "
+        "built-in ones off, and +frames on again; empty: as OUTPUT was made; "
         "see reelbeam models",
     )
     thumbnails: bool = option(

@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from ...models.devices import wait_without_spinning
 from ...models.profiles import Profile, profile
-from ...models.sense_registry import chosen_names, with_added, with_senses
+from ...models.sense_registry import chosen_names, chosen_off, with_added, with_senses, without_built_in
 from ...models.thumbnails import THUMBNAILS
 from ...schemas import snapshot as snapshots
 from ...schemas.addresses import is_remote
@@ -106,6 +106,7 @@ def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] 
     on = [one.name for one in current.shape.senses] if current else []
     asked = with_added(options.senses, THUMBNAILS) if options.thumbnails else options.senses
     models = with_senses(chosen(options), chosen_names(asked, on))
+    models = without_built_in(models, chosen_off(options.senses, current.shape.off if current else ()))
     frames = options.frames or as_stored(current, "frames", FRAMES[0])
     shots = NO_SHOTS if frames == KEY else as_stored(current, "shots", SHOT_DETECTORS[0])
     options = replace(options, frames=frames, shots=options.shots or shots)

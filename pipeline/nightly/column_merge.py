@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...schemas.file_records import ShardInfo
+from ...schemas.row_shape import BUILT_IN, MODEL_OF
 from ...schemas.storage import Storage
-from ...schemas.tables import ABSENT, RowShape, windows_schema
+from ...schemas.switched_off import turned_off
+from ...schemas.tables import ABSENT, OFF, RowShape, windows_schema
 from ...schemas.tensors import tensor, tensor_array
 from ...transforms.embed_text import embedded_texts
 from ..dataset import read_table
@@ -95,7 +97,7 @@ def merged(old: pa.Table, new: pa.Table, parts: frozenset[str], shape: RowShape)
     schema = windows_schema(shape)
     place = {key: at for at, key in enumerate(keys_of(new))}
     at = [place.get(key) for key in keys_of(old)]
-    touched = touched_by(parts, shape)
+    touched = touched_by(parts, shape) | statuses_of_off(old, parts)
     columns = {name: old[name] for name in schema.names if name not in touched and name != FUSED}
     if FUSED in schema.names and FUSED in old.schema.names and not parts & set(TOUCHES):
         columns[FUSED] = old[FUSED]
@@ -111,7 +113,14 @@ def merged(old: pa.Table, new: pa.Table, parts: frozenset[str], shape: RowShape)
             columns[name] = tensor_array(np.concatenate([values, empty])[order], there[order])
         else:
             columns[name] = _picked(new, name, at, field)
-    return pa.table({name: columns[name] for name in schema.names}, schema=schema)
+    table = pa.table({name: columns[name] for name in schema.names}, schema=schema)
+    return turned_off(table, shape) if shape.off else table
+
+
+def statuses_of_off(old: pa.Table, parts: Iterable[str]) -> set[str]:
+    """The statuses of built-in senses that were off in the old rows and are among `parts`, the models that change."""
+    columns = [name for sense, names in BUILT_IN.items() if MODEL_OF[sense] in parts for name in names]
+    return {name for name in columns if name.endswith("_status") and OFF in old[name].unique().to_pylist()}
 
 
 def _picked(new: pa.Table, name: str, at: Sequence[int | None], field: pa.Field) -> pa.Array:

@@ -25,6 +25,7 @@ from ...schemas.errors import CommitConflict, CorruptOutput
 from ...schemas.file_records import ShardInfo
 from ...schemas.night_report import Remodelled
 from ...schemas.options import data_options
+from ...schemas.row_shape import MODEL_OF
 from ...schemas.small_arrays import stretches_of
 from ...schemas.snapshot import Snapshot, shard_path
 from ...schemas.tables import TITLE_EMBEDDINGS, validate_windows, videos_schema
@@ -48,6 +49,9 @@ class Work:
     """What to recompute, planned from one snapshot."""
 
     parts: frozenset[str]
+    """The models and further senses whose columns change."""
+    computed: frozenset[str]
+    """Those of them that run; the others are turned off."""
     dataset: Dataset
     videos: list[Video]
     """Those that must be decoded again. Their bytes are those of the videos table."""
@@ -66,13 +70,16 @@ def remodel_dataset(location: str, job: Job, run_name: str) -> Remodelled:
         return Remodelled(("everything",), published.counts["videos"], 0, published.number)
     work = plan_remodel(location, job, parent)
     log.info("%s: %d videos to recompute, all else is carried over", ", ".join(sorted(work.parts)), len(work.videos))
-    fresh = [shard for shards in over_waves(partial(recompute, parts=work.parts), work.videos, job) for shard in shards]
+    fresh = [
+        shard for shards in over_waves(partial(recompute, parts=work.computed), work.videos, job) for shard in shards
+    ]
     shards, lost, words = carry(job, work, fresh, run_name)
     sidecars = {video.video_id: sidecars_as_listed(video) for video in work.videos}
     published = swap(job, parent, shards, lost, words, work.parts, run_name, sidecars)
     on = {one.name for one in job.profile.senses}
     gone = [f"-{one.name}" for one in parent.shape.senses if one.name not in on]
-    return Remodelled((*gone, *sorted(work.parts)), len(work.videos), len(lost), published.number)
+    gone += [f"-{sense}" for sense in job.profile.off if sense not in parent.shape.off]
+    return Remodelled((*gone, *sorted(work.computed)), len(work.videos), len(lost), published.number)
 
 
 def plan_remodel(location: str, job: Job, parent: Snapshot) -> Work:
@@ -85,13 +92,14 @@ def plan_remodel(location: str, job: Job, parent: Snapshot) -> Work:
     lost = frozenset(key for key, row in rowed.items() if key not in listed or listed[key].etag != row["etag"])
     if any(one.words for one in running_senses(job.profile, parts)):
         parts |= {"whisper"}  # the words that it wants are heard again
-    pictures, sound = wanted_streams(job.profile, parts)
+    computed = parts - {MODEL_OF[sense] for sense in job.profile.off}
+    pictures, sound = wanted_streams(job.profile, computed)
     videos = [
         listed[key]
         for key, row in rowed.items()
         if key not in lost and ((pictures and row["frames"]) or (sound and row["audio_codec"]))
     ]
-    return Work(parts, dataset, sorted(videos, key=lambda video: video.uri), lost)
+    return Work(parts, computed, dataset, sorted(videos, key=lambda video: video.uri), lost)
 
 
 def recompute(videos: Sequence[Video], job: Job, parts: frozenset[str]) -> list[ShardInfo]:
@@ -115,7 +123,7 @@ def carry(
     the words of each video."""
     shape = job.profile.row_shape(job.options.window_ticks)
     decoded = {video.video_id for video in work.videos}
-    compared, touched = same_columns(*wanted_streams(job.profile, work.parts)), touched_by(work.parts, shape)
+    compared, touched = same_columns(*wanted_streams(job.profile, work.computed)), touched_by(work.parts, shape)
     made, lost = [], set(work.lost)
     words: dict[str, int] = {}
     for part, shard in enumerate(work.dataset.snapshot.shards):
@@ -138,7 +146,7 @@ def carry(
             table = fused(table, job.profile, job.options.device)
         validate_windows(table, shape)
         for video_id, said in zip(table["video_id"].to_pylist(), table["words"].to_pylist(), strict=True):
-            words[video_id] = words.get(video_id, 0) + len(said)
+            words[video_id] = words.get(video_id, 0) + len(said or ())
         put = put_windows(job.storage, shard_path(run_name, part, len(work.dataset.snapshot.shards)), table)
         stretches = stretches_of(numbers)
         made.append(replace(put, first_row=int(numbers.min()), stretches=stretches if len(stretches) > 1 else ()))

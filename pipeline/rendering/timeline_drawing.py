@@ -84,11 +84,13 @@ def timeline(rows: pa.Table, grid: Grid, frame: Callable[[int], bytes | None]) -
         inside = ticks[valid & (shots == shot)]
         start, end = grid.tick_ms(int(inside[0])), grid.tick_ms(int(inside[-1]) + 1)
         marks.append(Box(x(start), LANES["shots"], x(end) - x(start) - 1, 14, colour_of(shot)))
-    words = [word for row in rows["words"].to_pylist() for word in row]
+    words = [word for row in rows["words"].to_pylist() for word in row or ()]
     for at, word in enumerate(words):
         top = LANES["words"] + 14 * (at % 4)
         marks.append(Box(x(word["start_ms"]), top, x(word["end_ms"]) - x(word["start_ms"]), 13, "#dbe7f5"))
         marks.append(Label(x(word["start_ms"]) + 1, top, word["word"], 11))
+    if rows["audio_feature"].null_count:  # sound is off
+        return marks
     names = [name for name, _, _ in FEATURES]
     features = tensor(rows, "audio_feature").astype(np.float32).reshape(len(ticks), -1)
     marks += _sound(ticks[sounds], features[sounds, names.index("level")], x, grid)

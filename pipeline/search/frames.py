@@ -75,6 +75,7 @@ class FrameIndex:
     """An index over frames, and the dataset that its ids refer to."""
 
     def __init__(self, dataset: Dataset, name: str = "frames"):
+        FRAMES.dimension(dataset.snapshot.shape)  # frames that are off are told with their cure
         built = dataset.snapshot.indexes.get(name)
         if built is None:
             known = ", ".join(dataset.snapshot.indexes) or "none"
@@ -200,7 +201,7 @@ def _moment(group: list[Hit], grid: Grid) -> Moment:
     words = {
         (word["start_ms"], word["word"]): word
         for hit in group
-        for word in hit.row["words"]
+        for word in hit.row["words"] or ()
         if word["start_ms"] < end_ms and word["end_ms"] > start_ms
     }
     text = " ".join(word["word"] for _, word in sorted(words.items()))

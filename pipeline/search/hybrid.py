@@ -138,7 +138,11 @@ def phrase_moments(dataset: Dataset, phrase: str, k: int) -> list[Moment]:
 
 
 def find_phrase(dataset: Dataset, phrase: str, k: int) -> list[Moment]:
-    """The same with an up-to-date lexical index, where there is one, which leaves few rows to be read."""
+    """The same with an up-to-date lexical index, where there is one, which leaves few rows to be read.
+
+    Raises UsageError also where speech is off.
+    """
+    SPEECH.dimension(dataset.snapshot.shape)
     if exact_words(phrase) and any(built.of == WORDS for built in dataset.snapshot.indexes.values()):
         indexed = ExactWords.open(dataset)
         if indexed.is_current:
@@ -195,7 +199,11 @@ class Searches:
                 replace(one.moment, score=round(share**POWER, 5)) for one, share in zip(words, shares, strict=True)
             ]
             found["words"].sort(key=lambda one: -one.score)
-        if self.dataset.snapshot.counts.get("frames"):
+        shape = self.dataset.snapshot.shape
+        texts = {sense for sense, _ in STORED_IN.values()} & {sense.name for sense in shape.senses}
+        if {"frames", "speech"} <= {*shape.off} and not texts and not has_titles(self.dataset):
+            FRAMES.dimension(shape)  # nothing is left that could be found
+        if FRAMES.is_stored(shape) and self.dataset.snapshot.counts.get("frames"):
             clip = self.index.words(self.models, self.device)
             query = clip.encode_text([text])[0]
             found["frames"] = by_likeness(
@@ -204,7 +212,7 @@ class Searches:
         query = said_encoder(self.dataset.snapshot, self.device).encode_query([text])[0]
         if unsearched := self.unsearched_speech:
             log.warning("speech is not searched by meaning: %s", unsearched)
-        else:
+        elif SPEECH.is_stored(shape):
             spoken = self._vectors(SPEECH).nearest(query, k, among)
             found["speech"] = by_likeness(spoken, float(self._mean(SPEECH) @ query), SENTENCE_SCALE)
         if has_titles(self.dataset):
@@ -217,10 +225,11 @@ class Searches:
 
         Raises UsageError where there is no index of frames.
         """
-        if self.dataset.storage.is_local or self._vectors(SPEECH).searcher is not None:
+        shape = self.dataset.snapshot.shape
+        if self.dataset.storage.is_local or not SPEECH.is_stored(shape) or self._vectors(SPEECH).searcher is not None:
             self.find("all", "a", 1)
             return
-        self.find("frames", "a", 1)
+        self.find("frames" if FRAMES.is_stored(shape) else "titles", "a", 1)
         said_encoder(self.dataset.snapshot, self.device).encode_query(["a"])
         if self._indexed_words:
             self.find("words", "a", 1)
@@ -228,7 +237,7 @@ class Searches:
     @property
     def unsearched_speech(self) -> str:
         """Why `all` leaves speech out, with the cure; empty where it does not."""
-        if not self._vectors(SPEECH).is_far:
+        if not SPEECH.is_stored(self.dataset.snapshot.shape) or not self._vectors(SPEECH).is_far:
             return ""
         root = self.dataset.storage.root
         return f"its vectors have no index and lie in a bucket; cure: reelbeam index {root} --of speech"

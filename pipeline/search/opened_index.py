@@ -85,6 +85,8 @@ class Frames:
         if wanted == Filter():
             return None
         if wanted not in self._allowed:
+            asked = (*(["language"] if wanted.language else []), *(f"{name}_status" for name in wanted.present))
+            self.dataset.snapshot.shape.check_on(*asked)
             columns = ["uri", "language", "tick_pts_ms", "tick_valid", *(f"{name}_status" for name in wanted.present)]
             found = [np.zeros(0, np.int64)]
             for rows, batch in self.dataset.batches(columns):
@@ -186,7 +188,7 @@ class Frames:
                 rows[at // self.ticks]["video_id"],
                 int(rows[at // self.ticks]["tick_pts_ms"][at % self.ticks]),
                 int(rows[at // self.ticks]["shot"][at % self.ticks]),
-                rows[at // self.ticks]["text"],
+                rows[at // self.ticks]["text"] or "",
             )
             for score, at in zip(scores, np.asarray(ids).tolist(), strict=True)
             if at >= 0

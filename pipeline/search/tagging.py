@@ -12,6 +12,7 @@ import pyarrow as pa
 from ...models.clip_words import ClipWords, WordEncoder
 from ...models.loaded import loaded
 from ...schemas.errors import UsageError
+from ...schemas.vector_sources import FRAMES
 from ...transforms.encode_queries import clip_of
 from ...transforms.neighbours import cover, percentile_of
 from ..dataset import Dataset, RowLocations, window_vectors
@@ -53,6 +54,7 @@ def tag(dataset: Dataset, labels: Sequence[str], device: str, top: int) -> pa.Ta
     with the scale that it was trained with; it says which label, given that one of them is right. `percentile` is the
     share of all windows that the label fits less: calibrated by the dataset, so that labels can be compared.
     """
+    FRAMES.dimension(dataset.snapshot.shape)
     encoder = loaded(clip_of(dataset.snapshot.models["clip"]), device)
     words = encoder.encode_text([label if " " in label else PROMPT.format(label) for label in labels])
     return tag_with(dataset, labels, words, scale_of(encoder), top)

@@ -167,5 +167,5 @@ def nearest_rows(
 def moment_of(row: dict[str, Any], score: float) -> Moment:
     """A window as a moment."""
     return Moment(
-        row["uri"], row["video_id"], row["start_ms"], row["end_ms"], row["start_ms"], round(score, 4), row["text"]
+        row["uri"], row["video_id"], row["start_ms"], row["end_ms"], row["start_ms"], round(score, 4), row["text"] or ""
     )

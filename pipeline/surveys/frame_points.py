@@ -10,6 +10,7 @@ import numpy as np
 
 from ...schemas.errors import UsageError
 from ...schemas.tensors import tensor
+from ...schemas.vector_sources import FRAMES
 from ..dataset import Dataset
 
 MOST_POINTS = 5_000
@@ -136,7 +137,8 @@ def most_read(dataset: Dataset) -> int:
 
 
 def _read_frames(dataset: Dataset) -> Iterator[Frame]:
-    """The frames of all rows, or of evenly lying stretches of them."""
+    """The frames of all rows, or of evenly lying stretches of them. Raises UsageError where frames are off."""
+    FRAMES.dimension(dataset.snapshot.shape)
     runs = [run for shard in dataset.snapshot.shards for run in shard.runs]
     total = sum(rows for _, rows in runs)
     most = most_read(dataset)

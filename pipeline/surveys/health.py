@@ -198,7 +198,10 @@ def health_of(dataset: Dataset, now: datetime | None = None) -> Health:
         snapshot.created_at,
         age_s(snapshot.created_at, now),
         snapshot.fingerprint,
-        {name: str(identity.get("weights", "")) for name, identity in snapshot.models.items()},
+        {
+            name: str(identity.get("weights", "off" if identity.get("off") else ""))
+            for name, identity in snapshot.models.items()
+        },
         [sense.name for sense in snapshot.shape.senses],
         snapshot.counts,
         round(frames / ticks, 4) if ticks else None,

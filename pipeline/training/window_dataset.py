@@ -43,7 +43,7 @@ class WindowDataset(IterableDataset[Batch]):
     which is not full: use it where ranks must take equally many steps. Rank and ranks are those of torch.distributed, or
     of torchrun's environment. `cache` is the local folder for shards of a bucket: it may grow to the size of the dataset.
 
-    Raises UsageError for columns that do not exist and a dataset without samples.
+    Raises UsageError for columns that do not exist or whose sense is off, and a dataset without samples.
     """
 
     def __init__(
@@ -66,6 +66,8 @@ class WindowDataset(IterableDataset[Batch]):
         self.batch_size, self.seed, self.sequence, self.drop_last = batch_size, shuffle, sequence, drop_last
         self.columns = list(dict.fromkeys(columns))
         self.rank, self.ranks = (rank, ranks) if rank is not None and ranks is not None else _world()
+        used = [*self.columns, *(name for name, _, _ in where)]
+        dataset.snapshot.shape.check_on(*(name for name in used if not name.endswith("_status")))
         self.files = ShardFiles(dataset.storage, dataset.snapshot.shards, cache)
         self.groups: list[Group] = list(groups_of(dataset, self.files, where, sequence))
         self.counts = np.array([group.samples for group in self.groups], np.int64)

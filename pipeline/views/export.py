@@ -177,9 +177,10 @@ def _export_shard(dataset: Dataset, shard: ShardInfo, file: Path, write: Callabl
 
 
 def _columns(dataset: Dataset, shard: ShardInfo) -> list[str]:
+    """The stored columns, without those of built-in senses that are off: npy would show them as zeros."""
     with stored_file(dataset.storage, shard.path) as file:
-        names: list[str] = pq.read_schema(file).names
-        return names
+        off = dataset.snapshot.shape.off_columns
+        return [name for name in pq.read_schema(file).names if name not in off or name.endswith("_status")]
 
 
 def _manifest(dest: Path, kind: str) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def languages_of(dataset: Dataset) -> set[str]:
     found: set[str] = set()
     subtitled = "subtitles" in fields_of(dataset.snapshot.shape)
     for _, batch in dataset.batches(["language", *(["subtitles"] if subtitled else [])], rows=65_536):
-        found.update(batch["language"].unique().to_pylist())
+        found.update(language or "" for language in batch["language"].unique().to_pylist())
         if subtitled:
             captions = pc.list_flatten(batch["subtitles"])
             found.update(pc.unique(pc.struct_field(captions, "language")).to_pylist())

@@ -77,9 +77,9 @@ def texts_of_window(
     """The texts of a row of the windows table, of the kinds `fields`: speech, screen, and each language and stream of the
     subtitles. `after` is the row of the video's next window."""
     written = written_texts(row, after, fields)
-    if not (words := [TimedWord(one["word"], one["start_ms"], one["end_ms"]) for one in row["words"]]):
+    if not (words := [TimedWord(one["word"], one["start_ms"], one["end_ms"]) for one in row["words"] or ()]):
         return written
-    more = [TimedWord(one["word"], one["start_ms"], one["end_ms"]) for one in after["words"]] if after else []
+    more = [TimedWord(one["word"], one["start_ms"], one["end_ms"]) for one in after["words"] or ()] if after else []
     return [WindowText("speech", row["language"], row["text"], (*words, *more), len(words)), *written]
 
 
@@ -88,7 +88,7 @@ def written_texts(row: Mapping[str, Any], after: Mapping[str, Any] | None, field
     found = []
     if "screen" in fields and (lines := in_reading_order(row["screen_text"] or ())):
         shown = words_of(lines)
-        found.append(WindowText("screen", row["language"], joined(lines), tuple(shown), len(shown)))
+        found.append(WindowText("screen", row["language"] or "", joined(lines), tuple(shown), len(shown)))
     if "subtitles" in fields:
         follow = tracks(after["subtitles"] or ()) if after else {}
         for track, captions in tracks(row["subtitles"] or ()).items():

@@ -57,7 +57,7 @@ def rows_with_words(dataset: Dataset, fields: Iterable[str] = ()) -> np.ndarray:
     found = [np.zeros(0, np.int64)]
     lists = sense_columns(set(fields) & set(fields_of(dataset.snapshot.shape)))
     for numbers, batch in dataset.batches(["text", *lists], rows=65_536):
-        held = flags(pc.greater(pc.utf8_length(batch["text"]), 0))
+        held = flags(pc.fill_null(pc.greater(pc.utf8_length(batch["text"]), 0), False))
         for name in lists:
             held = held | flags(pc.fill_null(pc.greater(pc.list_value_length(batch[name]), 0), False))
         found.append(numbers[held])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.pipeline.playing import FramePlaces
 from reelbeam.pipeline.search import Moment
 from reelbeam.schemas.errors import UsageError
+from reelbeam.schemas.switched_off import turned_off
 from reelbeam.schemas.tables import RowShape
 
 SHAPE = RowShape(ticks=4, frame_dim=8, audio_dim=len(FEATURES), text_dim=6)
@@ -44,6 +46,20 @@ def test_patterns_and_times_choose(places: FramePlaces) -> None:
     assert Narrowing().passing(all_of, places) == all_of
     assert Narrowing(uri="*/odd/*").passing(all_of, places) == all_of[1::2]
     assert Narrowing(start_ms=20, end_ms=40).passing(all_of, places) == all_of[2:4]
+
+
+def test_a_filter_on_what_is_off_is_refused_with_the_cure(tmp_path: Path) -> None:
+    silent = replace(SHAPE, off=("sound", "speech"))
+    put_snapshot(tmp_path, [turned_off(made_rows(6, 3, SHAPE, [2, 2, 2]), silent)], silent)
+    places = FramePlaces(Dataset.open(str(tmp_path)))
+    assert Narrowing(present="frame").passing(hundred(3), places)
+    for wanted, sense in (
+        (Narrowing(language="en"), "speech"),
+        (Narrowing(present="text"), "speech"),
+        (Narrowing(present="audio"), "sound"),
+    ):
+        with pytest.raises(UsageError, match=f"{sense} is off.*--senses .{sense} --remodel"):
+            wanted.passing(hundred(3), places)
 
 
 def test_language_and_modality_are_those_of_the_window(places: FramePlaces) -> None:

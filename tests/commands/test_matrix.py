@@ -26,7 +26,16 @@ from reelbeam.schemas import snapshot as snapshots
 from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import REMOVED
 
-DATASETS = ("sound only", "pictures only", "one row", "no rows", "all failed", "removed everything", "no vectors")
+DATASETS = (
+    "sound only",
+    "pictures only",
+    "one row",
+    "no rows",
+    "all failed",
+    "removed everything",
+    "no vectors",
+    "built-in off",
+)
 
 CLIP_DIM = PROFILES["offline"].clip.dimension
 
@@ -58,12 +67,12 @@ def datasets(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[...,
     }
     made = {}
 
-    def build(name: str, video: Path | None, indexed: bool = True) -> tuple[Path, Path]:
+    def build(name: str, video: Path | None, indexed: bool = True, *flags: str) -> tuple[Path, Path]:
         bucket, output = root / name / "in", root / name / "out"
         bucket.mkdir(parents=True)
         if video:
             shutil.copy(video, bucket / video.name)
-            assert main(["extract", str(bucket), str(output), "--models", "offline"]) == 0
+            assert main(["extract", str(bucket), str(output), "--models", "offline", *flags]) == 0
             if indexed:
                 main(["index", str(output)])
         made[name] = bucket, output
@@ -77,6 +86,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory, make_video: Callable[...,
     build("all failed", failed)
     bucket, output = build("removed everything", videos["one row"], indexed=False)
     assert main(["purge", str(output), str(next(bucket.iterdir()))]) == 0
+    build("built-in off", videos["one row"], True, "--senses", "-frames,-speech,-sound")
     bucket, output = build("no vectors", videos["one row"])
     assert main(["purge", str(output), str(next(bucket.iterdir()))]) == 0
     return made

@@ -20,6 +20,7 @@ from reelbeam.schemas.example_rows import example_windows
 from reelbeam.schemas.file_records import IndexInfo, ShardInfo, TableInfo
 from reelbeam.schemas.snapshot import Snapshot, commit, commit_next, latest, load
 from reelbeam.schemas.storage import Storage, Stored
+from reelbeam.schemas.switched_off import turned_off
 from reelbeam.schemas.tables import RowShape, failures_schema, validate_windows, videos_schema, windows_schema
 from reelbeam.schemas.tensors import tensor, tensor_array
 
@@ -29,6 +30,28 @@ SHAPE = RowShape(4, 8, 5, 6)
 
 def test_example_rows_are_valid() -> None:
     validate_windows(example_windows(7, seed=1, shape=SHAPE), SHAPE)
+
+
+@pytest.mark.parametrize("off", [("frames",), ("sound",), ("speech",), ("frames", "sound", "speech")])
+def test_rows_with_senses_off_are_valid_and_nothing_may_stand_in_their_columns(off: tuple[str, ...]) -> None:
+    whole, part = example_windows(6, seed=2, shape=SHAPE), replace(SHAPE, off=off)
+    rows = turned_off(whole, part)
+    validate_windows(rows, part)
+    assert RowShape.from_json(part.to_json()) == part
+    [name, *_] = [name for name in part.off_columns if not name.endswith("_status") and name in rows.schema.names]
+    filled = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), whole[name])
+    with pytest.raises(CorruptOutput, match=f"{name} holds values|frame embedding"):
+        validate_windows(filled, part)
+    [status, *_] = [name for name in part.off_columns if name.endswith("_status")]
+    with pytest.raises(CorruptOutput, match=f"{status} holds 'ok'"):
+        validate_windows(broken(rows, status, ["ok"] * 6), part)
+    with pytest.raises(CorruptOutput, match="holds 'off'"):
+        validate_windows(broken(whole, status, ["off"] * 6), SHAPE)
+
+
+def test_all_that_is_on_is_stored_as_before_senses_could_be_off() -> None:
+    assert "off" not in SHAPE.to_json()
+    assert turned_off(example_windows(6, seed=2, shape=SHAPE), SHAPE).equals(example_windows(6, seed=2, shape=SHAPE))
 
 
 @pytest.mark.parametrize("schema", [windows_schema(SHAPE), videos_schema(6), failures_schema()])

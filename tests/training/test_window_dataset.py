@@ -21,6 +21,7 @@ from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.pipeline.training.window_dataset import WindowDataset
 from reelbeam.schemas.errors import CorruptOutput, UsageError
 from reelbeam.schemas.storage import Storage
+from reelbeam.schemas.switched_off import turned_off
 from reelbeam.schemas.tables import RowShape
 from reelbeam.schemas.tensors import tensor
 
@@ -59,6 +60,19 @@ def numbers(batches: Any) -> list[Any]:
 
 def loader(windows: WindowDataset, workers: int) -> DataLoader:
     return DataLoader(windows, batch_size=None, num_workers=workers)
+
+
+def test_a_column_whose_sense_is_off_is_refused_with_the_cure(rows: pa.Table, tmp_path: Path) -> None:
+    silent = replace(SHAPE, off=("sound", "speech"))
+    put_snapshot(tmp_path, [turned_off(rows, silent)], silent)
+    dataset = Dataset.open(str(tmp_path))
+    [first, *_] = WindowDataset(dataset, ["frame_embedding", "audio_status"], batch_size=4)
+    assert first["audio_status"] == ["off"] * 4
+    for column, sense in (("audio_feature", "sound"), ("text", "speech")):
+        with pytest.raises(UsageError, match=f"{sense} is off.*--senses .{sense} --remodel"):
+            WindowDataset(dataset, [column], batch_size=4)
+    with pytest.raises(UsageError, match="language: speech is off"):
+        WindowDataset(dataset, [], batch_size=4, where=[("language", "==", "en")])
 
 
 def test_the_stored_order_is_every_row_that_counts(dataset: Dataset, kept: list[int]) -> None:

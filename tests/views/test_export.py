@@ -18,6 +18,7 @@ from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.pipeline.views.export import export_view
 from reelbeam.schemas.errors import UsageError
+from reelbeam.schemas.switched_off import turned_off
 from reelbeam.schemas.tables import RowShape
 from reelbeam.schemas.tensors import tensor
 
@@ -46,6 +47,27 @@ def kept(rows: pa.Table) -> pa.Table:
 
 
 NUMBERS = [row for row in range(ROWS) if row not in (4, 5)]
+
+
+@pytest.mark.parametrize("kind", ["lists", "npy", "webdataset", "csv"])
+def test_columns_of_senses_that_are_off_are_left_out(kind: str, rows: pa.Table, tmp_path: Path) -> None:
+    shape = replace(SHAPE, off=("frames", "speech"))
+    put_snapshot(tmp_path / "features", [turned_off(rows, shape)], shape)
+    assert export_view(Dataset.open(str(tmp_path / "features")), tmp_path / "view", kind)["rows"] == ROWS
+    [made] = [path for path in (tmp_path / "view").iterdir() if path.name != "export.json"]
+    if kind == "npy":
+        names = {path.stem for path in made.iterdir()}
+    elif kind == "lists":
+        names = set(pq.read_schema(made).names)
+    elif kind == "csv":
+        names = set(made.read_text().splitlines()[0].split(","))
+    else:
+        with tarfile.open(made) as tar:
+            held = tar.getnames()
+            names = {name.split(".")[1] for name in held} | set(json.load(tar.extractfile(held[0])))  # type: ignore[arg-type]
+    assert not names & {"frame_embedding", "text", "words", "text_embedding"}
+    assert {"frame_status", "speech_status", "start_ms"} <= names
+    assert kind == "csv" or "audio_feature" in names
 
 
 def test_lists_answer_sql_over_single_vectors(dataset: Dataset, kept: pa.Table, tmp_path: Path) -> None:
