@@ -10,21 +10,25 @@ from .senses import SenseColumns
 
 MODALITIES = ("frame", "audio", "speech", "text")
 
+TRANSCRIPT = (
+    "text",
+    "words",
+    "language",
+    "avg_logprob",
+    "no_speech_prob",
+    "compression_ratio",
+    "repetition",
+    "chars_per_s",
+    "speech_flags",
+    "text_status",
+    "speech_source",
+    "text_embedding",
+)
+"""The columns that follow from what is said, those that are stored."""
+
 BUILT_IN: dict[str, tuple[str, ...]] = {
     "frames": ("frame_embedding", "frame_status"),
-    "speech": (
-        *(
-            "text",
-            "words",
-            "language",
-            "avg_logprob",
-            "no_speech_prob",
-            "compression_ratio",
-            "repetition",
-            "chars_per_s",
-        ),
-        *("speech_flags", "text_embedding", "speech_source", "speech_status", "text_status"),
-    ),
+    "speech": (*TRANSCRIPT, "speech_status"),
     "sound": ("audio_feature", "audio_status"),
 }
 """Built-in senses that can be turned off -> the columns that are then null, and their statuses, which are then `off`."""

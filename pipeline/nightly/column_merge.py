@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...schemas.file_records import ShardInfo
-from ...schemas.row_shape import BUILT_IN, MODEL_OF
+from ...schemas.row_shape import BUILT_IN, MODEL_OF, TRANSCRIPT
 from ...schemas.storage import Storage
 from ...schemas.switched_off import turned_off
 from ...schemas.tables import ABSENT, OFF, RowShape, windows_schema
@@ -20,21 +20,7 @@ from ..dataset import read_table
 
 TOUCHES: dict[str, tuple[str, ...]] = {
     "clip": ("frame_embedding",),
-    "whisper": (
-        "text",
-        "words",
-        "language",
-        "avg_logprob",
-        "no_speech_prob",
-        "compression_ratio",
-        "repetition",
-        "chars_per_s",
-        "speech_flags",
-        "text_status",
-        "speech_source",
-        "text_embedding",
-        "audio_embedding",
-    ),
+    "whisper": (*TRANSCRIPT, "audio_embedding"),
     "text": ("text_embedding",),
     "audio": ("audio_feature",),
     "fusion": (),
