@@ -44,8 +44,8 @@ STAGES = (
     "index",
     "rest",
 )
-"""In wall time. `start` is interpreter and imports. In reelbeam decoders run beside the models, and `decode` is what
-the line waited for them. `CLIP` includes preprocessing."""
+"""In wall time. `start` is interpreter and imports. In reelbeam decoders, CLIP and Whisper run beside each other, and these three are
+what the line waited for each. `CLIP` includes preprocessing."""
 
 MODELS = ("decode", "CLIP", "Whisper")
 NOT_STEADY = ("start", "load models")
@@ -174,8 +174,8 @@ def reelbeam(inputs: Inputs, frames: str = "exact") -> Run:
             "load models": took["prepare"] + took["wait_for_models"],
             "plan": took["plan"] + of("probe"),
             "decode": of("decode", "wait_ms"),
-            "CLIP": of("embed_frames"),
-            "Whisper": of("transcribe"),
+            "CLIP": of("embed_frames", "wait_ms"),
+            "Whisper": of("transcribe", "wait_ms"),
             "sound": of("measure_audio"),
             "text": of("embed_text"),
             "rows and files": of("align") + of("write_shards") + took["commit"],

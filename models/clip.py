@@ -16,6 +16,7 @@ import numpy as np
 
 from ..schemas.errors import MissingWeights, UsageError
 from .preprocessing import HISTORIC, Preprocessing, fit, merged, replaced, stated
+from .torch_modes import side_by_side
 from .weights import resolve, sha256_of
 
 if TYPE_CHECKING:
@@ -227,6 +228,7 @@ class ClipEncoder:
         from .clip_towers import picture_tower
 
         self.spec, self.device = spec, device
+        self._size = CPU_BATCH if device == "cpu" else spec.batch_size
         light = picture_tower(spec) if device == "cpu" else None
         if light:
             tower, parameters = light
@@ -254,11 +256,6 @@ class ClipEncoder:
         """The whole model, as open_clip builds it."""
         return self._loaded[0]
 
-    @property
-    def tokenizer(self) -> Any:
-        """open_clip's tokenizer of the model."""
-        return self._loaded[1]
-
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """uint8 [n, h, w, 3] RGB -> float32 [n, D], unit length.
 
@@ -266,18 +263,21 @@ class ClipEncoder:
         """
         import torch
 
-        parts = []
-        with torch.inference_mode():
-            size = CPU_BATCH if self.device == "cpu" else self.spec.batch_size
-            for start in range(0, len(frames), size):
-                batch = frames[start : start + size]
-                count = len(batch)
-                if count < size:
-                    batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.uint8)])
-                pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device).permute(0, 3, 1, 2)
-                found = self._picture(self._prepare(pixels)).float()
-                parts.append(torch.nn.functional.normalize(found, dim=-1)[:count])
+        batches = [frames[start : start + self._size] for start in range(0, len(frames), self._size)]
+        parts = side_by_side(self._encode, batches) if self.device == "cpu" else [self._encode(one) for one in batches]
         return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, self.spec.dimension), np.float32)
+
+    def _encode(self, batch: np.ndarray) -> torch.Tensor:
+        """float32 [n, D] of one batch, which is padded to its full size."""
+        import torch
+
+        count = len(batch)
+        if count < self._size:
+            batch = np.concatenate([batch, np.zeros((self._size - count, *batch.shape[1:]), np.uint8)])
+        with torch.inference_mode():
+            pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device).permute(0, 3, 1, 2)
+            found = self._picture(self._prepare(pixels)).float()
+            return torch.nn.functional.normalize(found, dim=-1)[:count]
 
     def _prepare(self, pixels: torch.Tensor) -> torch.Tensor:
         import torch
@@ -292,6 +292,6 @@ class ClipEncoder:
         parts = []
         with torch.inference_mode():
             for start in range(0, len(texts), self.spec.batch_size):
-                tokens = self.tokenizer(list(texts[start : start + self.spec.batch_size])).to(self.device)
+                tokens = self._loaded[1](list(texts[start : start + self.spec.batch_size])).to(self.device)
                 parts.append(torch.nn.functional.normalize(self.model.encode_text(tokens).float(), dim=-1))
         return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, self.spec.dimension), np.float32)

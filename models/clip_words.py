@@ -33,6 +33,9 @@ MODEL_FIELDS = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"}
 TEXT_DEFAULTS = {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12, "mlp_ratio": 4.0}
 """Fields of `text_cfg` that this file understands, with open_clip's defaults."""
 
+TOGETHER = 32
+"""Texts that go through the layers at once."""
+
 PREFERRED = (
     *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"),
     *("open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth"),
@@ -76,21 +79,25 @@ class ClipWords:
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """n texts -> float32 [n, D], unit length, in the space of the frames."""
         with one_thread():
-            found = [self._encode(text) for text in texts]
-        return np.stack(found) if found else np.zeros((0, self._weights["text_projection"].shape[1]), np.float32)
+            parts = [self._encode(texts[at : at + TOGETHER]) for at in range(0, len(texts), TOGETHER)]
+        return np.concatenate(parts) if parts else np.zeros((0, self._weights["text_projection"].shape[1]), np.float32)
 
-    def _encode(self, text: str) -> np.ndarray:
+    def _encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Some texts, whose tokens stand below each other: each layer's weights are read once for all of them."""
         weights = self._weights
-        ids = self._tokens.encode(text, self._shape["context_length"])
-        ids = ids[: ids.index(max(ids)) + 1]  # a text may itself spell end-of-text: the first one counts
-        x = self._vocabulary.rows(ids) + weights["positional_embedding"][: len(ids)]
+        ids = [self._tokens.encode(text, self._shape["context_length"]) for text in texts]
+        ids = [
+            own[: own.index(max(own)) + 1] for own in ids
+        ]  # a text may itself spell end-of-text: the first one counts
+        ends = np.cumsum([len(own) for own in ids])
+        x = np.concatenate([self._vocabulary.rows(own) + weights["positional_embedding"][: len(own)] for own in ids])
         for layer in range(self._shape["layers"]):
-            x = self._block(x, f"transformer.resblocks.{layer}.")
-        last = layer_norm(x[-1:], weights["ln_final.weight"], weights["ln_final.bias"], EPSILON)
-        return unit((last @ weights["text_projection"])[0])
+            x = self._block(x, ends, f"transformer.resblocks.{layer}.")
+        last = layer_norm(x[ends - 1], weights["ln_final.weight"], weights["ln_final.bias"], EPSILON)
+        return np.stack([unit(one) for one in last @ weights["text_projection"]])
 
-    def _block(self, x: np.ndarray, at: str) -> np.ndarray:
-        """One block: float32 [n, width] -> [n, width]."""
+    def _block(self, x: np.ndarray, ends: np.ndarray, at: str) -> np.ndarray:
+        """One block: float32 [n, width] -> [n, width]. `ends` int64 [t]: where each text ends in it."""
 
         def norm(x: np.ndarray, name: str) -> np.ndarray:
             return layer_norm(x, self._weights[f"{at}{name}.weight"], self._weights[f"{at}{name}.bias"], EPSILON)
@@ -98,8 +105,9 @@ class ClipWords:
         def dense(x: np.ndarray, name: str, joint: str = ".") -> np.ndarray:
             return linear(x, self._weights[f"{at}{name}{joint}weight"], self._weights[f"{at}{name}{joint}bias"])
 
-        query, key, value = np.split(dense(norm(x, "ln_1"), "attn.in_proj", "_"), 3, axis=1)
-        x = x + dense(attention(query, key, value, self._shape["heads"], is_causal=True), "attn.out_proj")
+        parts = np.split(dense(norm(x, "ln_1"), "attn.in_proj", "_"), ends[:-1])
+        seen = [attention(*np.split(one, 3, axis=1), self._shape["heads"], is_causal=True) for one in parts]
+        x = x + dense(np.concatenate(seen), "attn.out_proj")
         return x + dense(self._act(dense(norm(x, "ln_2"), "mlp.c_fc")), "mlp.c_proj")
 
 

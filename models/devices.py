@@ -13,6 +13,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def cpu_threads() -> int:
+    """OMP_NUM_THREADS where it is set, else the cores that this process may use."""
+    return int(os.environ.get("OMP_NUM_THREADS") or 0) or cores()
+
+
 def wait_without_spinning() -> None:
     """Makes OpenMP's idle threads sleep in this process and those that it starts. Call it before torch is imported; a user's own
     setting stays.

@@ -11,8 +11,9 @@ import numpy as np
 
 from ..schemas.errors import MissingWeights
 from . import ct2_weights
+from .devices import cpu_threads
 from .weights import resolve
-from .whisper_decoding import Decoding, TimedWord, _at_least, cpu_threads, padded_frames
+from .whisper_decoding import Decoding, TimedWord, _at_least, padded_frames
 from .whisper_settings import WhisperSettings, unknown_language
 
 

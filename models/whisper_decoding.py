@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -82,11 +81,6 @@ class Engine(Protocol):
     def decode(self, heard: Any, count: int, language: str, timestamps: bool) -> list[Decoding]: ...
 
     def align(self, heard: Any, tokens: list[list[int]], frames: list[int], language: str) -> list[list[TimedWord]]: ...
-
-
-def cpu_threads() -> int:
-    """OMP_NUM_THREADS where it is set, else the cores that this process may use."""
-    return int(os.environ.get("OMP_NUM_THREADS") or 0) or len(os.sched_getaffinity(0))
 
 
 def _at_least(chunk: np.ndarray) -> np.ndarray:

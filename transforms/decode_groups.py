@@ -8,15 +8,12 @@ Bad: a unit that ffmpeg cannot decode has `decoded` None and a Failure("decode")
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 
 import apache_beam as beam
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
 
 from ..models.preprocessing import Preprocessing
 from ..schemas.elements import Decoded, Grid, Group
@@ -28,12 +25,13 @@ from .ffmpeg import file_url
 from .metrics import StageMetrics
 from .range_server import range_server
 from .remote_blocks import RemoteObject
+from .run_ahead import Jobs, RunAhead
 from .stage import shared_stage
 
 BY_DEFAULT = DecodeLimits()
 
 
-class _DecodeUnits(beam.DoFn):
+class _DecodeUnits(RunAhead):
     """Decodes ahead: while later stages embed a group, the decoders already work on the next ones."""
 
     def __init__(
@@ -54,25 +52,15 @@ class _DecodeUnits(beam.DoFn):
         self.metrics = StageMetrics("decode")
         self.stage = shared_stage()
 
-    def start_bundle(self) -> None:
-        self.waiting: deque[list[Future]] = deque()
+    def begun(self, group: Group) -> Jobs:
+        return [self.pool.submit(self._decode, part) for part in packed(group, self.decoders, self.limits)]
 
-    def process(self, group: Group) -> Iterator[Group]:
-        parts = packed(group, self.decoders, self.limits)
-        self.waiting.append([self.pool.submit(self._decode, part) for part in parts])
-        if len(self.waiting) > self.ahead:
-            yield self._next()
-
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        while self.waiting:
-            yield WindowedValue(self._next(), GlobalWindow().max_timestamp(), (GlobalWindow(),))
+    def ended(self, group: Group, jobs: Jobs) -> Group:
+        with self.metrics.waiting():
+            return tuple(features for job in jobs for features in job.result())
 
     def teardown(self) -> None:
         self.pool.shutdown(cancel_futures=True)
-
-    def _next(self) -> Group:
-        with self.metrics.waiting():
-            return tuple(features for future in self.waiting.popleft() for features in future.result())
 
     def _decode(self, part: Group) -> Group:
         started = time.monotonic()

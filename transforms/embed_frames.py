@@ -1,4 +1,4 @@
-"""EmbedFrames: one CLIP embedding per frame. Pixels are dropped after this stage.
+"""EmbedFrames: one CLIP embedding per frame. Pixels are dropped after it.
 
 In:  groups of units with decoded frames uint8 [n, S, S, 3].
 Out: the same with `frame_embeddings` float32 [n, D], unit length, and no frames.
@@ -8,10 +8,9 @@ Bad: no input fails here. Errors of the machine are raised.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
+from typing import ClassVar
 
-import apache_beam as beam
 import numpy as np
 
 from ..models.frame_engines import FrameEncoder, FrameSpec
@@ -68,31 +67,21 @@ def embed_frames(group: Group, encoder: FrameEncoder, most_difference: float = 0
     return embedded, len(frames) - len(needed)
 
 
-class _EmbedFrames(beam.DoFn):
-    def __init__(self, spec: FrameSpec, device: str, most_difference: float):
+class EmbedFrames:
+    """Fills the embeddings of frames, for RunModels."""
+
+    name: ClassVar[str] = "embed_frames"
+    fills: ClassVar[tuple[str, ...]] = ("frame_embeddings", "decoded")
+
+    def __init__(self, spec: FrameSpec, device: str = "auto", most_difference: float = 0.0):
         self.spec, self.device, self.most_difference = spec, device, most_difference
 
     def setup(self) -> None:
-        self.metrics = StageMetrics("embed_frames")
         preload(self.spec, self.device)
 
-    def process(self, group: Group) -> Iterator[Group]:
+    def run(self, group: Group, metrics: StageMetrics) -> Group:
         encoder = loaded(self.spec, self.device)
-        with self.metrics.busy():
+        with metrics.busy(flush=False):
             embedded, shared = embed_frames(group, encoder, self.most_difference)
-        self.metrics.add(
-            frames=sum(len(features.decoded.ticks) for features in group if features.decoded), shared=shared
-        )
-        self.metrics.flush()
-        yield embedded
-
-
-class EmbedFrames(beam.PTransform):
-    """Groups with frames -> groups with embeddings."""
-
-    def __init__(self, spec: FrameSpec, device: str = "auto", most_difference: float = 0.0):
-        super().__init__()
-        self.do = _EmbedFrames(spec, device, most_difference)
-
-    def expand(self, groups: beam.PCollection) -> beam.PCollection:
-        return groups | beam.ParDo(self.do)
+        metrics.add(frames=sum(len(one.decoded.ticks) for one in group if one.decoded), shared=shared)
+        return embedded

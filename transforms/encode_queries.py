@@ -19,6 +19,9 @@ from ..schemas.snapshot import Snapshot
 from ..schemas.vector_sources import FRAMES, FUSED, SPEECH, VectorSource
 from .fusers import Windows, fuser_of
 
+FEW_TEXTS = 200
+"""So many texts are sooner encoded one by one than open_clip is imported, where the text tower can run without it."""
+
 
 def clip_of(identity: dict[str, Any]) -> FrameSpec:
     """The CLIP that made a dataset. Raises ModelMismatch when the weights here are not the same."""
@@ -113,11 +116,11 @@ def encode_queries(kind: VectorSource, snapshot: Snapshot, texts: Sequence[str],
         return text_encoder(snapshot, device).encode_query(texts)
     if kind == FRAMES:
         kind.dimension(snapshot.shape)
-    seen: np.ndarray = (
-        loaded(clip_of(snapshot.models["clip"]), device).encode_text(texts)
-        if FRAMES.is_stored(snapshot.shape)
-        else unseen(snapshot, len(texts))
-    )
+    seen: np.ndarray = unseen(snapshot, len(texts))
+    if FRAMES.is_stored(snapshot.shape):
+        clip = clip_of(snapshot.models["clip"])
+        encoder = word_encoder(clip, device) if len(texts) <= FEW_TEXTS else loaded(clip, device)
+        seen = encoder.encode_text(texts)
     if kind == FRAMES:
         return seen
     return fused_queries(snapshot, seen, text_encoder(snapshot, device).encode_query(texts), device)

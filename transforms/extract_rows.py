@@ -19,6 +19,7 @@ from .embed_frames import EmbedFrames
 from .embed_text import EmbedText
 from .fuse import FuseModalities
 from .measure_audio import MeasureAudio
+from .run_models import ModelWork, RunModels
 from .run_senses import RunSenses
 from .transcribe import TranscribeSpeech
 from .unit_speech import find_speech_spans
@@ -61,22 +62,21 @@ class ExtractRows(beam.PTransform):
 
     def expand(self, groups: beam.PCollection) -> beam.PCollection:
         models, grid = self.profile, self.grid
-        stages = {
+        works: dict[str, ModelWork] = {
             "clip": EmbedFrames(models.clip, self.device, self.still_difference),
             "whisper": TranscribeSpeech(models.whisper, grid, self.device),
-            "audio": MeasureAudio(models.audio, grid),
         }
-        if "whisper" not in self.parts:  # one of the audio features is the share of speech
-            stages["audio"] = "Speech" >> beam.Map(find_speech_spans) | stages["audio"]
         senses = running_senses(models, self.parts)
         needs = tuple(dict.fromkeys(one.frames for one in senses if one.frames))
         found = groups | DecodeUnits(grid, models.clip.pixels, self.limits, self.decoders, needs=needs)
-        off = {MODEL_OF[sense] for sense in models.off}
-        if "whisper" in off & self.parts:
-            found = found | "Voice" >> beam.Map(find_speech_spans)  # the share of voice activity is stored all the same
-        for part, stage in stages.items():
-            if part in self.parts - off:
-                found = found | stage
+        parts = self.parts - {MODEL_OF[sense] for sense in models.off}
+        if on := [work for part, work in works.items() if part in parts]:
+            found = found | RunModels(*on)
+        if "whisper" not in parts and ("whisper" in self.parts or "audio" in parts):
+            # the share of voice activity is one of the audio features, and stored where speech is off
+            found = found | "Voice" >> beam.Map(find_speech_spans)
+        if "audio" in parts:
+            found = found | MeasureAudio(models.audio, grid)
         if senses:
             found = found | RunSenses(senses, grid, self.device)
         shape = models.row_shape(grid.window_ticks)

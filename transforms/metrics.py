@@ -86,13 +86,15 @@ class StageMetrics:
         yield from self._timed("wait_ms")
 
     @contextmanager
-    def busy(self) -> Iterator[None]:
-        yield from self._timed("busy_ms")
+    def busy(self, flush: bool = True) -> Iterator[None]:
+        """Helper threads do not flush."""
+        yield from self._timed("busy_ms", flush)
 
-    def _timed(self, name: str) -> Iterator[None]:
+    def _timed(self, name: str, flush: bool = True) -> Iterator[None]:
         started = time.monotonic()
         try:
             yield
         finally:
             self.add(**{name: int(1000 * (time.monotonic() - started))})
-            self.flush()
+            if flush:
+                self.flush()

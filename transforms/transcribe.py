@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-import apache_beam as beam
 import numpy as np
 
 from ..models.loaded import loaded, preload
@@ -207,49 +206,36 @@ def log_dropped(group: Group) -> None:
                 )
 
 
-class _TranscribeSpeech(beam.DoFn):
-    def __init__(self, spec: WhisperSpec, device: str, grid: Grid):
+class TranscribeSpeech:
+    """Fills the words, for RunModels."""
+
+    name: ClassVar[str] = "transcribe"
+    fills: ClassVar[tuple[str, ...]] = ("passages", "speech_spans_ms", "speech_states", "speech_source")
+
+    def __init__(self, spec: WhisperSpec, grid: Grid, device: str = "auto"):
         self.spec, self.device = spec, device
         self.grid = grid if spec.audio_embedding else None
         self.wanted = "en" if spec.task == "translate" else spec.language
 
     def setup(self) -> None:
-        self.metrics = StageMetrics("transcribe")
         preload(self.spec, self.device)
 
-    def process(self, group: Group) -> Iterator[Group]:
+    def run(self, group: Group, metrics: StageMetrics) -> Group:
         recogniser = loaded(self.spec, self.device)
-        with self.metrics.busy():
+        with metrics.busy(flush=False):
             wanted = self.wanted or (None if recogniser.must_detect else "en")  # an English-only model
             spoken = transcribe_group(group, recogniser, self.grid, self.spec.speech, wanted)
-        self.metrics.add(
-            words=sum(len(passage.words) for features in spoken for passage in features.passages or ()),
-            dropped_words=sum(len(passage.dropped) for features in spoken for passage in features.passages or ()),
-            doubted_words=sum(
-                bool(word.doubts)
-                for features in spoken
-                for passage in features.passages or ()
-                for word in passage.words
-            ),
+        passages = [passage for features in spoken for passage in features.passages or ()]
+        metrics.add(
+            words=sum(len(passage.words) for passage in passages),
+            dropped_words=sum(len(passage.dropped) for passage in passages),
+            doubted_words=sum(bool(word.doubts) for passage in passages for word in passage.words),
             speech_ms=sum(end - start for features in spoken for start, end in features.speech_spans_ms),
             heard_ms=sum(
                 passage.end_ms - passage.start_ms
-                for features in spoken
-                for passage in features.passages or ()
+                for passage in passages
                 if passage.avg_logprob is not None  # words of captions are not heard
             ),
         )
         log_dropped(spoken)
-        self.metrics.flush()
-        yield spoken
-
-
-class TranscribeSpeech(beam.PTransform):
-    """Groups with samples -> groups with words."""
-
-    def __init__(self, spec: WhisperSpec, grid: Grid, device: str = "auto"):
-        super().__init__()
-        self.do = _TranscribeSpeech(spec, device, grid)
-
-    def expand(self, groups: beam.PCollection) -> beam.PCollection:
-        return groups | beam.ParDo(self.do)
+        return spoken

@@ -94,8 +94,9 @@ def estimate_extraction(location: str, job: Job) -> Estimate:
     scale = count / max(1, len(chosen))
     windows = round(scale * sum(unit.last_window - unit.first_window for unit in units))
     shape = job.profile.row_shape(grid.window_ticks)
-    row_bytes = shape.ticks * (shape.frame_dim + shape.audio_dim) * 2 + shape.text_dim * 2 + ROW_BYTES_GUESS
-    row_bytes += picture_bytes(shape)
+    tensors = {"frame_embedding": shape.ticks * shape.frame_dim, "audio_feature": shape.ticks * shape.audio_dim}
+    row_bytes = 2 * sum(values for name, values in tensors.items() if name not in shape.off_columns)
+    row_bytes += 2 * shape.text_dim + ROW_BYTES_GUESS + picture_bytes(shape)
     failures = [(video.uri, probe) for video, probe in probes if isinstance(probe, Failure)]
     return Estimate(
         count,

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .analyzers import exact_words, terms
 from .word_query import Clause
+
+Line = Sequence[tuple[str, int]]
+"""Terms in order, each with the number of its word."""
 
 
 @dataclass(frozen=True)
@@ -23,28 +27,61 @@ def occurrences(
 ) -> list[Occurrence]:
     """Every place where a clause stands in a list of words. Phrases are compared unstemmed, words by their terms. On a screen, where
     spaces may not have been read, a phrase may lack spaces, and a word that occurs nowhere is also looked for within others."""
-    stemmed = [(term, at) for at, word in enumerate(words) for term in terms(name, word)]
-    plain = [(term, at) for at, word in enumerate(words) for term in exact_words(word)]
+    lines: dict[bool, Line] = {}
     found = []
     for number, clause in enumerate(clauses):
         if clause.excluded or clause.field not in ("", kind):
             continue
-        line, wanted = (plain, exact_words(clause.text)) if clause.phrase else (stemmed, terms(name, clause.text))
-        for at in range(len(line) - len(wanted) + 1 if wanted else 0):
-            here = [term for term, _ in line[at : at + len(wanted)]]
-            near = (
-                unknown[number]
-                and len(wanted) == 1
-                and (one_letter_apart(here[0], wanted[0]) or (kind == "screen" and wanted[0] in here[0]))
-            )
-            if here == wanted or near:
-                found.append(Occurrence(number, line[at][1], line[at + len(wanted) - 1][1]))
+        if clause.phrase not in lines:
+            lines[clause.phrase] = line_of(words, "" if clause.phrase else name)
+        line, wanted = lines[clause.phrase], exact_words(clause.text) if clause.phrase else terms(name, clause.text)
+        if len(wanted) == 1:
+            places = alike(line, wanted[0], kind) if unknown[number] else alone(line, wanted[0])
+        else:
+            places = in_a_row(line, wanted)
         if clause.phrase and kind == "screen":
-            found += [Occurrence(number, line[at][1], line[last][1]) for at, last in run_together(line, wanted)]
+            places += run_together(line, wanted)
+        found += [Occurrence(number, line[first][1], line[last][1]) for first, last in places]
     return sorted(found, key=lambda one: (one.first, one.last))
 
 
-def run_together(line: Sequence[tuple[str, int]], wanted: Sequence[str]) -> list[tuple[int, int]]:
+@lru_cache(maxsize=1 << 16)
+def terms_of_word(name: str, word: str) -> tuple[str, ...]:
+    """The terms of a word by an analyzer; without one, unstemmed. Texts repeat their words."""
+    return tuple(terms(name, word) if name else exact_words(word))
+
+
+def line_of(words: Sequence[str], name: str) -> Line:
+    """The terms of a text's words, in order."""
+    return [(term, at) for at, word in enumerate(words) for term in terms_of_word(name, word)]
+
+
+def alone(line: Line, wanted: str) -> list[tuple[int, int]]:
+    """Where a term stands: its first and last place in a line."""
+    return [(at, at) for at, (term, _) in enumerate(line) if term == wanted]
+
+
+def alike(line: Line, wanted: str, kind: str) -> list[tuple[int, int]]:
+    """The same with terms that are one letter apart, and on a screen with those that hold it."""
+    return [
+        (at, at)
+        for at, (term, _) in enumerate(line)
+        if term == wanted or one_letter_apart(term, wanted) or (kind == "screen" and wanted in term)
+    ]
+
+
+def in_a_row(line: Line, wanted: Sequence[str]) -> list[tuple[int, int]]:
+    """Where some terms follow each other.
+
+    >>> in_a_row([("a", 0), ("b", 1), ("a", 2)], ["a", "b"]), in_a_row([("a", 0)], [])
+    ([(0, 1)], [])
+    """
+    starts = alone(line, wanted[0]) if wanted else []
+    many = len(wanted)
+    return [(at, at + many - 1) for at, _ in starts if [term for term, _ in line[at : at + many]] == [*wanted]]
+
+
+def run_together(line: Line, wanted: Sequence[str]) -> list[tuple[int, int]]:
     """Where a phrase stands with at least one of its spaces missing: its first and last place in a line.
 
     >>> run_together([("themeadow", 0), ("innumbers", 1)], ["the", "meadow", "in", "numbers"])

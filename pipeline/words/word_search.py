@@ -114,10 +114,20 @@ class WordIndex:
 
     def hits(self, clauses: Sequence[Clause], k: int) -> list[WordHit]:
         """The k best documents, best first."""
-        found = self.opened.searcher.search(self._query(clauses), limit=max(1, k), count=False).hits
+        searcher, query, best = self.opened.searcher, self._query(clauses), max(1, k)
+        found = searcher.search(query, limit=best, count=False).hits
+        if (run := self._run(clauses)) is not None:
+            # a query of words alone skips most documents, one of words and a phrase none: of the two lists the best are the best of all
+            both = tantivy.Query.boolean_query([(tantivy.Occur.Must, run), (tantivy.Occur.Must, query)])
+            held = {(one.segment_ord, one.doc): (score, one) for score, one in found}
+            held |= {
+                (one.segment_ord, one.doc): (score, one)
+                for score, one in searcher.search(both, limit=best, count=False).hits
+            }
+            found = [held[at] for at in sorted(held, key=lambda at: (-held[at][0], at))[:best]]  # type: ignore[operator]
         places = [place for _, place in found]
-        rows = self.opened.searcher.fast_field_values(ROW, places)
-        videos = self.opened.searcher.fast_field_values(VIDEO, places)
+        rows = searcher.fast_field_values(ROW, places)
+        videos = searcher.fast_field_values(VIDEO, places)
         return [
             WordHit(float(score), row, video)  # type: ignore[arg-type]
             for (score, _), row, video in zip(found, rows, videos, strict=True)
@@ -166,21 +176,26 @@ class WordIndex:
                 parts.append((tantivy.Occur.Must, found))
             else:
                 some.append(found)
-        if some:
-            if all(occur != tantivy.Occur.Must for occur, _ in parts):
-                either = [(tantivy.Occur.Should, query) for query in some]
-                parts.append((tantivy.Occur.Must, tantivy.Query.boolean_query(either)))
-            else:
-                parts += [(tantivy.Occur.Should, query) for query in some]
+        either = [(tantivy.Occur.Should, query) for query in some]
+        if either and all(occur == tantivy.Occur.MustNot for occur, _ in parts):
+            if not parts:
+                return tantivy.Query.boolean_query(either)
+            either = [(tantivy.Occur.Must, tantivy.Query.boolean_query(either))]
+        return tantivy.Query.boolean_query([*parts, *either])
+
+    def _run(self, clauses: Sequence[Clause]) -> tantivy.Query | None:
+        """The words of a query as a phrase: where they follow each other they count twice. None where that cannot be."""
         run = [clause for clause in clauses if not clause.required and not clause.excluded]
-        if 2 <= len(run) <= LONGEST_RUN:
-            whole = Clause(" ".join(clause.text for clause in run), phrase=True)
-            parts.append((tantivy.Occur.Should, self._clause(whole)))
-        return tantivy.Query.boolean_query(parts)
+        if not 2 <= len(run) <= LONGEST_RUN:
+            return None
+        either = [*self._fields(Clause(" ".join(clause.text for clause in run), phrase=True), fuzzy=False)]
+        return tantivy.Query.disjunction_max_query(either) if either else None
 
     def _clause(self, clause: Clause) -> tantivy.Query:
         fuzzy = not clause.excluded and self.is_unknown(clause)
         either = [*self._fields(clause, fuzzy)]
+        if len(either) == 1:  # tantivy skips far more documents than in a disjunction of one
+            return either[0]
         return tantivy.Query.disjunction_max_query(either) if either else tantivy.Query.empty_query()
 
     def _fields(self, clause: Clause, fuzzy: bool) -> Iterator[tantivy.Query]:
@@ -193,12 +208,15 @@ class WordIndex:
                 if fuzzy:
                     for term in {*found, normal(clause.text).lower()}:
                         yield tantivy.Query.fuzzy_term_query(self.schema, field, term, 1, True)
+                elif len(found) > 1 and kind == "screen":
+                    yield tantivy.Query.phrase_query(self.schema, field, found)
+                    yield from self._run_together(field, name, clause)
+                elif not found or not all(self.opened.searcher.doc_freq(field, term) for term in found):
+                    continue
                 elif len(found) == 1:
                     yield tantivy.Query.term_query(self.schema, field, found[0])
-                elif found:
-                    yield tantivy.Query.phrase_query(self.schema, field, list(found))
-                    if kind == "screen":
-                        yield from self._run_together(field, name, clause)
+                else:
+                    yield tantivy.Query.phrase_query(self.schema, field, found)
 
     def _run_together(self, field: str, name: str, clause: Clause) -> Iterator[tantivy.Query]:
         """A phrase with spaces missing, as a reader of screens may give it."""

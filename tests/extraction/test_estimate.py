@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reelbeam.models.profiles import profile
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.extraction import estimate
+from reelbeam.pipeline.extraction.options import ExtractOptions
+from reelbeam.pipeline.extraction.prepare import prepare_job
 from reelbeam.schemas.elements import Video
 
 
@@ -47,3 +50,17 @@ def test_a_dry_run_over_more_videos_than_it_probes_says_so(
     assert "scaled up from 3 videos chosen at random" in part
     assert part.splitlines()[0] == whole.splitlines()[0]  # videos of one length: the estimate is exact
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_counts_no_bytes_of_what_is_off(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_video("v.mp4", 12).parent
+
+    def row_bytes(senses: str) -> float:
+        job = prepare_job(str(tmp_path / "out"), ExtractOptions(models="offline", senses=senses))
+        found = estimate.estimate_extraction(str(folder), job)
+        return found.bytes / found.windows
+
+    shape = profile("offline").row_shape(10)
+    whole = row_bytes("")
+    assert whole - row_bytes("-frames") == 10 * shape.frame_dim * 2
+    assert whole - row_bytes("-sound") == 10 * shape.audio_dim * 2

@@ -24,8 +24,7 @@ from reelbeam.transforms.measure_audio import MeasureAudio
 EXTRACT = "ExtractRows/"
 STEPS = (
     "DecodeUnits",
-    "EmbedFrames",
-    "TranscribeSpeech",
+    "RunModels",
     "MeasureAudio",
     "AlignToWindows",
     "EmbedText",

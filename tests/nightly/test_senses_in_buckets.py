@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from conftest import REPOSITORY
 from object_store import s3_server, use_s3
 from PIL import Image, ImageDraw, ImageFont
 
@@ -14,6 +16,7 @@ from reelbeam.models.profiles import OFFLINE_CLIP, OFFLINE_WHISPER
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.dataset import Dataset
 from reelbeam.schemas.storage import Storage
+from reelbeam.schemas.tables import windows_schema
 
 from ..odd_media import ffmpeg
 
@@ -78,3 +81,28 @@ def test_senses_work_on_a_bucket_and_with_other_models(
     assert found(output) == {"talk.mp4": (["Budget of 2026"], ["The quick brown badger"])}
     assert main(["search", output, "badger", "--in", "subtitles", "--json"]) == 0
     assert main(["verify", output]) == 0
+
+
+@pytest.mark.slow
+def test_a_built_in_sense_is_off_beside_a_further_one_in_a_bucket_and_comes_on_again(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_s3(monkeypatch, endpoint)
+    bucket = Storage.at("s3://videos/off")
+    bucket.put_file("desk.mp4", REPOSITORY / "examples" / "sample_bucket" / "desk.mp4")
+    bucket.put("desk.en.srt", SRT.format("fox").encode())
+
+    def night(output: str, senses: str, *more: str) -> pa.Table:
+        flags = ["--models", "offline", "--senses", senses, *more]
+        assert main(["nightly", "s3://videos/off", f"s3://features/{output}", *flags]) == 0
+        dataset = Dataset.open(f"s3://features/{output}")
+        names = [field.name for field in windows_schema(dataset.snapshot.shape)]
+        return pa.Table.from_batches([batch for _, batch in dataset.batches(names)])
+
+    wanted = night("whole", "+subtitles")
+    made = night("part", "-speech,+subtitles")
+    assert set(made["speech_status"].to_pylist()) == {"off"}
+    assert made["text"].null_count == len(made) == len(wanted)
+    assert made["subtitles"].equals(wanted["subtitles"])
+    assert night("part", "+speech", "--remodel").equals(wanted)
+    assert main(["verify", "s3://features/part"]) == 0

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tantivy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_words import MadeWords
 
 from reelbeam.pipeline.cli import main
@@ -13,6 +17,7 @@ from reelbeam.pipeline.indexes.options import IndexOptions
 from reelbeam.pipeline.indexes.update import update_index
 from reelbeam.pipeline.search.exact_words import ExactWords
 from reelbeam.pipeline.words.word_query import parse_query
+from reelbeam.pipeline.words.word_search import WordIndex
 from reelbeam.pipeline.words.words_build import NothingToIndex, update_words
 from reelbeam.pipeline.words.words_check import check_words, rows_with_words
 from reelbeam.pipeline.words.words_store import OpenWords, read_ids, read_words_manifest
@@ -178,3 +183,23 @@ def test_no_text_is_stored_and_the_ids_come_back(made: MadeWords) -> None:
     held = b"".join(Storage.at(made.root).get(file.path) for file in manifest.segments)
     assert b"fishing boat" not in held
     assert np.array_equal(OpenWords.of_build(made.storage, manifest).rows, [0, 1, 2])
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("a b c d e".split()), min_size=3, max_size=9), min_size=1, max_size=60), st.data()
+)
+@settings(max_examples=40, deadline=None)
+def test_the_best_documents_are_those_of_one_query_of_words_and_the_phrase(
+    texts: list[list[str]], data: st.DataObject
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        world = MadeWords(Path(folder, "out"))
+        world.say([(1 + at, 0, "en", " ".join(f"word{one}" for one in text)) for at, text in enumerate(texts)])
+        index = WordIndex.in_memory(world.data)
+        asked = data.draw(st.lists(st.sampled_from("abcde"), min_size=1, max_size=4))
+        clauses = parse_query(" ".join(f"word{one}" for one in asked))
+        parts = [(tantivy.Occur.Must, index._query(clauses))]
+        if (run := index._run(clauses)) is not None:
+            parts.append((tantivy.Occur.Should, run))
+        whole = index.opened.searcher.search(tantivy.Query.boolean_query(parts), limit=7, count=False).hits
+        assert [one.score for one in index.hits(clauses, 7)] == pytest.approx([score for score, _ in whole], rel=1e-5)

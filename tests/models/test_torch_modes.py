@@ -1,0 +1,47 @@
+"""Batches side by side: in order, each on one thread of torch, and nobody else's number of threads is touched."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from reelbeam.models import torch_modes
+from reelbeam.models.clip import ClipSpec
+from reelbeam.models.devices import cpu_threads
+from reelbeam.models.profiles import OFFLINE_CLIP
+from reelbeam.models.torch_modes import side_by_side
+
+
+def test_results_come_in_order_from_threads_with_one_thread_of_torch_each() -> None:
+    before = torch.get_num_threads()
+
+    def seen(at: int) -> tuple[int, int, str]:
+        torch.ones(100, 100) @ torch.ones(100, 100)
+        return at, torch.get_num_threads(), threading.current_thread().name
+
+    found = side_by_side(seen, range(40))
+    assert [at for at, _, _ in found] == list(range(40))
+    assert {threads for _, threads, _ in found} == {1}
+    assert len({name for _, _, name in found}) <= cpu_threads()
+    assert torch.get_num_threads() == before
+
+
+def test_an_error_of_a_batch_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(lambda at: 1 // at, [1, 0])
+
+
+def test_an_embedding_is_the_same_on_any_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = ClipSpec("mini", OFFLINE_CLIP).load("cpu")
+    size = max(encoder.pixels.size)
+    frames = np.random.default_rng(0).integers(0, 256, (20, size, size, 3), dtype=np.uint8)
+    found = []
+    for cores in ("1", "2", "5"):
+        monkeypatch.setenv("OMP_NUM_THREADS", cores)
+        found.append(encoder.encode(frames))
+    torch_modes._lanes.cache_clear()
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
