@@ -11,7 +11,7 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
@@ -141,24 +141,21 @@ def read_files(
     `wanted` has each file's path, size in bytes and places of rows. What the cache lacks is read, several files at a time. Raises
     FileNotFoundError.
     """
-    with ThreadPoolExecutor(
-        max(1, min(FILES_AT_ONCE, len(wanted)))
-    ) as pool:  # starts threads only for files that are read
-        read = [_groups(storage, *one, columns, cache, pool) for one in wanted]
-        return [groups.result() if isinstance(groups, Future) else groups for groups in read]
+    found = [_groups(storage, *one, columns, cache) for one in wanted]
+    lacking = [read for read in found if not isinstance(read, list)]
+    if not lacking:
+        return [groups for groups in found if isinstance(groups, list)]
+    with ThreadPoolExecutor(min(FILES_AT_ONCE, len(lacking))) as pool:
+        read = pool.map(lambda one: one(), lacking)
+        return [groups if isinstance(groups, list) else next(read) for groups in found]
 
 
 def _groups(
-    storage: Storage,
-    path: str,
-    size_bytes: int,
-    places: Sequence[int],
-    columns: Sequence[str],
-    cache: GroupCache,
-    pool: ThreadPoolExecutor,
-) -> list[tuple[int, Group]] | Future[list[tuple[int, Group]]]:
-    local = storage.local_path(path)
-    file = (storage.root, path, size_bytes, local.stat().st_mtime_ns if local else 0)
+    storage: Storage, path: str, size_bytes: int, places: Sequence[int], columns: Sequence[str], cache: GroupCache
+) -> list[tuple[int, Group]] | Callable[[], list[tuple[int, Group]]]:
+    """The groups of one file, or what reads them."""
+    written_ns = os.stat(f"{storage.root}/{path}").st_mtime_ns if storage.is_local else 0  # Path costs more than all of this
+    file = (storage.root, path, size_bytes, written_ns)
     starts = _starts(storage, path, size_bytes, file[-1])
     groups = sorted({bisect_right(starts, place) - 1 for place in places})
     held = cache.groups(file, groups, columns)
@@ -174,4 +171,4 @@ def _groups(
         held.update({group: Group(found) for group, found in known.items()})
         return [(starts[group], held[group]) for group in groups]
 
-    return pool.submit(read) if len(held) < len(groups) else [(starts[group], held[group]) for group in groups]
+    return read if len(held) < len(groups) else [(starts[group], held[group]) for group in groups]

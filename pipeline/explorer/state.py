@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -92,7 +94,8 @@ class Explorer:
         self.models = Models()
         self._lock, self._looking, self._loading = threading.Lock(), threading.Lock(), False
         self.searches = 0
-        self._searching, self._search_threads = (CapacityLimiter(SEARCHES_AT_ONCE) for _ in range(2))
+        self._searching = asyncio.Semaphore(SEARCHES_AT_ONCE)
+        self._search_threads = ThreadPoolExecutor(SEARCHES_AT_ONCE, thread_name_prefix="search")
         self._picturing = CapacityLimiter(PICTURES_AT_ONCE)
         self._looked_at = time.monotonic()
         self._opened = self._open(Dataset.open(output))
@@ -164,7 +167,7 @@ class Explorer:
         async with self._searching:
             if await request.is_disconnected():
                 raise HTTPException(499, "nobody waits for the answer")
-            return await to_thread.run_sync(search, limiter=self._search_threads)
+            return await asyncio.get_running_loop().run_in_executor(self._search_threads, search)
 
     async def pictured(self, make: Callable[[], Made]) -> Made:
         """What runs ffmpeg: in threads of its own, so that a page full of pictures does not keep others waiting."""
