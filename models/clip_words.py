@@ -106,7 +106,11 @@ class ClipWords:
             return linear(x, self._weights[f"{at}{name}{joint}weight"], self._weights[f"{at}{name}{joint}bias"])
 
         parts = np.split(dense(norm(x, "ln_1"), "attn.in_proj", "_"), ends[:-1])
-        seen = [attention(*np.split(one, 3, axis=1), self._shape["heads"], is_causal=True) for one in parts]
+        heads = self._shape["heads"]
+        seen = [
+            attention(query, key, value, heads, is_causal=True)
+            for query, key, value in (np.split(one, 3, axis=1) for one in parts)
+        ]
         x = x + dense(np.concatenate(seen), "attn.out_proj")
         return x + dense(self._act(dense(norm(x, "ln_2"), "mlp.c_fc")), "mlp.c_proj")
 

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from .devices import cpu_threads
 
-Given, Made = TypeVar("Given"), TypeVar("Made")
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 
 @contextmanager

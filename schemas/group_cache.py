@@ -154,7 +154,9 @@ def _groups(
     storage: Storage, path: str, size_bytes: int, places: Sequence[int], columns: Sequence[str], cache: GroupCache
 ) -> list[tuple[int, Group]] | Callable[[], list[tuple[int, Group]]]:
     """The groups of one file, or what reads them."""
-    written_ns = os.stat(f"{storage.root}/{path}").st_mtime_ns if storage.is_local else 0  # Path costs more than all of this
+    written_ns = (
+        os.stat(f"{storage.root}/{path}").st_mtime_ns if storage.is_local else 0
+    )  # Path costs more than all of this
     file = (storage.root, path, size_bytes, written_ns)
     starts = _starts(storage, path, size_bytes, file[-1])
     groups = sorted({bisect_right(starts, place) - 1 for place in places})

@@ -36,7 +36,9 @@ Short = Annotated[str, Query(max_length=200)]
 Ms = Annotated[int, Query(ge=0, le=1 << 40)]
 
 
-async def narrowed(uri: Short = "", language: Short = "", present: Short = "", start_ms: Ms = 0, end_ms: Ms = 0) -> Narrowing:
+async def narrowed(
+    uri: Short = "", language: Short = "", present: Short = "", start_ms: Ms = 0, end_ms: Ms = 0
+) -> Narrowing:
     """The filters of a request; an end of 0 is none. A function that is not async would wait for a thread."""
     return Narrowing(uri, language, present, start_ms, end_ms or None)
 

@@ -209,14 +209,14 @@ class WordIndex:
                     for term in {*found, normal(clause.text).lower()}:
                         yield tantivy.Query.fuzzy_term_query(self.schema, field, term, 1, True)
                 elif len(found) > 1 and kind == "screen":
-                    yield tantivy.Query.phrase_query(self.schema, field, found)
+                    yield tantivy.Query.phrase_query(self.schema, field, [*found])
                     yield from self._run_together(field, name, clause)
                 elif not found or not all(self.opened.searcher.doc_freq(field, term) for term in found):
                     continue
                 elif len(found) == 1:
                     yield tantivy.Query.term_query(self.schema, field, found[0])
                 else:
-                    yield tantivy.Query.phrase_query(self.schema, field, found)
+                    yield tantivy.Query.phrase_query(self.schema, field, [*found])
 
     def _run_together(self, field: str, name: str, clause: Clause) -> Iterator[tantivy.Query]:
         """A phrase with spaces missing, as a reader of screens may give it."""
