@@ -3,8 +3,8 @@
     python -m benchmarks.senses [--quick]
 
 The videos are made (examples/sample_written.py): slides, which change every 8 s; and moving pictures with lower thirds, and tickers, whose
-picture changes in every tick. Each set is extracted with the offline models three times: without further senses, with `subtitles`,
-with `ocr`. The cost of a sense is the difference to the run without it, whole processes measured.
+picture changes in every tick. Each set is extracted with the offline models four times: without further senses, with `subtitles`,
+with `thumbnails`, with `ocr`. The cost of a sense is the difference to the run without it, whole processes measured.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "examples"))
 from sample_written import SECONDS, make_written
 
 SETS = {"slides": "slide", "moving": "lower_third", "tickers": "ticker"}
-RUNS = {"none": (), "subtitles": ("--senses", "+subtitles"), "ocr": ("--senses", "+ocr")}
+RUNS = {"none": (), **{name: ("--senses", f"+{name}") for name in ("subtitles", "thumbnails", "ocr")}}
 
 
 def main() -> int:
