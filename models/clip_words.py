@@ -86,9 +86,8 @@ class ClipWords:
         """Some texts, whose tokens stand below each other: each layer's weights are read once for all of them."""
         weights = self._weights
         ids = [self._tokens.encode(text, self._shape["context_length"]) for text in texts]
-        ids = [
-            own[: own.index(max(own)) + 1] for own in ids
-        ]  # a text may itself spell end-of-text: the first one counts
+        # a text may itself spell end-of-text: the first one counts
+        ids = [own[: own.index(max(own)) + 1] for own in ids]
         ends = np.cumsum([len(own) for own in ids])
         x = np.concatenate([self._vocabulary.rows(own) + weights["positional_embedding"][: len(own)] for own in ids])
         for layer in range(self._shape["layers"]):

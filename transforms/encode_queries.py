@@ -20,7 +20,7 @@ from ..schemas.vector_sources import FRAMES, FUSED, SPEECH, VectorSource
 from .fusers import Windows, fuser_of
 
 FEW_TEXTS = 200
-"""So many texts are sooner encoded one by one than open_clip is imported, where the text tower can run without it."""
+"""So many texts are sooner encoded on one thread than open_clip is imported, where the text tower can run without it."""
 
 
 def clip_of(identity: dict[str, Any]) -> FrameSpec:
