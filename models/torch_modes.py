@@ -14,21 +14,38 @@ from .devices import cpu_threads
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
+_setting = threading.Lock()
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Runs torch on one thread and restores the setting afterwards.
+    """Runs torch on one thread in the calling thread, and restores its setting afterwards. Other threads notice nothing.
 
     When decoders fill all cores, short operations wait longer for a second thread than they run (measured: up to ten times).
     """
     import torch
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    _set_own_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        _set_own_threads(threads)
+
+
+def _set_own_threads(count: int) -> None:
+    """Sets torch's number of threads for the calling thread alone.
+
+    `torch.set_num_threads` sets it for the calling thread and for each that asks for the first time later. So a second thread, which
+    sees the number of the process, puts that back.
+    """
+    import torch
+
+    with _setting, ThreadPoolExecutor(1, "torch-number") as second:
+        process = second.submit(torch.get_num_threads).result()
+        torch.get_num_threads()  # a thread takes the process's number when it first asks, even after it has set its own
+        torch.set_num_threads(count)
+        second.submit(torch.set_num_threads, process).result()
 
 
 def side_by_side(do: Callable[[Given], Made], batches: Sequence[Given]) -> list[Made]:
@@ -43,15 +60,4 @@ def side_by_side(do: Callable[[Given], Made], batches: Sequence[Given]) -> list[
 @lru_cache(maxsize=1)
 def _lanes(count: int) -> ThreadPoolExecutor:
     """Threads in which torch uses no others."""
-    import torch
-
-    pool, ready, before = ThreadPoolExecutor(count, "lane"), threading.Barrier(count), torch.get_num_threads()
-
-    def begin(_: int) -> None:
-        torch.get_num_threads()  # a thread takes the process's number when it is first asked
-        torch.set_num_threads(1)
-        ready.wait()
-
-    list(pool.map(begin, range(count)))
-    torch.set_num_threads(before)  # the number that was set last is the process's
-    return pool
+    return ThreadPoolExecutor(count, "lane", _set_own_threads, (1,))

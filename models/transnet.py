@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .devices import pick_device
+from .torch_modes import side_by_side
 
 INPUT_WIDTH, INPUT_HEIGHT = 48, 27
 WINDOW, EDGE = 100, 25
@@ -32,18 +33,24 @@ class TransNet:
 
         The first and last frames are repeated as padding.
         """
-        import torch
-
         step = WINDOW - 2 * EDGE
         after = EDGE + -len(frames) % step
         padded = np.concatenate([frames[:1].repeat(EDGE, 0), frames, frames[-1:].repeat(after, 0)])
-        found = []
-        with torch.inference_mode():
-            for at in range(0, len(frames), step):
-                window = torch.from_numpy(np.ascontiguousarray(padded[at : at + WINDOW]))[None].to(self.device)
-                sure, _ = self.network.predict_raw(window)
-                found.append(sure[0, EDGE : WINDOW - EDGE, 0].float().cpu().numpy())
+        starts = range(0, len(frames), step)
+        windows = [np.ascontiguousarray(padded[at : at + WINDOW]) for at in starts]
+        found = (
+            side_by_side(self._inner, windows) if self.device == "cpu" else [self._inner(window) for window in windows]
+        )
         return np.concatenate(found)[: len(frames)]
+
+    def _inner(self, window: np.ndarray) -> np.ndarray:
+        """The probabilities of a window's frames between its edges."""
+        import torch
+
+        with torch.inference_mode():
+            sure, _ = self.network.predict_raw(torch.from_numpy(window)[None].to(self.device))
+            found: np.ndarray = sure[0, EDGE : WINDOW - EDGE, 0].float().cpu().numpy()
+            return found
 
 
 @functools.cache

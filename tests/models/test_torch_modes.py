@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from reelbeam.models import torch_modes
 from reelbeam.models.clip import ClipSpec
 from reelbeam.models.devices import cpu_threads
 from reelbeam.models.profiles import OFFLINE_CLIP
-from reelbeam.models.torch_modes import side_by_side
+from reelbeam.models.torch_modes import one_thread, side_by_side
 
 
 def test_results_come_in_order_from_threads_with_one_thread_of_torch_each() -> None:
@@ -32,6 +33,33 @@ def test_results_come_in_order_from_threads_with_one_thread_of_torch_each() -> N
 def test_an_error_of_a_batch_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         side_by_side(lambda at: 1 // at, [1, 0])
+
+
+def test_a_block_on_one_thread_leaves_other_threads_and_the_process_alone() -> None:
+    before = torch.get_num_threads()
+    inside, begun = threading.Event(), threading.Event()
+
+    def block() -> tuple[int, int, int]:
+        outside = torch.get_num_threads()
+        with one_thread(), one_thread():
+            inside.set()
+            assert begun.wait(10)
+            own = torch.get_num_threads()
+        return outside, own, torch.get_num_threads()
+
+    def begins_meanwhile() -> int:
+        assert inside.wait(10)
+        with one_thread():  # ends while the other is still inside, and must put back what it would have seen alone
+            pass
+        begun.set()
+        return torch.get_num_threads()
+
+    with ThreadPoolExecutor(2) as pool:
+        of_block, of_other = pool.submit(block), pool.submit(begins_meanwhile)
+        assert of_block.result() == (before, 1, before)
+        assert of_other.result() == before
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == before == torch.get_num_threads()
 
 
 def test_an_embedding_is_the_same_on_any_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:

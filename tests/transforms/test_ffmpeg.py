@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from open_files import open_files
 
 from reelbeam.schemas.errors import InputError
 from reelbeam.transforms.ffmpeg import Limits, run
@@ -47,10 +47,10 @@ def test_a_program_over_a_limit_is_ended_with_all_its_children(script: str, limi
 
 
 def test_no_pipe_is_left_open() -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     for _ in range(5):
         run(["true"], 3, FREE)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not open_files() - before
 
 
 def test_a_missing_program_is_a_fault_of_the_machine() -> None:

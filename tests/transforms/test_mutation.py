@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from kinds import KINDS
+from open_files import open_files
 
 from reelbeam.models.preprocessing import square
 from reelbeam.schemas.elements import Grid, Video
@@ -113,7 +114,7 @@ def survive(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counte
     seeds = [kind.make(folder).read_bytes() for kind in KINDS if kind.file in SEEDS]
     assert len(seeds) == len(SEEDS)
     names = [kind.file for kind in KINDS if kind.file in SEEDS]
-    before, fds, threads = decoders(), len(os.listdir("/proc/self/fd")), threading.active_count()
+    before, files, threads = decoders(), open_files(), threading.active_count()
 
     def one(number: int) -> str:
         rng = random.Random(number)
@@ -130,7 +131,7 @@ def survive(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Counte
         ends = Counter(pool.map(one, range(count)))
     assert decoders() == before
     assert list(scratch.iterdir()) == []
-    assert len(os.listdir("/proc/self/fd")) == fds
+    assert not open_files() - files
     assert threading.active_count() < threads + 10
     return ends
 
