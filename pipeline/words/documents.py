@@ -86,7 +86,10 @@ def lead(text: str) -> str:
     >>> lead("and so it goes on"), len(lead("東" * 50))
     ('and so it', 40)
     """
-    return " ".join(text.split(None, LEAD_WORDS)[:LEAD_WORDS])[:LEAD_CHARACTERS]
+    words = text[: 2 * LEAD_CHARACTERS].split(None, LEAD_WORDS)
+    if len(words) <= LEAD_WORDS:  # the last one may be cut, or there are long spaces
+        words = text.split(None, LEAD_WORDS)
+    return " ".join(words[:LEAD_WORDS])[:LEAD_CHARACTERS]
 
 
 def window_words(dataset: Dataset, shards: Iterable[ShardInfo]) -> Iterator[WindowWords]:
@@ -111,16 +114,16 @@ def _documents(numbers: np.ndarray, batch: pa.RecordBatch, fields: Sequence[str]
     texts, languages, goes_on = strings(batch["text"]), strings(batch["language"]), _goes_on(batch)
     extra = sense_columns(fields)
     written = batch.select(extra).to_pylist() if extra else []
-    in_ascii: dict[str, tuple[str, frozenset[str]]] = {}
+    in_ascii = {one: (field_name("speech", analyzer_of("", one)), frozenset([one])) for one in set(languages)}
+    next_texts = [text if goes else "" for text, goes in zip([*texts[1:], ""], goes_on, strict=True)]
     found: tuple[tuple[str, str], ...]
-    for at, row in enumerate(numbers.tolist()):
-        text, language, found = texts[at], languages[at], ()
-        if language not in in_ascii:
-            in_ascii[language] = field_name("speech", analyzer_of("", language)), frozenset([language])
-        name, spoken = in_ascii[language]
+    for at, (row, text, language, next_text) in enumerate(
+        zip(numbers.tolist(), texts, languages, next_texts, strict=False)
+    ):
+        (name, spoken), found = in_ascii[language], ()
         if text:
-            if goes_on[at] and texts[at + 1]:
-                text = f"{text} {lead(texts[at + 1])}"
+            if next_text:
+                text = f"{text} {lead(next_text)}"
             if not text.isascii():
                 text = normal(text)
                 name = field_name("speech", analyzer_of(text, language))
