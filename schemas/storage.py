@@ -210,8 +210,8 @@ class Storage:
         except NotFoundError as error:
             raise FileNotFoundError(self.uri(path)) from error
 
-    def signed(self, path: str, valid_s: int) -> str:
-        """An address of an object that is good for so long without credentials. Raises StorageError where the store signs none."""
+    def signed(self, path: str, valid_s: int) -> str | None:
+        """An address of an object that is good for so long without credentials. See signed_urls.py for what it raises, and for None."""
         return signed_url(self._store, self.uri(path), path, valid_s)
 
     def get_ranges(self, path: str, starts: Sequence[int], length: int) -> Sequence[bytes]:

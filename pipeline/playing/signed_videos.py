@@ -40,6 +40,8 @@ class SignedVideos:
             log.warning("%s; videos pass through the explorer", error)
             self._not_before[storage.root] = time.monotonic() + TRY_AGAIN_S
             return None
+        if found is None:
+            return None
         self._origins[storage.root] = origin_of(found)
         return found if self._origins[storage.root] else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from browser import Visit, served
 from bucket_world import OUTPUT, BucketWorld, bucket_world
+
+from reelbeam.pipeline.playing.signed_videos import VALID_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
@@ -56,3 +59,27 @@ def test_the_player_stands_at_the_moment_and_plays(visited: Visit, world: Bucket
         visited.is_clean()
     else:
         assert all(one.startswith(world.proxy.endpoint) for one in visited.foreign)
+
+
+def test_an_address_that_has_run_out_is_asked_for_again_and_playing_goes_on(
+    chromium: Any, address: str, world: BucketWorld
+) -> None:
+    row, store = world.row("desk.mp4"), urlsplit(world.proxy.endpoint).netloc
+    page = chromium.new_page()
+    page.clock.install()
+    visited = Visit(page, address, also={store})
+    visited.open(f"/videos/{row['video_id']}?at_ms=4000")
+    visited.until("document.getElementById('player').readyState >= 2")
+    assert not visited.failed
+    old = world.input.signed("desk.mp4", 1)
+    time.sleep(2)
+    page.clock.fast_forward(1000 * VALID_S)
+    with page.expect_response(lambda got: got.status == 206 and urlsplit(got.url).netloc == store) as answer:
+        page.evaluate(f"document.getElementById('player').src = {old!r}")  # as if the player went on reading from there
+    assert answer.value.url != old
+    assert [one.split(" ")[0] for one in visited.failed] == ["403"]
+    visited.until("document.getElementById('player').readyState >= 2")
+    assert page.evaluate("document.getElementById('player').currentTime") == pytest.approx(4, abs=START_WITHIN_S)
+    assert "proxied" not in page.evaluate("document.getElementById('player').currentSrc")
+    assert page.is_hidden("#unplayable")
+    page.close()
