@@ -72,12 +72,14 @@ def test_an_address_that_has_run_out_is_asked_for_again_and_playing_goes_on(
     visited.until("document.getElementById('player').readyState >= 2")
     assert not visited.failed
     old = world.input.signed("desk.mp4", 1)
+    refused: list[str] = []
+    page.on("requestfailed", lambda asked: refused.append(asked.url))
     time.sleep(2)
     page.clock.fast_forward(1000 * VALID_S)
     with page.expect_response(lambda got: got.status == 206 and urlsplit(got.url).netloc == store) as answer:
         page.evaluate(f"document.getElementById('player').src = {old!r}")  # as if the player went on reading from there
     assert answer.value.url != old
-    assert [one.split(" ")[0] for one in visited.failed] == ["403"]
+    assert old in refused
     visited.until("document.getElementById('player').readyState >= 2")
     assert page.evaluate("document.getElementById('player').currentTime") == pytest.approx(4, abs=START_WITHIN_S)
     assert "proxied" not in page.evaluate("document.getElementById('player').currentSrc")
