@@ -45,7 +45,7 @@ def _run(args: argparse.Namespace, options: ExtractOptions, rest: list[str]) -> 
     from ..workers import show_progress
 
     with phase("prepare"):
-        job = prepare_job(args.output, options, rest)
+        job = prepare_job(args.output, options, rest, args.input)
     if options.dry_run:
         guess = estimate_extraction(args.input, job)
         print(

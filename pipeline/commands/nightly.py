@@ -33,7 +33,7 @@ def run(args: argparse.Namespace, rest: list[str]) -> int:
     options = NightlyOptions.from_args(args)
     with profiled(options.profile), watched(options.metrics_port, options.log_json):
         with phase("prepare"):
-            job = prepare_job(args.output, options.part(ExtractOptions), rest)
+            job = prepare_job(args.output, options.part(ExtractOptions), rest, args.input)
         return _run(args, job, options)
 
 

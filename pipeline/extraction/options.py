@@ -20,6 +20,9 @@ SHOT_DETECTORS = ("adaptive", "transnet", "scene", "none")
 
 SCENE_SCORE = 0.2
 
+AUTO = "auto"
+"""The value of `--tick-hz` that follows key frames."""
+
 
 @dataclass(frozen=True)
 class ExtractOptions(Options):
@@ -32,7 +35,10 @@ class ExtractOptions(Options):
     )
     device: str = option("auto", "where models run: auto, cpu, cuda, cuda:1")
     tick_hz: str = option(
-        "1", "frames sampled per second; a fraction such as 1/2 or 30000/1001 is exact", changes_data=True
+        "1",
+        "frames sampled per second; a fraction such as 1/2 or 30000/1001 is exact; auto, with --frames key: as OUTPUT was made, and for "
+        "a new one as far apart as the key frames of some videos",
+        changes_data=True,
     )
     window_ticks: int = option(10, "ticks per window: a row holds one window", low=1, high=600, changes_data=True)
     unit_s: float = option(120.0, "longest span of a video that is decoded at once, in seconds", low=1, high=3600)
@@ -133,15 +139,17 @@ class ExtractOptions(Options):
             raise UsageError(
                 f"--frames key --shots {self.shots}: key frames are too far apart to tell cuts from motion. Cure: --shots none"
             )
+        _ = self.streams
+        if self.tick_hz == AUTO:
+            return
         try:
             hz = Fraction(self.tick_hz)
         except (ValueError, ZeroDivisionError):
             raise UsageError(
-                f"--tick-hz {self.tick_hz}: not a number; give frames a second, such as 1, 0.5 or 1/3"
+                f"--tick-hz {self.tick_hz}: not a number; give frames a second, such as 1, 0.5 or 1/3, or auto"
             ) from None
         if not Fraction(1, 3600) <= hz <= 240:
             raise UsageError(f"--tick-hz {self.tick_hz}: allowed is 1/3600 to 240")
-        _ = self.streams
 
     @property
     def grid(self) -> Grid:

