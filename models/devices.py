@@ -18,6 +18,15 @@ def cpu_threads() -> int:
     return int(os.environ.get("OMP_NUM_THREADS") or 0) or cores()
 
 
+SHARE = "REELBEAM_CORES"
+"""Environment variable of a worker process: how many cores it should fill."""
+
+
+def own_cores() -> int:
+    """A worker's share of the cores; elsewhere `cpu_threads`. For work whose results do not depend on the number of threads."""
+    return int(os.environ.get(SHARE) or 0) or cpu_threads()
+
+
 def wait_without_spinning() -> None:
     """Makes OpenMP's idle threads sleep in this process and those that it starts. Call it before torch is imported; a user's own
     setting stays.

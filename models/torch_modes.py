@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TypeVar
 
-from .devices import cpu_threads
+from .devices import own_cores
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -49,12 +49,12 @@ def _set_own_threads(count: int) -> None:
 
 
 def side_by_side(do: Callable[[Given], Made], batches: Sequence[Given]) -> list[Made]:
-    """What `do` makes of each batch, in order. As many batches as there are cores run at a time, each on one thread of torch.
+    """What `do` makes of each batch, in order. As many batches as this process has cores run at a time, each on one thread of torch.
 
     So what a batch gives does not depend on the number of cores: with one thread, torch takes other convolutions than with several.
     And it takes less time than one batch after the other on all threads, which wait for the slowest after each operation.
     """
-    return list(_lanes(cpu_threads()).map(do, batches))
+    return list(_lanes(own_cores()).map(do, batches))
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ...models.devices import cores, may_have_gpu
+from ...models.devices import SHARE, cores, may_have_gpu
 from ...schemas.errors import UsageError
 
 AUTO = "auto"
@@ -24,11 +24,14 @@ class Share:
     """Decoder processes at once."""
     gpu: str | None
     """What CUDA_VISIBLE_DEVICES becomes; None leaves it as it is."""
+    cores: int = 1
+    """Batches of CLIP side by side. What depends on the number of threads (Whisper's last bits) keeps that of one process."""
 
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables that differ from the launcher's."""
-        return {} if self.gpu is None else {"CUDA_VISIBLE_DEVICES": self.gpu}
+        own = {SHARE: str(self.cores)}
+        return own if self.gpu is None else {**own, "CUDA_VISIBLE_DEVICES": self.gpu}
 
 
 def gpus() -> list[str]:
@@ -59,7 +62,7 @@ def on_gpu(device: str) -> bool:
 
 
 def shares(workers: int, device: str, decoders: int) -> list[Share]:
-    """The shares of N workers: decoders are split, and GPUs are dealt in turn.
+    """The shares of N workers: decoders and cores are split, and GPUs are dealt in turn.
 
     Raises UsageError when --device names one GPU for many workers.
     """
@@ -67,6 +70,11 @@ def shares(workers: int, device: str, decoders: int) -> list[Share]:
         raise UsageError(f"--device {device} with {workers} workers: each gets a GPU of its own; cure: --device cuda")
     dealt = gpus() if on_gpu(device) else []
     return [
-        Share(number + 1, max(1, decoders // workers), dealt[number % len(dealt)] if dealt else None)
+        Share(
+            number + 1,
+            max(1, decoders // workers),
+            dealt[number % len(dealt)] if dealt else None,
+            max(1, cores() // workers),
+        )
         for number in range(workers)
     ]

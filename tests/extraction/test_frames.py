@@ -63,8 +63,10 @@ def test_ticks_follow_the_key_frames_of_a_new_dataset_and_then_stay(
     assert "--tick-hz 1/3: in 1 videos key frames are 3.0 to 3.0 s apart" in said.err
     assert "2 of 2 ticks (100%) have a frame" in said.out
     assert Dataset.open(output).snapshot.grid.tick_hz == Fraction(1, 3)
-    assert main(["nightly", str(videos), output, *asked]) == 0
+    assert main(["extract", str(videos), output, *asked]) == 0
     assert "nothing to do" in capsys.readouterr().out
+    assert main(["nightly", str(videos), output, *asked]) == 0
+    assert "1 videos listed; 1 unchanged" in capsys.readouterr().out
     assert main(["nightly", str(videos), output, *OFFLINE, "--frames", "key", "--tick-hz", "1"]) == 2
     assert "tick_hz: stored 1/3, asked 1" in capsys.readouterr().err
 

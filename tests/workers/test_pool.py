@@ -16,6 +16,7 @@ import worker_tasks
 from conftest import REPOSITORY
 from worker_tasks import SHARES, doubled, lost
 
+from reelbeam.models.devices import own_cores
 from reelbeam.pipeline.workers import Pool, shares, worker_count
 from reelbeam.schemas.errors import GateError, UsageError
 
@@ -112,14 +113,22 @@ class Unreadable:
         return exec, ("raise SystemExit(3)",)
 
 
+def test_many_workers_on_many_cores_do_not_each_fill_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[shares.__module__], "cores", lambda: 64)
+    for workers, own in ((16, 4), (3, 21), (200, 1)):
+        for share in shares(workers, "cpu", 64):
+            monkeypatch.setenv(*share.environment.popitem())
+            assert own_cores() == own
+
+
 def test_decoders_and_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
     assert worker_count("auto", "auto") == worker_count("auto", "cuda") == 2
     three = shares(3, "cuda", 7)
     assert [share.gpu for share in three] == ["GPU-a", "GPU-b", "GPU-a"]
     assert [share.decoders for share in three] == [2, 2, 2]
-    assert three[1].environment == {"CUDA_VISIBLE_DEVICES": "GPU-b"}
-    assert [share.environment for share in shares(2, "cpu", 1)] == [{}, {}]
+    assert three[1].environment["CUDA_VISIBLE_DEVICES"] == "GPU-b"
+    assert not any("CUDA_VISIBLE_DEVICES" in share.environment for share in shares(2, "cpu", 1))
     assert worker_count("auto", "cpu") == len(os.sched_getaffinity(0))
     with pytest.raises(UsageError, match="cure: --device cuda"):
         shares(2, "cuda:1", 2)
