@@ -54,5 +54,6 @@ def lost(item: str, why: str) -> str:
 if __name__ == "__main__":
     from worker_tasks import lasting as last
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
     with Pool(last, SHARES, lambda share: sys.argv[1], lost) as pool:
         list(pool.run([["a"], ["b"]]))

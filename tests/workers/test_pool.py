@@ -74,6 +74,7 @@ def test_no_worker_and_no_decoder_outlives_the_launcher(signal_name: str, tmp_pa
         assert not [pid for pid in pids if alive(pid)]
     finally:
         launcher.kill()
+        launcher.wait()
 
 
 def awaited(folder: Path, count: int) -> list[int]:
