@@ -264,7 +264,7 @@ class ClipEncoder:
         import torch
 
         batches = [frames[start : start + self._size] for start in range(0, len(frames), self._size)]
-        parts = side_by_side(self._encode, batches) if self.device == "cpu" else [self._encode(one) for one in batches]
+        parts = side_by_side(self._encode, batches, self.device)
         return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, self.spec.dimension), np.float32)
 
     def _encode(self, batch: np.ndarray) -> torch.Tensor:

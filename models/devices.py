@@ -23,8 +23,8 @@ SHARE = "REELBEAM_CORES"
 
 
 def own_cores() -> int:
-    """A worker's share of the cores; elsewhere `cpu_threads`. For work whose results do not depend on the number of threads."""
-    return int(os.environ.get(SHARE) or 0) or cpu_threads()
+    """`cpu_threads`, and in a worker its share of the cores at most. For work whose results do not depend on the number of threads."""
+    return min(int(os.environ.get(SHARE) or 0) or cpu_threads(), cpu_threads())
 
 
 def wait_without_spinning() -> None:

@@ -38,10 +38,7 @@ class TransNet:
         padded = np.concatenate([frames[:1].repeat(EDGE, 0), frames, frames[-1:].repeat(after, 0)])
         starts = range(0, len(frames), step)
         windows = [np.ascontiguousarray(padded[at : at + WINDOW]) for at in starts]
-        found = (
-            side_by_side(self._inner, windows) if self.device == "cpu" else [self._inner(window) for window in windows]
-        )
-        return np.concatenate(found)[: len(frames)]
+        return np.concatenate(side_by_side(self._inner, windows, self.device))[: len(frames)]
 
     def _inner(self, window: np.ndarray) -> np.ndarray:
         """The probabilities of a window's frames between its edges."""

@@ -21,10 +21,8 @@ from ..schemas.errors import Failure, InputError
 from ..schemas.senses import FrameNeed
 from .decode import DecodeLimits
 from .decode_together import decode_units, packed
-from .ffmpeg import file_url
 from .metrics import StageMetrics
-from .range_server import range_server
-from .remote_blocks import RemoteObject
+from .range_server import readable
 from .run_ahead import Jobs, RunAhead
 from .stage import shared_stage
 
@@ -70,10 +68,7 @@ class _DecodeUnits(RunAhead):
             for at, features in enumerate(part):
                 unit = features.unit
                 try:
-                    if unit.probe.by_range:
-                        sources[at] = staged.enter_context(range_server().serving(RemoteObject.open(unit.video)))
-                    else:
-                        sources[at] = file_url(staged.enter_context(self.stage.local(unit.video)))
+                    sources[at] = staged.enter_context(readable(unit.video, unit.probe.by_range, self.stage))
                 except InputError as error:  # the object changed or vanished since it was listed
                     found[at] = None, (Failure.of("stage", error, unit.start_ms, unit.end_ms),)
             units = [part[at].unit for at in sources]

@@ -11,20 +11,17 @@ import contextlib
 import math
 import random
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from ..schemas.addresses import is_remote
 from ..schemas.elements import Probe, Video
 from ..schemas.errors import InputError, UsageError
 from .discover import probe_video
-from .ffmpeg import file_url
 from .listing import list_videos
 from .probe import ffprobe_report
-from .range_server import range_server
-from .remote_blocks import RemoteObject
+from .range_server import readable
 from .stage import Stage
 from .streams import StreamChoice
 
@@ -87,21 +84,10 @@ def gap_of(video: Video, stage: Stage, choice: StreamChoice) -> float | None:
     if not isinstance(probe, Probe) or probe.video_stream is None:
         return None
     shown = ("-select_streams", str(probe.video_stream), "-read_intervals", f"%+{READ_S}")
-    with contextlib.suppress(InputError), _source(video, probe, stage) as source:
+    with contextlib.suppress(InputError), readable(video, probe.by_range, stage) as source:
         report = ffprobe_report(source, video.uri, *shown, "-show_entries", "packet=pts_time,flags")
         return mean_gap_s(report["packets"], probe.duration_ms / 1000)
     return None
-
-
-@contextlib.contextmanager
-def _source(video: Video, probe: Probe, stage: Stage) -> Iterator[str]:
-    """What ffprobe reads: the file, or an address that gives ranges of a long remote video."""
-    if is_remote(video.uri) and probe.by_range:
-        with range_server().serving(RemoteObject.open(video)) as address:
-            yield address
-    else:
-        with stage.local(video) as path:
-            yield file_url(path)
 
 
 def mean_gap_s(packets: Sequence[Mapping[str, Any]], duration_s: float) -> float | None:

@@ -20,8 +20,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from ..schemas.byte_ranges import ByteRange, asked_range
-from .ffmpeg import LOOPBACK, LOOPBACK_HOST
+from ..schemas.elements import Video
+from .ffmpeg import LOOPBACK, LOOPBACK_HOST, file_url
 from .remote_blocks import RemoteObject
+from .stage import Stage
 
 SEND_BYTES = 64 << 10
 """Bytes on their way to ffmpeg. With the system's default, 4 MB were fetched for a reader that closes after 30 kB."""
@@ -105,3 +107,17 @@ class RangeServer:
 def range_server() -> RangeServer:
     """The server of this process."""
     return RangeServer()
+
+
+@contextmanager
+def readable(video: Video, by_range: bool, stage: Stage) -> Iterator[str]:
+    """What ffmpeg and ffprobe read while the context is open: an address of byte ranges, or the file on local disk.
+
+    Raises InputError when the object is not as it was listed.
+    """
+    if by_range:
+        with range_server().serving(RemoteObject.open(video)) as address:
+            yield address
+    else:
+        with stage.local(video) as path:
+            yield file_url(path)

@@ -23,10 +23,12 @@ from reelbeam.transforms.decode import decode_unit
 from reelbeam.transforms.decode_groups import BY_DEFAULT
 from reelbeam.transforms.discover import group_units, plan_units, probe_video, runs_of
 from reelbeam.transforms.ffmpeg import file_url
+from reelbeam.transforms.key_frames import measured_gaps
 from reelbeam.transforms.probe_by_range import probe_by_range
 from reelbeam.transforms.range_server import range_server
 from reelbeam.transforms.remote_blocks import RemoteObject
 from reelbeam.transforms.stage import Stage
+from reelbeam.transforms.streams import StreamChoice
 
 GRID = Grid(window_ticks=5)
 WANTED = Preprocessing((64, 64))
@@ -195,3 +197,9 @@ def test_groups_of_runs_are_units_of_one_video() -> None:
         videos = {features.unit.video.video_id for group in run for features in group}
         assert len(videos) == 1 or len(run) == 1
         assert all(isinstance(features, UnitFeatures) for group in run for features in group)
+
+
+def test_the_gaps_between_key_frames_are_measured_in_a_bucket(bucket: FaultyProxy) -> None:
+    found = measured_gaps("s3://data", StreamChoice())
+    assert found.gaps_s == pytest.approx([5] * len(FILMS), abs=0.01)
+    assert found.tick_hz == Fraction(1, 5)

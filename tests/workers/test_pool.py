@@ -16,7 +16,8 @@ import worker_tasks
 from conftest import REPOSITORY
 from worker_tasks import SHARES, doubled, lost
 
-from reelbeam.models.devices import own_cores
+from reelbeam.models import devices
+from reelbeam.models.devices import SHARE, cores, own_cores
 from reelbeam.pipeline.workers import Pool, shares, worker_count
 from reelbeam.schemas.errors import GateError, UsageError
 
@@ -115,11 +116,16 @@ class Unreadable:
 
 
 def test_many_workers_on_many_cores_do_not_each_fill_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[shares.__module__], "cores", lambda: 64)
+    for module in (devices, sys.modules[shares.__module__]):
+        monkeypatch.setattr(module, "cores", lambda: 64)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     for workers, own in ((16, 4), (3, 21), (200, 1)):
         for share in shares(workers, "cpu", 64):
             monkeypatch.setenv(*share.environment.popitem())
             assert own_cores() == own
+    monkeypatch.setenv(SHARE, "21")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # what a user sets for the whole command holds in its workers
+    assert own_cores() == 2
 
 
 def test_decoders_and_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +134,9 @@ def test_decoders_and_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> No
     three = shares(3, "cuda", 7)
     assert [share.gpu for share in three] == ["GPU-a", "GPU-b", "GPU-a"]
     assert [share.decoders for share in three] == [2, 2, 2]
-    assert three[1].environment["CUDA_VISIBLE_DEVICES"] == "GPU-b"
-    assert not any("CUDA_VISIBLE_DEVICES" in share.environment for share in shares(2, "cpu", 1))
+    third, half = (str(max(1, cores() // workers)) for workers in (3, 2))
+    assert three[1].environment == {"CUDA_VISIBLE_DEVICES": "GPU-b", SHARE: third}
+    assert [share.environment for share in shares(2, "cpu", 1)] == [{SHARE: half}, {SHARE: half}]
     assert worker_count("auto", "cpu") == len(os.sched_getaffinity(0))
     with pytest.raises(UsageError, match="cure: --device cuda"):
         shares(2, "cuda:1", 2)
