@@ -12,6 +12,7 @@ from object_store import FaultyProxy, s3_server, use_s3
 from PIL import Image
 
 from reelbeam.pipeline.playing import Previews, Thumbnails, VideoSources
+from reelbeam.pipeline.playing.video_sources import BLOCK_BYTES
 from reelbeam.schemas.storage import Storage
 from reelbeam.transforms.ffmpeg import input_flags
 
@@ -22,6 +23,9 @@ NOISY = "-vf noise=alls=30:allf=t -preset ultrafast -b:v 1M -maxrate 1M -bufsize
 
 KINDS = {"end.mp4": "", "start.mp4": "-movflags +faststart", "film.mkv": ""}
 """Files with their index at the end, at the start, and as Matroska has it."""
+
+READ_AHEAD_BYTES = 4 * BLOCK_BYTES
+"""How much further than in another run the server may be when ffmpeg closes: a matter of chance. A picture reads 7 blocks or more."""
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +66,13 @@ def test_a_picture_is_that_of_the_file_and_reads_little(
         far = pixels(there.jpeg(videos[name], at_ms))
         near = pixels(here.jpeg({**videos[name], "uri": str(videos[name]["file"])}, at_ms))
         assert np.array_equal(far, near)
-    assert proxy.counts["answered_bytes"] < 2_000_000, dict(proxy.counts)
-    before = proxy.counts["requests"]
+    assert proxy.counts["answered_bytes"] < int(str(videos[name]["size_bytes"])) / 5, dict(proxy.counts)
+    proxy.counts.clear()
     assert there.jpeg(videos[name], 91_000)
+    assert not proxy.counts["requests"], "the picture is in memory"
     there._kept.clear()
     assert there.jpeg(videos[name], 91_000)
-    assert proxy.counts["requests"] == before, "its blocks are in memory"
+    assert proxy.counts["answered_bytes"] <= READ_AHEAD_BYTES, "its blocks are in memory"
 
 
 def test_a_preview_reads_its_minute(videos: dict[str, dict[str, object]], proxy: FaultyProxy) -> None:
