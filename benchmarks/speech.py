@@ -33,7 +33,7 @@ LONG_FILES = 8
 """Files of the bucket that are joined into one recording."""
 MARGIN_S = 0.2
 """Around each sentence, in a short clip."""
-GATES = {"whisper.transcribe": 1.6, "faster-whisper, batched": 1.0, "faster-whisper, file by file": 1.5}
+GATES = {"whisper.transcribe": 1.6, "faster-whisper, batched": 1.1, "faster-whisper, file by file": 1.5}
 """Least ratio of time to reelbeam's: the first two on long recordings, the last on short clips."""
 
 Recording = tuple[np.ndarray, str]

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from reelbeam.pipeline.dataset import WaveRows
@@ -45,6 +46,19 @@ def extract_or_die(videos: Sequence[Video], job: Job) -> WaveRows:
     if any(video.uri.endswith("b.mp4") and video.failure is None for video in videos):
         os.kill(os.getpid(), signal.SIGKILL)
     return run_wave(videos, job)
+
+
+@dataclass(frozen=True)
+class Doubling:
+    """The work of a stage: `doubled`, one item at a time, after it was set up."""
+
+    folder: str
+
+    def setup(self) -> None:
+        Path(self.folder, f"{os.getpid()}-{time.monotonic_ns()}.setup").touch()
+
+    def done(self, item: str) -> str:
+        return doubled([item], self.folder)[0]
 
 
 def lost(item: str, why: str) -> str:

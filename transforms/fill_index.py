@@ -1,8 +1,7 @@
-"""FillParts fills part indexes with a dataset's vectors. SearchExactly finds the ground truth for measuring recall.
+"""FillParts fills part indexes with a dataset's vectors, and finds the ground truth for measuring recall in the same pass.
 
 In:  Task: some shards whose vectors are read once, in order.
-Out: FillParts: PartInfo, one per file; with queries also one Found, from the same pass over the vectors.
-     SearchExactly: one Found, the k nearest of all vectors for each query.
+Out: PartInfo, one per file; with queries also one Found.
 Bad: a stored part with the right hash is not built again. Storage and memory errors are raised for the runner to retry.
 """
 
@@ -11,8 +10,8 @@ from __future__ import annotations
 import io
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import apache_beam as beam
@@ -20,49 +19,13 @@ import faiss
 import numpy as np
 
 from ..schemas.errors import CorruptOutput
-from ..schemas.file_records import ShardInfo
 from ..schemas.index_manifest import PartInfo
 from ..schemas.local_cache import LocalCache
 from ..schemas.storage import Storage, file_sha256
-from .build_index import ExactSearch, Vectors, exact_search, merge_results, read_index
+from .build_index import ExactSearch, read_index
 from .index_parts import fill_parts
 from .metrics import StageMetrics
-
-ReadVectors = Callable[[Storage, ShardInfo], Vectors]
-"""Reads the vectors of one shard, in order, without removed rows."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """Shards that one worker reads, in order. `key` identifies the result: tasks with equal keys make equal parts."""
-
-    key: str
-    number: int
-    shards: tuple[ShardInfo, ...]
-
-
-@dataclass(frozen=True)
-class Found:
-    """The nearest vectors of each query, among those searched."""
-
-    scores: np.ndarray
-    ids: np.ndarray
-
-    def to_bytes(self) -> bytes:
-        stream = io.BytesIO()
-        np.savez(stream, scores=self.scores, ids=self.ids)
-        return stream.getvalue()
-
-    @classmethod
-    def from_bytes(cls, text: bytes) -> Found:
-        with np.load(io.BytesIO(text)) as stored:
-            return cls(stored["scores"], stored["ids"])
-
-
-def task_vectors(task: Task, read: ReadVectors, storage: Storage) -> Vectors:
-    """All vectors of a task, in order."""
-    for shard in task.shards:
-        yield from read(storage, shard)
+from .search_exactly import Asked, Found, ReadVectors, StoreBest, Task, task_vectors
 
 
 def finished_parts(storage: Storage, work: str, task: Task) -> list[PartInfo] | None:
@@ -110,18 +73,7 @@ def answers_path(work: str, task: Task) -> str:
     return f"{work}/{task.key}.answers.npz"
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Queries to search exactly, and where to store the answers."""
-
-    queries: str
-    """Path of a stored .npy with float32 [q, D]."""
-    found: str
-    """Path at which the Found of all tasks is stored."""
-    k: int
-
-
-class _FillPart(beam.DoFn):
+class FillPart(beam.DoFn):
     def __init__(self, output: str, work: str, read: ReadVectors, part_bytes: int, threads: int, asked: Asked | None):
         self.storage, self.work, self.read = Storage.at(output), work, read
         self.part_bytes, self.threads, self.asked = part_bytes, threads, asked
@@ -138,6 +90,13 @@ class _FillPart(beam.DoFn):
             self.queries = np.load(io.BytesIO(self.storage.get(self.asked.queries)))
 
     def process(self, task: Task) -> Iterator[tuple[int, list[PartInfo]] | beam.pvalue.TaggedOutput]:
+        parts, found = self.done(task)
+        yield task.number, parts
+        if found is not None:
+            yield beam.pvalue.TaggedOutput(FOUND, (0, found))
+
+    def done(self, task: Task) -> tuple[list[PartInfo], Found | None]:
+        """The stored parts of a task, and the answers to the queries if any were asked."""
         with self.metrics.busy():
             parts, found = finished_parts(self.storage, self.work, task), None
             if parts is not None and self.asked:
@@ -150,9 +109,7 @@ class _FillPart(beam.DoFn):
                 self.metrics.add(search_ms=round(1000 * search.seconds) if search else 0)
                 found = self._answers(task) if self.asked else None
         self.metrics.add(parts=len(parts or []), vectors=sum(part.vectors for part in parts or []))
-        yield task.number, parts or []
-        if found is not None:
-            yield beam.pvalue.TaggedOutput(FOUND, (0, found))
+        return parts or [], found
 
     def _answers(self, task: Task) -> Found | None:
         try:
@@ -173,7 +130,7 @@ class FillParts(beam.PTransform):
     ):
         super().__init__()
         self.storage, self.work, self.asked = Storage.at(output), work, asked
-        self.do = _FillPart(output, work, read, part_bytes, threads, asked)
+        self.do = FillPart(output, work, read, part_bytes, threads, asked)
 
     def expand(self, tasks: beam.PCollection) -> beam.PCollection:
         storage, work = self.storage, self.work
@@ -185,82 +142,10 @@ class FillParts(beam.PTransform):
 
         filled = tasks | "Fill" >> beam.ParDo(self.do).with_outputs(FOUND, main=PARTS)
         if self.asked:
-            _ = filled[FOUND] | "Answers" >> _StoreBest(self.storage, self.asked.found, self.asked.k)
+            _ = filled[FOUND] | "Answers" >> StoreBest(self.storage, self.asked.found, self.asked.k)
         return (
             filled[PARTS]
             | "One" >> beam.Map(lambda done: (0, done))
             | "All" >> beam.GroupByKey()
             | "Store" >> beam.MapTuple(store)
-        )
-
-
-class _SearchTask(beam.DoFn):
-    def __init__(self, output: str, queries: str, read: ReadVectors, k: int, threads: int):
-        self.storage, self.queries, self.read, self.k, self.threads = Storage.at(output), queries, read, k, threads
-
-    def setup(self) -> None:
-        self.metrics = StageMetrics("search_exactly")
-        if self.threads:
-            faiss.omp_set_num_threads(self.threads)
-        self.vectors = np.load(io.BytesIO(self.storage.get(self.queries)))
-
-    def process(self, task: Task) -> Iterator[tuple[int, Found]]:
-        with self.metrics.busy():
-            yield 0, Found(*exact_search(self.vectors, task_vectors(task, self.read, self.storage), self.k))
-        self.metrics.add(tasks=1)
-
-
-class _Best(beam.CombineFn):
-    """Keeps the k best per query, so that shuffled data do not grow with the number of vectors."""
-
-    def __init__(self, k: int):
-        self.k = k
-
-    def create_accumulator(self) -> list[Found]:
-        return []
-
-    def add_input(self, best: list[Found], found: Found) -> list[Found]:
-        return self.merge_accumulators([best, [found]])
-
-    def merge_accumulators(self, several: Iterable[list[Found]]) -> list[Found]:
-        found = [one for best in several for one in best]
-        if not found:
-            return []
-        merged = merge_results([(one.scores, one.ids) for one in found], len(found[0].ids), self.k)
-        return [Found(*merged)]
-
-    def extract_output(self, best: list[Found]) -> list[Found]:
-        return best
-
-
-class _StoreBest(beam.PTransform):
-    """(0, Found) of each task -> one Found, stored at a path."""
-
-    def __init__(self, storage: Storage, path: str, k: int):
-        super().__init__()
-        self.storage, self.path, self.k = storage, path, k
-
-    def expand(self, found: beam.PCollection) -> beam.PCollection:
-        storage, path = self.storage, self.path
-
-        def store(_: int, best: list[Found]) -> str:
-            storage.put(path, best[0].to_bytes())
-            return path
-
-        return found | "Best" >> beam.CombinePerKey(_Best(self.k)) | "Store" >> beam.MapTuple(store)
-
-
-class SearchExactly(beam.PTransform):
-    """Tasks -> one Found over all of them, stored at `asked.found`."""
-
-    def __init__(self, output: str, asked: Asked, read: ReadVectors, threads: int = 0):
-        super().__init__()
-        self.storage, self.asked = Storage.at(output), asked
-        self.do = _SearchTask(output, asked.queries, read, asked.k, threads)
-
-    def expand(self, tasks: beam.PCollection) -> beam.PCollection:
-        return (
-            tasks
-            | "Search" >> beam.ParDo(self.do)
-            | "Found" >> _StoreBest(self.storage, self.asked.found, self.asked.k)
         )

@@ -11,6 +11,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -19,8 +20,8 @@ from ..schemas.file_records import ShardInfo
 from ..schemas.index_manifest import raw_name
 from ..schemas.storage import Storage
 from .build_index import Vectors
-from .fill_index import ReadVectors
 from .metrics import StageMetrics
+from .search_exactly import ReadVectors
 
 
 def store_raw(storage: Storage, folder: str, shard: ShardInfo, vectors: Vectors, ticks: int) -> dict[str, str | int]:
@@ -48,7 +49,7 @@ def store_raw(storage: Storage, folder: str, shard: ShardInfo, vectors: Vectors,
     return {"path": path, "first_id": first_id, "ids": ids}
 
 
-class _StoreShard(beam.DoFn):
+class StoreShard(beam.DoFn):
     def __init__(self, output: str, folder: str, read: ReadVectors, ticks: int):
         self.storage, self.folder, self.read, self.ticks = Storage.at(output), folder, read, ticks
 
@@ -56,10 +57,14 @@ class _StoreShard(beam.DoFn):
         self.metrics = StageMetrics("store_vectors")
 
     def process(self, shard: ShardInfo) -> Iterator[tuple[int, dict[str, str | int]]]:
+        yield 0, self.done(shard)
+
+    def done(self, shard: ShardInfo) -> dict[str, Any]:
+        """Where the vectors of a shard were stored: the fields of a VectorFile."""
         with self.metrics.busy():
-            vectors = self.read(self.storage, shard)
-            yield 0, store_raw(self.storage, self.folder, shard, vectors, self.ticks)
+            stored = store_raw(self.storage, self.folder, shard, self.read(self.storage, shard), self.ticks)
         self.metrics.add(vectors=shard.rows * self.ticks)
+        return stored
 
 
 class StoreVectors(beam.PTransform):
@@ -68,7 +73,7 @@ class StoreVectors(beam.PTransform):
     def __init__(self, output: str, folder: str, stored: str, read: ReadVectors, ticks: int):
         super().__init__()
         self.storage, self.stored = Storage.at(output), stored
-        self.do = _StoreShard(output, folder, read, ticks)
+        self.do = StoreShard(output, folder, read, ticks)
 
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
         storage, path = self.storage, self.stored

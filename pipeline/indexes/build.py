@@ -9,17 +9,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import apache_beam as beam
 import faiss
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from ...models.devices import cores
 from ...schemas import snapshot as snapshots
-from ...schemas.errors import UsageError
+from ...schemas.errors import ReelbeamError, UsageError
 from ...schemas.storage import Storage
 from ...schemas.vector_sources import VECTOR_SOURCES, VectorSource
 from ...transforms import metrics
@@ -27,12 +30,14 @@ from ...transforms.build_index import read_index
 from ...transforms.index_kinds import choose_kind, code_bytes, split_refine
 from ..dataset import Dataset
 from ..extraction import LOCAL_RUNNER
-from ..workers import run_beside
+from ..workers import Work, each_in_workers, run_beside, shares, worker_count
 from .options import IndexOptions
 from .store import scratch
 
 log = logging.getLogger("reelbeam")
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 PROGRESS_EVERY_S = 15.0
 
@@ -74,9 +79,30 @@ class Build:
     def memory_bytes(self) -> int:
         return self.options.memory_mb << 20
 
+    @cached_property
+    def workers(self) -> int:
+        """Worker processes on this machine; with one, the Beam runner does the work. Raises UsageError for a wrong --workers."""
+        workers = worker_count(self.options.workers, "cpu")
+        if workers > 1 and self.runner != LOCAL_RUNNER:
+            raise UsageError(
+                f"--workers {self.options.workers} with --runner {self.runner}: workers are for one machine, and this runner "
+                "spreads the parts by itself; cure: leave out one of them"
+            )
+        return workers
+
+    @property
+    def runner(self) -> str:
+        return self.beam_options.view_as(StandardOptions).runner or LOCAL_RUNNER
+
+    @property
+    def threads(self) -> int:
+        """Of FAISS, in each worker. 0: as many as there are cores."""
+        return self.options.threads or (max(1, cores() // self.workers) if self.workers > 1 else 0)
+
     @property
     def part_bytes(self) -> int:
-        return min(PART_BYTES, self.memory_bytes // 4)
+        """Of what each worker fills at a time."""
+        return max(1, min(PART_BYTES, self.memory_bytes // 4) // self.workers)
 
     @property
     def second_look(self) -> bool:
@@ -91,12 +117,27 @@ class Build:
 
     def run(self, make: Callable[[beam.Pipeline], object], total: int, stage: str) -> None:
         """Runs one Beam pipeline that `make` builds; on the local runner, unless --runner names another."""
-        pipeline = beam.Pipeline(
-            runner=self.beam_options.view_as(StandardOptions).runner or LOCAL_RUNNER, options=self.beam_options
-        )
+        pipeline = beam.Pipeline(runner=self.runner, options=self.beam_options)
         make(pipeline)
         with progress(stage, total):
             pipeline.run().wait_until_finish()
+
+    def spreads(self, items: Sequence[object]) -> bool:
+        """Whether these go to worker processes."""
+        return self.workers > 1 and len(items) > 1
+
+    def in_workers(self, work: Work[Item, Result], items: Sequence[Item], total: int, stage: str) -> list[Result]:
+        """What `work` makes of each item, in their order, by worker processes. Results must not depend on who made them."""
+        dealt = shares(min(self.workers, len(items)), "cpu", 1)
+        with progress(stage, total):
+            return each_in_workers(work, items, dealt, _killed)
+
+
+def _killed(item: Item, why: str) -> Item:
+    raise ReelbeamError(
+        f"a worker process was killed ({why}) each time it was at one part of the index; often that is too little memory; "
+        "cure: a smaller --memory-mb, or fewer --workers"
+    )
 
 
 @contextmanager

@@ -16,14 +16,14 @@ from ...schemas.index_manifest import IndexManifest, VectorFile, raw_name
 from ...schemas.options import fingerprint
 from ...schemas.snapshot import Snapshot
 from ...transforms.build_index import merge_results, take
-from ...transforms.index_kinds import code_bytes
+from ...transforms.index_kinds import ID_BYTES, code_bytes
 from ...transforms.index_recall import RECALL_AT
 from ..dataset import Dataset, shard_vectors
 from .build import Build, clear, new_folder, stored_index
 from .changes import Change
 from .measure import covered, described, measured, put_side_files
 from .options import IndexOptions
-from .parts import exact, fill, merge, store_vectors, tasks_for
+from .parts import build_tasks, exact, fill, merge, store_vectors
 from .queries import TRUTH_K, Queries
 from .store import publish, read_removed
 
@@ -62,7 +62,7 @@ def delta_build(
     removed = np.union1d(read_removed(storage, base), change.removed)
     folder = new_folder(options.called)
     if change.new_vectors:
-        tasks = tasks_for(change.added, change.counts, code_bytes(build.kind, trained.d) + 8, build.part_bytes)
+        tasks = build_tasks(build, change.added, change.counts, code_bytes(build.kind, trained.d) + ID_BYTES)
         with build.timed("fill"):
             new, _ = fill(build, tasks, change.new_vectors, build.part_bytes)
         if not merging:
@@ -132,16 +132,14 @@ def answers(build: Build, base: IndexManifest, change: Change) -> tuple[Queries,
     floor = np.where(left >= 0, kept.scores, np.inf).min(axis=1, initial=np.inf)
     found = [(kept.scores, left)]
     if change.new_vectors:
-        tasks = tasks_for(change.added, change.counts, 4 * kept.vectors.shape[1], build.part_bytes)
-        found.append(exact(build, tasks, kept.vectors, change.new_vectors))
+        found.append(exact(build, change.added, change.counts, kept.vectors))
     scores, ids = merge_results(found, len(kept), TRUTH_K)
     unsure = ~was_whole[:, None] & (scores < floor[:, None])  # an unlisted old vector may score higher than these
     kept = kept.answered(np.where(unsure, -np.inf, scores).astype(np.float32), np.where(unsure, -1, ids))
     short = (kept.ids >= 0).sum(axis=1) < min(max(RECALL_AT) + 1, change.total)
     again = kept[short] + fresh
     if len(again):
-        tasks = tasks_for(build.dataset.snapshot.shards, change.counts, 4 * again.vectors.shape[1], build.part_bytes)
-        again = again.answered(*exact(build, tasks, again.vectors, change.total))
+        again = again.answered(*exact(build, build.dataset.snapshot.shards, change.counts, again.vectors))
     fresh = again[np.arange(short.sum(), len(again))]
     return kept[~short] + again, fresh
 

@@ -18,13 +18,13 @@ from ...schemas.options import fingerprint
 from ...schemas.snapshot import Snapshot
 from ...schemas.vector_sources import VECTOR_SOURCES
 from ...transforms.build_index import new_index, take, training_size
-from ...transforms.index_kinds import code_bytes, estimate
+from ...transforms.index_kinds import ID_BYTES, code_bytes, estimate
 from ...transforms.index_parts import can_merge
 from ..dataset import Dataset, all_vectors, count_vectors
 from .build import Build, clear, kind_for, new_folder, stored_index
 from .measure import covered, described, measured, put_side_files
 from .options import IndexOptions
-from .parts import copy, fill, merge, store_vectors, tasks_for
+from .parts import build_tasks, copy, fill, merge, store_vectors
 from .queries import PROMPTS, Queries
 from .store import publish, scratch
 
@@ -72,7 +72,7 @@ def full_build(
             f"--index {options.index}: {kind} is filled in one piece and needs {guess.memory_bytes / 1e6:.0f} MB for "
             f"{total} vectors, --memory-mb is {options.memory_mb}; cure: more memory, or a kind with plain lists (IVF)"
         )
-    tasks = tasks_for(snapshot.shards, counts, code_bytes(kind, dimension) + 8, build.part_bytes if merges else None)
+    tasks = build_tasks(build, snapshot.shards, counts, code_bytes(kind, dimension) + ID_BYTES, whole=not merges)
     with build.timed("fill"):
         parts, answers = fill(build, tasks, total, build.part_bytes if merges else 1 << 62, queries.vectors)
     assert answers is not None

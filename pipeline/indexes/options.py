@@ -27,7 +27,11 @@ class IndexOptions(Options):
     search_memory_mb: int = option(
         65_536, "memory of the machine that will search, in MiB; --index auto chooses a kind that fits", low=1
     )
-    threads: int = option(0, "threads per worker (0: one per core)", low=0, high=1024)
+    workers: str = option(
+        "1",
+        "worker processes on this machine that fill the parts of an index; auto: one for each core; bytes do not depend on it",
+    )
+    threads: int = option(0, "threads per worker (0: one per core, or each worker's share)", low=0, high=1024)
     merge_above: float = option(
         0.2, "merge the parts when new and removed vectors exceed this share of the base", low=0, high=1
     )

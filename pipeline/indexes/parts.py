@@ -17,9 +17,10 @@ from ...schemas.index_manifest import PartInfo, VectorFile
 from ...schemas.local_cache import LocalCache
 from ...schemas.options import fingerprint
 from ...transforms import metrics
-from ...transforms.fill_index import Asked, FillParts, Found, SearchExactly, Task
+from ...transforms.fill_index import FillPart, FillParts
 from ...transforms.index_parts import merge_parts
-from ...transforms.store_vectors import StoreVectors
+from ...transforms.search_exactly import Asked, Found, SearchExactly, SearchTask, Task, best_of
+from ...transforms.store_vectors import StoreShard, StoreVectors
 from ..dataset import shard_vectors
 from .build import Build
 from .queries import TRUTH_K
@@ -48,6 +49,16 @@ def tasks_for(
     ]  # fmt: skip
 
 
+def build_tasks(
+    build: Build, shards: Sequence[ShardInfo], counts: dict[str, int], bytes_per_vector: int, whole: bool = False
+) -> list[Task]:
+    """The tasks of a build: as large as a part may be, and small enough that every worker has some. `whole` makes one of all."""
+    if whole:
+        return tasks_for(shards, counts, bytes_per_vector, None)
+    fair = -(-sum(counts[shard.path] for shard in shards) * bytes_per_vector // build.workers)
+    return tasks_for(shards, counts, bytes_per_vector, min(build.part_bytes, fair))
+
+
 Answers = tuple[np.ndarray, np.ndarray]
 """Scores float32 [q, TRUTH_K] and ids int64 [q, TRUTH_K]: the nearest vectors of each query, best first."""
 
@@ -56,36 +67,45 @@ def fill(
     build: Build, tasks: list[Task], total: int, part_bytes: int, queries: np.ndarray | None = None
 ) -> tuple[list[PartInfo], Answers | None]:
     """Fills the part indexes of all tasks, in task order. `queries` float32 [q, D] are searched exactly in the same pass."""
-    root = build.storage.root
     asked = _ask(build, queries) if queries is not None else None
+    read, threads = partial(shard_vectors, build.source), build.threads
+    given = (build.storage.root, build.work, read, part_bytes, threads, asked)
 
     def graph(pipeline: beam.Pipeline) -> object:
-        listed = pipeline | "Tasks" >> beam.Create(tasks)
-        return listed | FillParts(
-            root, build.work, partial(shard_vectors, build.source), part_bytes, build.options.threads, asked
-        )
+        return pipeline | "Tasks" >> beam.Create(tasks) | FillParts(*given)
 
     searched_ms = metrics.totals().get("fill_index", {}).get("search_ms", 0)
-    build.run(graph, total, "fill_index")
-    if asked:  # part of the fill time; only the in-process runner reports it
+    if build.spreads(tasks):
+        done = build.in_workers(FillPart(*given), tasks, total, "fill_index")
+        parts = [part for filled, _ in done for part in filled]
+        answers = best_of([found for _, found in done if found], asked.k) if asked else None
+    else:
+        build.run(graph, total, "fill_index")
+        parts = [PartInfo(**part) for part in json.loads(build.storage.get(f"{build.work}/parts.json"))]
+        answers = _answers(build, asked) if asked else None
+    if asked:  # part of the fill time; of Beam's runners only the in-process one reports it
         searched_ms = metrics.totals().get("fill_index", {}).get("search_ms", 0) - searched_ms
         build.seconds["exact"] = round(searched_ms / 1000, 3)
-    parts = [PartInfo(**part) for part in json.loads(build.storage.get(f"{build.work}/parts.json"))]
-    return parts, _answers(build, asked) if asked else None
+    return parts, (answers.scores, answers.ids) if answers else None
 
 
-def exact(build: Build, tasks: list[Task], queries: np.ndarray, total: int) -> Answers:
-    """Searches the tasks' vectors by brute force: the TRUTH_K nearest of each query float32 [q, D]."""
+def exact(build: Build, shards: Sequence[ShardInfo], counts: dict[str, int], queries: np.ndarray) -> Answers:
+    """Searches the vectors of shards by brute force: the TRUTH_K nearest of each query float32 [q, D]."""
     asked = _ask(build, queries)
+    tasks = build_tasks(build, shards, counts, 4 * queries.shape[1])
+    total = sum(counts[shard.path] for shard in shards)
+    read, threads = partial(shard_vectors, build.source), build.threads
 
     def graph(pipeline: beam.Pipeline) -> object:
-        listed = pipeline | "Tasks" >> beam.Create(tasks)
-        return listed | SearchExactly(
-            build.storage.root, asked, partial(shard_vectors, build.source), build.options.threads
-        )
+        return pipeline | "Tasks" >> beam.Create(tasks) | SearchExactly(build.storage.root, asked, read, threads)
 
-    build.run(graph, total, "search_exactly")
-    return _answers(build, asked)
+    if build.spreads(tasks):
+        work = SearchTask(build.storage.root, asked.queries, read, asked.k, threads)
+        best = best_of(build.in_workers(work, tasks, total, "search_exactly"), asked.k)
+    else:
+        build.run(graph, total, "search_exactly")
+        best = _answers(build, asked)
+    return best.scores, best.ids
 
 
 def _ask(build: Build, queries: np.ndarray) -> Asked:
@@ -95,9 +115,8 @@ def _ask(build: Build, queries: np.ndarray) -> Asked:
     return asked
 
 
-def _answers(build: Build, asked: Asked) -> Answers:
-    best = Found.from_bytes(build.storage.get(asked.found))
-    return best.scores, best.ids
+def _answers(build: Build, asked: Asked) -> Found:
+    return Found.from_bytes(build.storage.get(asked.found))
 
 
 def merge(
@@ -125,14 +144,16 @@ def copy(build: Build, part: PartInfo, path: str) -> PartInfo:
 
 def store_vectors(build: Build, shards: Sequence[ShardInfo]) -> tuple[VectorFile, ...]:
     """Stores the vectors that rescore the best candidates: one raw float16 file per shard."""
-    root, ids_a_row = build.storage.root, build.ids_a_row
-    stored = f"{build.work}/vectors.json"
+    root, ids_a_row, listed = build.storage.root, build.ids_a_row, list(shards)
+    folder, read = f"indexes/{build.options.called}/vectors", partial(shard_vectors, build.source)
+    stored, total = f"{build.work}/vectors.json", sum(shard.rows for shard in shards) * ids_a_row
 
     def graph(pipeline: beam.Pipeline) -> object:
-        listed = pipeline | "Shards" >> beam.Create(list(shards))
-        return listed | StoreVectors(
-            root, f"indexes/{build.options.called}/vectors", stored, partial(shard_vectors, build.source), ids_a_row
-        )
+        return pipeline | "Shards" >> beam.Create(listed) | StoreVectors(root, folder, stored, read, ids_a_row)
 
-    build.run(graph, sum(shard.rows for shard in shards) * ids_a_row, "store_vectors")
-    return tuple(VectorFile(**file) for file in json.loads(build.storage.get(stored)))
+    if build.spreads(listed):
+        files = build.in_workers(StoreShard(root, folder, read, ids_a_row), listed, total, "store_vectors")
+    else:
+        build.run(graph, total, "store_vectors")
+        files = json.loads(build.storage.get(stored))
+    return tuple(VectorFile(**file) for file in files)

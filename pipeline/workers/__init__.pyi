@@ -1,3 +1,5 @@
+from .each import Work as Work
+from .each import each_in_workers as each_in_workers
 from .metrics_page import watched as watched
 from .pool import Pool as Pool
 from .profile import profiled as profiled

@@ -163,10 +163,12 @@ class Pool(Generic[Item, Result]):
         self.deaths += 1
         if seat.task is not None:
             if seat.task.given_up:
-                raise WorkerDied(f"worker {seat.share.number} was killed ({why}) although its video had been given up")
+                raise WorkerDied(
+                    f"worker {seat.share.number} was killed ({why}) although what killed it had been given up"
+                )
             left = seat.task.after_death(why, self._lost)
             log.warning(
-                "worker %d was killed (%s); its %d videos are tried again%s",
+                "worker %d was killed (%s); %d videos or parts are tried again%s",
                 seat.share.number,
                 why,
                 len(seat.task.items),

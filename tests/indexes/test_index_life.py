@@ -19,6 +19,7 @@ from reelbeam.pipeline.dataset.sweep import sweep_files
 from reelbeam.pipeline.dataset.vectors import frame_vectors
 from reelbeam.pipeline.indexes import changes as index_changes
 from reelbeam.pipeline.indexes import update
+from reelbeam.pipeline.indexes.build import Build
 from reelbeam.pipeline.indexes.options import IndexOptions
 from reelbeam.pipeline.indexes.queries import Queries
 from reelbeam.pipeline.indexes.store import open_searcher, read_manifest
@@ -102,6 +103,34 @@ def test_parts_that_an_interrupted_build_has_finished_are_not_filled_again(
     run_index(made.root, options(index="IVF32,PQ8x4", min_recall=0), encode=encode)
     assert filled == []
     assert not list(Path(made.root, "indexes/frames/work").rglob("*.faiss")), "a published build leaves nothing behind"
+
+
+@pytest.mark.parametrize("kind", [KIND, "IVF32,PQ8x4,RFlat", "Flat"])
+def test_workers_build_and_update_the_same_index(made: MadeDataset, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spread, original = [], Build.in_workers
+
+    def noted(*given: Any) -> Any:
+        spread.append(given[-1])
+        return original(*given)
+
+    monkeypatch.setattr(Build, "in_workers", noted)
+
+    def bytes_of(workers: str) -> list[bytes]:
+        asked = options(index=kind, workers=workers, min_recall=0)
+        built, _ = run_index(made.root, asked, encode=encode)
+        return [Path(made.root, path).read_bytes() for path in built.indexes["frames"].files if path.endswith(".faiss")]
+
+    assert bytes_of("3") == bytes_of("1")
+    assert spread == {KIND: ["fill_index"], "Flat": []}.get(kind, ["fill_index", "store_vectors"])
+    made.add([WORLD.draw(200, seed=50), WORLD.draw(160, seed=51)])
+    _, manifest = update_index(made.root, options(index=kind, workers="2", min_recall=0), encode=encode)
+    assert manifest.vectors == len(all_vectors(made)[0])
+    check_everywhere(made)
+
+
+def test_workers_of_an_index_are_for_one_machine(made: MadeDataset) -> None:
+    with pytest.raises(UsageError, match="leave out one of them"):
+        run_index(made.root, options(workers="2"), ["--runner", "PortableRunner"], encode=encode)
 
 
 def test_a_damaged_part_is_filled_again(made: MadeDataset) -> None:

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 import worker_tasks
 from conftest import REPOSITORY
-from worker_tasks import SHARES, doubled, lost
+from worker_tasks import SHARES, Doubling, doubled, lost
 
 from reelbeam.models import devices
 from reelbeam.models.devices import SHARE, cores, own_cores
-from reelbeam.pipeline.workers import Pool, shares, worker_count
-from reelbeam.schemas.errors import GateError, UsageError
+from reelbeam.pipeline.indexes.build import _killed
+from reelbeam.pipeline.workers import Pool, each_in_workers, shares, worker_count
+from reelbeam.schemas.errors import GateError, ReelbeamError, UsageError
 
 
 def pooled(folder: Path, pieces: Sequence[Sequence[str]]) -> list[list[list[str]]]:
@@ -56,6 +57,18 @@ def test_an_error_keeps_its_kind_and_comes_after_the_earlier_results(tmp_path: P
         with pytest.raises(GateError, match="too many failed") as raised:
             next(results)
     assert "in worker" in raised.value.__notes__[0]
+
+
+def test_the_work_of_a_stage_is_set_up_once_a_worker_and_done_in_order(tmp_path: Path) -> None:
+    found = each_in_workers(Doubling(str(tmp_path)), ["slow", "b", "c", "once", "e"], SHARES, lost)
+    assert found == ["slowslow", "bb", "cc", "onceonce", "ee"]
+    set_up = [path.name.split("-")[0] for path in tmp_path.glob("*.setup")]
+    assert len(set_up) == len(set(set_up)) >= 2, "once in each process"
+
+
+def test_a_part_that_kills_each_time_ends_the_work_with_its_cure(tmp_path: Path) -> None:
+    with pytest.raises(ReelbeamError, match=r"SIGKILL.*cure: a smaller --memory-mb"):
+        each_in_workers(Doubling(str(tmp_path)), ["a", "kills", "c"], SHARES, _killed)
 
 
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM", "SIGKILL"])
