@@ -50,9 +50,10 @@ def ours(unit: Unit) -> None:
 
 def bare(path: Path, start_s: float = 0, length_s: float = 1e6) -> None:
     """The same filters in ffmpeg alone: frames, small pictures for shots, sound. Its output is thrown away; no guard, no pipes to
-    read, no search for shots in the pictures."""
+    read, no search for shots in the pictures. The first `scale` is there for a reason: without it ffmpeg turns every frame into
+    RGB, not only those of ticks."""
     pictures = (
-        f"[0:v]split[a][b];[a]fps=1,format=rgb24,scale=-2:{SIZE}:flags=bicubic+full_chroma_inp+full_chroma_int+accurate_rnd,"
+        f"[0:v]split[a][b];[a]fps=1,scale=flags=bicubic:interl=0,format=rgb24,scale=-2:{SIZE}:flags=bicubic+full_chroma_inp+full_chroma_int+accurate_rnd,"
         f"format=rgb24,crop={SIZE}:{SIZE}[x];[b]scale={WIDTH}:{HEIGHT}:flags=area,format=yuv420p[y]"
     )
     command = ["ffmpeg", "-nostdin", "-v", "error", "-filter_threads", "1", "-threads", "1", "-ss", str(start_s)]

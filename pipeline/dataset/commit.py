@@ -25,7 +25,7 @@ from ...schemas.storage import Storage
 from ...schemas.tables import FAILED, RowShape, failures_schema, videos_schema
 from ...transforms.shard_files import put_table
 from .read import Dataset, read_table
-from .videos_tables import COUNTS, counts_after, known_videos, merge_tables, version
+from .videos_tables import COUNTED, COUNTS, counts_after, known_videos, merge_tables, version
 
 log = logging.getLogger("reelbeam")
 
@@ -234,18 +234,19 @@ def mark_removed(shards: Iterable[ShardInfo], gone: Mapping[str, tuple[list[str]
         yield shard
 
 
-def count_videos(known: dict[str, dict[str, Any]], failures: int) -> dict[str, int]:
+STATUSES = ("ok", "partial", "failed")
+
+
+def count_videos(known: Mapping[str, dict[str, Any]], failures: int) -> dict[str, int]:
     """The counts of a snapshot, from the newest row of each video."""
-    rows = list(known.values())
-    return {
-        "videos": len(rows),
-        **{status: sum(row["status"] == status for row in rows) for status in ("ok", "partial", "failed")},
-        "windows": sum(row["windows"] for row in rows),
-        "frames": sum(row["frames"] for row in rows),
-        "words": sum(row["words"] for row in rows),
-        "media_ms": sum(row["duration_ms"] for row in rows),
-        "failures": failures,
-    }
+    counts = dict.fromkeys((*COUNTS, "failures"), 0) | {"failures": failures}
+    for row in known.values():
+        counts["videos"] += 1
+        if row["status"] in STATUSES:  # `verify` counts damaged tables, too
+            counts[row["status"]] += 1
+        for name, stored in COUNTED.items():
+            counts[name] += row[stored]
+    return counts
 
 
 def commit_index(storage: Storage, name: str, info: IndexInfo) -> Snapshot:

@@ -71,23 +71,27 @@ COMPARED = ("content_sha256", "status", "windows", "frames", "words", *TITLE_EMB
 def snapshot_difference(storage: Storage, first: int, second: int) -> Difference:
     """Compares the content of two snapshots. Raises UsageError when one does not exist."""
     old, new = (Dataset(storage, snapshots.load(storage, number)) for number in (first, second))
-    before, after = old.facts, new.facts
-    both = before.keys() & after.keys()
-    changed = [key for key in both if any(before[key][name] != after[key][name] for name in COMPARED)]
+    before, after = _compared(old), _compared(new)
+    changed = [key for key in before.keys() & after.keys() if before[key][1:] != after[key][1:]]
     one, two = old.snapshot, new.snapshot
     settings = ({**one.options, **one.models}, {**two.options, **two.models})
     paths = tuple({shard.path for shard in snapshot.shards} for snapshot in (one, two))
     builds = [{name: built.snapshot for name, built in snapshot.indexes.items()} for snapshot in (one, two)]
     return Difference(
-        sorted(after[key]["uri"] for key in after.keys() - before.keys()),
-        sorted(before[key]["uri"] for key in before.keys() - after.keys()),
-        sorted(after[key]["uri"] for key in changed),
+        sorted(after[key][0] for key in after.keys() - before.keys()),
+        sorted(before[key][0] for key in before.keys() - after.keys()),
+        sorted(after[key][0] for key in changed),
         _differing(one.counts, two.counts),
         _differing(*settings),
         len(paths[1] - paths[0]),
         len(paths[0] - paths[1]),
         _differing(*builds),
     )
+
+
+def _compared(dataset: Dataset) -> dict[str, tuple[Any, ...]]:
+    """Of each video the uri, and what a change would change."""
+    return {key: (row["uri"], *(row[name] for name in COMPARED)) for key, row in dataset.facts.items()}
 
 
 def _differing(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

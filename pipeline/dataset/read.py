@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,6 +24,7 @@ from ...schemas.row_places import RowPlaces
 from ...schemas.small_arrays import flags, int64_array, string_array
 from ...schemas.snapshot import Snapshot
 from ...schemas.storage import Storage
+from ...schemas.table_records import TableRecords
 from ...schemas.tables import REMOVED, TITLE_EMBEDDINGS, conformed, failures_schema, videos_schema
 from ...schemas.tensor_rows import tensor_rows
 
@@ -209,14 +210,14 @@ class Dataset:
                     yield rows
 
     @cached_property
-    def videos(self) -> dict[str, dict[str, Any]]:
-        """The rows of `newest` as records, keyed by video_id."""
-        return {row["video_id"]: row for row in self.newest.to_pylist()}
+    def videos(self) -> Mapping[str, dict[str, Any]]:
+        """The rows of `newest` as records, by video_id."""
+        return TableRecords(self.newest, "video_id")
 
     @cached_property
-    def facts(self) -> dict[str, dict[str, Any]]:
+    def facts(self) -> Mapping[str, dict[str, Any]]:
         """`videos` without the embeddings: all that commits and counts need, and small enough for a million videos."""
-        return {row["video_id"]: row for row in self.newest.drop_columns([*TITLE_EMBEDDINGS.values()]).to_pylist()}
+        return TableRecords(self.newest.drop_columns([*TITLE_EMBEDDINGS.values()]), "video_id")
 
     def standing_failures(self) -> list[dict[str, Any]]:
         """The failures of each video's newest run."""

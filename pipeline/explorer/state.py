@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, TypeVar
@@ -77,7 +77,7 @@ class Opened:
         self._reading = threading.Lock()
 
     @property
-    def facts(self) -> dict[str, dict[str, Any]]:
+    def facts(self) -> Mapping[str, dict[str, Any]]:
         """The rows of the videos table by id, without embeddings. The first to ask reads it, and the others wait."""
         with self._reading:
             return self.dataset.facts

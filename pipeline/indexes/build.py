@@ -58,6 +58,9 @@ class Build:
     seconds: dict[str, float] = field(default_factory=dict)
     """Duration of each step."""
 
+    def __post_init__(self) -> None:
+        _ = self.workers  # its error comes before any work
+
     @property
     def storage(self) -> Storage:
         return self.dataset.storage
