@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from nights import World
+from nights import World, move_video
 
 from reelbeam.pipeline.explorer import Explorer, make_app, slow_clients
 from reelbeam.pipeline.explorer.serve import server_config
@@ -99,11 +99,10 @@ def test_slow_readers_are_closed_and_others_are_answered(
     server: tuple[uvicorn.Server, Explorer, int], tmp_path: Path
 ) -> None:
     running, explorer, port = server
-    row = next(row for row in explorer.opened().facts.values() if row["uri"].endswith("desk.mp4"))
-    row["uri"] = str(tmp_path / "large.mp4")
-    with open(row["uri"], "wb") as file:
+    video_id = move_video(explorer.dataset(), "desk.mp4", large := tmp_path / "large.mp4")
+    with open(large, "wb") as file:
         file.truncate(LARGE_BYTES)
-    asked = f"GET /api/media/{row['video_id']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    asked = f"GET /api/media/{video_id} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(MANY)]
         for one in sockets:
@@ -115,11 +114,10 @@ def test_slow_readers_are_closed_and_others_are_answered(
 
 def test_a_steady_reader_gets_everything(server: tuple[uvicorn.Server, Explorer, int], tmp_path: Path) -> None:
     _, explorer, port = server
-    row = next(row for row in explorer.opened().facts.values() if row["uri"].endswith("desk.mp4"))
-    row["uri"] = str(tmp_path / "large.mp4")
-    with open(row["uri"], "wb") as file:
+    video_id = move_video(explorer.dataset(), "desk.mp4", large := tmp_path / "large.mp4")
+    with open(large, "wb") as file:
         file.truncate(LARGE_BYTES // 4)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/media/{row['video_id']}", timeout=20) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/media/{video_id}", timeout=20) as answer:
         got = 0
         while part := answer.read(2 << 20):
             got += len(part)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
-from nights import World
+from nights import World, move_video
 
 from reelbeam.pipeline.explorer import Explorer, make_app
 
@@ -76,11 +76,10 @@ def test_nothing_but_an_id_of_this_snapshot_leads_anywhere(client: TestClient, k
 
 def test_a_video_that_has_moved_is_a_404(changing_world: World, tmp_path: Path) -> None:
     explorer = Explorer(str(changing_world.output))
-    row = next(row for row in explorer.dataset().facts.values() if row["uri"].endswith("desk.mp4"))
-    row["uri"] = str(tmp_path / "no such folder" / "desk.mp4")
+    video_id = move_video(explorer.dataset(), "desk.mp4", tmp_path / "no such folder" / "desk.mp4")
     client = TestClient(make_app(explorer), "http://localhost")
-    assert client.get(f"/api/media/{row['video_id']}").status_code == 404
-    assert client.get(f"/api/frames/{explorer.opened().places.row_at(row['video_id'], 0)}/0.jpg").status_code == 404
+    assert client.get(f"/api/media/{video_id}").status_code == 404
+    assert client.get(f"/api/frames/{explorer.opened().places.row_at(video_id, 0)}/0.jpg").status_code == 404
     assert not (tmp_path / "no such folder").exists()
 
 
