@@ -235,6 +235,7 @@ def mark_removed(shards: Iterable[ShardInfo], gone: Mapping[str, tuple[list[str]
 
 
 STATUSES = ("ok", "partial", "failed")
+"""Of the videos that count; removed ones do not."""
 
 
 def count_videos(known: Mapping[str, dict[str, Any]], failures: int) -> dict[str, int]:
