@@ -13,8 +13,6 @@ from functools import lru_cache
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-_erf = np.frompyfunc(math.erf, 1, 1)
-
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadpoolController:
@@ -44,9 +42,23 @@ def layer_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, epsilon: flo
     return centred / np.sqrt(variance + np.float32(epsilon)) * weight + bias
 
 
+def erf(x: np.ndarray) -> np.ndarray:
+    """The error function of float32 [...], to 2e-7: numpy has none, and Python's takes a tenth of a query's time.
+
+    Source: Abramowitz and Stegun 1964, "Handbook of Mathematical Functions", 7.1.26.
+
+    >>> bool(np.abs(erf(np.float32([-5, -0.3, 0, 1])) - [-1, -0.328627, 0, 0.842701]).max() < 2e-6)
+    True
+    """
+    t = 1 / (1 + 0.3275911 * np.abs(x).astype(np.float64))
+    series = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t
+    found: np.ndarray = np.copysign(1 - series * np.exp(-np.square(x, dtype=np.float64)), x).astype(np.float32)
+    return found
+
+
 def gelu(x: np.ndarray) -> np.ndarray:
     """x times the normal distribution's cumulative probability of x, by the error function."""
-    return x * (0.5 * (1 + np.asarray(_erf(x * np.float32(math.sqrt(0.5))), np.float32)))
+    return x * (0.5 * (1 + erf(x * np.float32(math.sqrt(0.5)))))
 
 
 def quick_gelu(x: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,11 @@ class StoredTensor:
 
     def rows(self, places: list[int]) -> np.ndarray:
         """float32 [n, ...]: these rows of a tensor of a dtype in DTYPES; the others are not read."""
-        whole = np.memmap(self.file, DTYPES[self.dtype], "r", self.start, self.shape)
-        return widened(np.asarray(whole[places]), self.dtype)
+        return widened(np.asarray(self._whole[places]), self.dtype)
+
+    @cached_property
+    def _whole(self) -> np.ndarray:
+        return np.memmap(self.file, DTYPES[self.dtype], "r", self.start, self.shape)
 
     def array(self) -> np.ndarray:
         """float32, the whole tensor, of a dtype in DTYPES."""

@@ -6,7 +6,7 @@
 Chunks are decoded without timestamp tokens, in batches; word times come from the cross attention. A transcript that
 looks wrong is decoded once more, with timestamp tokens, and the better one is kept: thresholds are Whisper's own.
 Nothing is sampled: the same chunks give the same words. Batches are full in the order (language, longest first), so the
-time of a batch is not set by one long chunk; results come back in the caller's order.
+time of a batch is not set by one long chunk, and run beside each other where the engine can; results come back in the caller's order.
 
 Source: Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", section 4.5 (thresholds);
 openai-whisper `decoding.py`, `timing.py`; faster-whisper `transcribe.py` (BatchedInferencePipeline).
@@ -14,10 +14,11 @@ openai-whisper `decoding.py`, `timing.py`; faster-whisper `transcribe.py` (Batch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -38,6 +39,9 @@ MAX_WORD_S = 0.7
 """Whisper's cap on the median word, in `timing.py`: a word beside a sentence's end lasts at most twice the median."""
 OPENS, CLOSES, ENDS = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、", ".。!！?？"
 """Punctuation that joins the next word, that joins the one before, that ends a sentence (Whisper: `timing.py`)."""
+
+One = TypeVar("One")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,17 @@ class Transcriber:
         """(language, probability) of each chunk; ("en", 1.0) from an English-only model, which cannot tell."""
         if not self.engine.multilingual:
             return [("en", 1.0)] * len(chunks)
-        size = self.spec.batch_size
+        size = self.engine.together
         batches = [chunks[first : first + size] for first in range(0, len(chunks), size)]
-        return [found for batch in batches for found in self.engine.languages(self.engine.encode(batch))]
+        spoken = self._each(lambda batch: self.engine.languages(self.engine.encode(batch)), batches)
+        return [found for batch in spoken for found in batch]
+
+    def _each(self, make: Callable[[One], Made], batches: Sequence[One]) -> list[Made]:
+        """What is made of each batch, in order; as many at once as the engine takes."""
+        if self.engine.lanes == 1 or len(batches) <= 1:
+            return [make(batch) for batch in batches]
+        with ThreadPoolExecutor(self.engine.lanes, "whisper") as lanes:
+            return [*lanes.map(make, batches)]
 
     def transcribe(
         self,
@@ -94,11 +106,14 @@ class Transcriber:
             if not 0 < len(chunk) <= CHUNK_SAMPLES:
                 raise ValueError(f"chunk {number} has {len(chunk)} samples; 1 to {CHUNK_SAMPLES} are allowed")
         spoken = self._languages(chunks, languages)
-        transcripts: dict[int, Transcript] = {}
-        for language, batch in plan_batches([len(chunk) for chunk in chunks], spoken, self.spec.batch_size):
+        batches = plan_batches([len(chunk) for chunk in chunks], spoken, self.engine.together)
+
+        def heard(planned: tuple[str, list[int]]) -> list[tuple[int, Transcript]]:
+            language, batch = planned
             wanted = [pools[index] for index in batch] if pools is not None else None
-            for index, transcript in zip(batch, self._batch([chunks[i] for i in batch], language, wanted), strict=True):
-                transcripts[index] = transcript
+            return [*zip(batch, self._batch([chunks[at] for at in batch], language, wanted), strict=True)]
+
+        transcripts = dict(pair for batch in self._each(heard, batches) for pair in batch)
         return [transcripts[index] for index in range(len(chunks))]
 
     def _languages(self, chunks: Sequence[np.ndarray], given: Sequence[str | None] | None) -> list[str]:

@@ -11,14 +11,24 @@ import numpy as np
 
 from ..schemas.errors import MissingWeights
 from . import ct2_weights
-from .devices import cpu_threads
+from .devices import own_cores
 from .weights import resolve
 from .whisper_decoding import Decoding, TimedWord, _at_least, padded_frames
 from .whisper_settings import WhisperSettings, unknown_language
 
+CPU_TOGETHER = 4
+"""Chunks to a batch on a CPU, at most."""
+
+LANES_MOST = 16
+"""Batches at once on a CPU, at most: each has its own activations. Machines with more cores run several workers."""
+
 
 class Ct2Engine:
-    """faster-whisper: CTranslate2 kernels, driven batch by batch."""
+    """faster-whisper: CTranslate2 kernels, driven batch by batch.
+
+    On a CPU each batch has one thread, and as many batches run at once as there are cores: small batches beside each other take two
+    thirds of the time of larger ones that share the cores (`python -m benchmarks.speech`), and no result depends on the number of cores.
+    """
 
     def __init__(self, spec: WhisperSettings, device: str):
         import faster_whisper
@@ -27,11 +37,15 @@ class Ct2Engine:
         self.spec = spec
         folder = _ct2_folder(spec.weights)
         check_tokenizer(folder)
+        on_cpu = kind == "cpu"
+        self.together = min(spec.batch_size, CPU_TOGETHER) if on_cpu else spec.batch_size
+        self.lanes = min(own_cores(), LANES_MOST) if on_cpu else 1
         self.model = faster_whisper.WhisperModel(
             str(folder),
             device=kind,
             device_index=int(index or 0),
-            cpu_threads=cpu_threads(),
+            cpu_threads=1,
+            num_workers=self.lanes,
             compute_type={"cpu": "int8"}.get(kind, "float16") if spec.compute_type == "auto" else spec.compute_type,
         )
         self.multilingual = bool(self.model.model.is_multilingual)

@@ -71,6 +71,10 @@ class Engine(Protocol):
     as float32 [chunks, states, W], padding included."""
 
     multilingual: bool
+    together: int
+    """Chunks to a batch, at most."""
+    lanes: int
+    """Batches that it takes at once, each in a thread of its own. What comes out does not depend on it."""
 
     def encode(self, chunks: Sequence[np.ndarray]) -> Any: ...
 

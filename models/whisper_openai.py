@@ -34,6 +34,7 @@ class OpenaiEngine:
         self.decoder_dtype = torch.float16 if compute_type == "float16" else torch.float32  # decode() takes no other
         self.model = _openai_model(spec.weights).to(self.device)
         self.multilingual = bool(self.model.is_multilingual)
+        self.together, self.lanes = spec.batch_size, 1
         if self.multilingual and spec.language and spec.language not in self._languages():
             raise unknown_language(spec)
         with warnings.catch_warnings():  # openai-whisper never closes its vocabulary file

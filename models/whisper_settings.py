@@ -38,6 +38,7 @@ class WhisperSettings:
     """"translate" gives English, whatever is spoken."""
     beam_size: int = 5
     batch_size: int = 8
+    """Chunks to a batch, at most. CTranslate2 takes at most 4 on a CPU, and several batches at once."""
     compute_type: str = "auto"
     """auto: int8 (faster-whisper) or float32 (openai-whisper) on a CPU, float16 on a GPU."""
     audio_embedding: bool = False

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from ...schemas.errors import UsageError
 from ...schemas.vector_sources import FRAMES
-from ..playing import FramePlaces
+from ..playing import FramePlaces, Place
 from ..search import Moment, Searches
 from .answer_types import MomentAnswer, SearchAnswer, SearchIn, frame_address
 from .narrowing import LOOKED_THROUGH, Narrowing
@@ -102,8 +102,9 @@ def pixels_of(picture: bytes) -> np.ndarray:
 
 
 def as_answers(moments: Sequence[Moment], places: FramePlaces) -> list[MomentAnswer]:
-    """The moments with the frames that show them."""
-    frames = places.frames_at([(one.video_id, one.best_ms) for one in moments])
+    """The moments with the frames that show them: those that they were found by, else the nearest ones."""
+    others = iter(places.frames_at([(one.video_id, one.best_ms) for one in moments if one.row is None]))
+    frames = [next(others) if one.row is None else Place(one.row, one.tick or 0, one.best_ms) for one in moments]
     return [
         MomentAnswer(
             rank=rank,

@@ -30,8 +30,17 @@ log = logging.getLogger("reelbeam")
 LOOK_EVERY_S = {True: 0.1, False: 1.0}
 """Least time between two looks for a newer snapshot, in seconds: on a local disk (True), and in a bucket."""
 
-SEARCHES_AT_ONCE = 2
+SEARCHES_AT_ONCE = 1
 """The others wait in line. A search is mostly Python, of which one thread runs at a time: more at once only make all of them late."""
+
+SLOW_S = 0.05
+"""A search that takes longer gives its place in the line to the next one: it reads files, and others need not wait for that."""
+
+LINE_S = 0.25
+"""Who has waited longer may have left: to find out costs a fifteenth of a search."""
+
+SEARCH_THREADS = 8
+"""Searches that run, the slow ones too."""
 
 MODELS_S = 60
 """Longest wait of a search for the query models."""
@@ -95,7 +104,7 @@ class Explorer:
         self._lock, self._looking, self._loading = threading.Lock(), threading.Lock(), False
         self.searches = 0
         self._searching = asyncio.Semaphore(SEARCHES_AT_ONCE)
-        self._search_threads = ThreadPoolExecutor(SEARCHES_AT_ONCE, thread_name_prefix="search")
+        self._search_threads = ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="search")
         self._picturing = CapacityLimiter(PICTURES_AT_ONCE)
         self._looked_at = time.monotonic()
         self._opened = self._open(Dataset.open(output))
@@ -154,20 +163,24 @@ class Explorer:
         return self.opened().dataset
 
     async def in_turn(self, request: Request, search: Callable[[], Made]) -> Made:
-        """What a search gives, at most SEARCHES_AT_ONCE at a time, first come, first served. Passes on what it raises.
+        """What a search gives, at most SEARCHES_AT_ONCE at a time and those that are slow, first come, first served. Passes on what it
+        raises.
 
         Nothing is searched for somebody who has left the line.
         """
         self.searches += 1
-        until = time.monotonic() + MODELS_S
+        came = time.monotonic()
+        until = came + MODELS_S
         while (
             not self.models.wait(0) and time.monotonic() < until
         ):  # not in the line: the places would be taken for long
             await sleep(0.05)
         async with self._searching:
-            if await request.is_disconnected():
+            if time.monotonic() > came + LINE_S and await request.is_disconnected():
                 raise HTTPException(499, "nobody waits for the answer")
-            return await asyncio.get_running_loop().run_in_executor(self._search_threads, search)
+            found = asyncio.get_running_loop().run_in_executor(self._search_threads, search)
+            await asyncio.wait([found], timeout=SLOW_S)
+        return await found
 
     async def pictured(self, make: Callable[[], Made]) -> Made:
         """What runs ffmpeg: in threads of its own, so that a page full of pictures does not keep others waiting."""

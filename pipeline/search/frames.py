@@ -50,6 +50,9 @@ class Moment:
     """Half-open spans of characters of `text` that a search for words has found."""
     note: str = ""
     """What was found in place of a word that occurs nowhere."""
+    row: int | None = None
+    tick: int | None = None
+    """Global row number and tick of its best frame, where it was found by its frames."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +216,8 @@ def _moment(group: list[Hit], grid: Grid) -> Moment:
         int(best.row["tick_pts_ms"][best.column]),
         round(best.score, 4),
         text,
+        row=best.number,
+        tick=best.column,
     )
 
 
