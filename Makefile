@@ -94,6 +94,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.reader
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.bucket
+	$(BIN)/python -m benchmarks.quiet_night
 	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.long_video
 	$(BIN)/python -m benchmarks.job_costs
@@ -123,6 +124,7 @@ bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.reader --rows 2000
 	$(BIN)/python -m benchmarks.start --quick
 	$(BIN)/python -m benchmarks.bucket --quick
+	$(BIN)/python -m benchmarks.quiet_night --quick
 	$(BIN)/python -m benchmarks.workers --quick
 	$(BIN)/python -m benchmarks.long_video --quick
 	$(BIN)/python -m benchmarks.job_costs --quick

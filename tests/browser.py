@@ -23,9 +23,10 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @contextmanager
-def served(output: Path | str) -> Iterator[str]:
+def served(output: Path | str, *options: str) -> Iterator[str]:
     """`reelbeam explore OUTPUT` on a free port of this machine: the address, without the last slash."""
     command = [sys.executable, "-m", "reelbeam.pipeline.cli", "explore", str(output), "--port", "0", "--device", "cpu"]
+    command += options
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None

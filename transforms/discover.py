@@ -18,7 +18,8 @@ from ..schemas.addresses import is_remote
 from ..schemas.elements import Grid, Group, Probe, Run, Sidecar, Unit, UnitFeatures, Video
 from ..schemas.errors import Failure, InputError
 from .captions import in_order
-from .listing import MEDIA_SUFFIXES, glob_pattern, list_videos, video_id_of
+from .glob_pattern import glob_pattern
+from .listing import MEDIA_SUFFIXES, list_videos, video_id_of
 from .metrics import StageMetrics
 from .probe import BY_DEFAULT, probe_file
 from .probe_by_range import LONG_BYTES, probe_by_range

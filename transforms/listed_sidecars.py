@@ -23,15 +23,13 @@ from ..schemas.addresses import is_remote, is_web
 from ..schemas.elements import Sidecar, Video
 from ..schemas.errors import StorageError, UsageError
 from ..schemas.storage import PAGE, Storage, Stored
+from .listed_objects import SORTED_STORES
 from .sidecars import is_sidecar, split_name, with_sidecars
 
 log = logging.getLogger("reelbeam")
 
 FOLDERS_AT_ONCE = 64
 """Folders that are listed at a time."""
-
-SORTED_STORES = ("s3://", "s3a://", "gs://")
-"""Stores that list in the order of names, from any name on. Azure starts at the beginning."""
 
 
 def with_found_sidecars(videos: Sequence[Video]) -> list[Video]:

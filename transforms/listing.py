@@ -7,14 +7,13 @@ Bad: a location that does not exist, or that cannot be listed at all, raises Usa
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import itertools
 import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -23,7 +22,9 @@ from ..schemas.addresses import is_remote, is_web
 from ..schemas.elements import Sidecar, Video
 from ..schemas.errors import StorageError, UsageError
 from ..schemas.storage import Storage, Stored
+from .glob_pattern import glob_pattern
 from .list_rows import LIST_SUFFIXES, ListRow, list_rows
+from .listed_objects import listed_objects
 from .listed_sidecars import with_found_sidecars
 from .sidecars import is_sidecar, sidecars_of
 from .video_list import VideoList
@@ -39,8 +40,8 @@ MEDIA_SUFFIXES = frozenset(
 )
 """Suffixes that count as media when a folder or prefix is listed. A glob or a list may name any file."""
 
-REQUESTS_AT_ONCE = 64
-"""Concurrent requests while the rows of a list are looked up."""
+REQUESTS_AT_ONCE, ROWS_AT_ONCE = 64, 8192
+"""Concurrent requests while the rows of a list are looked up, and rows that are looked up together."""
 
 NOTES_SHOWN = 10
 """Log lines about videos that a list names twice. Further ones are only counted."""
@@ -203,22 +204,6 @@ def _matching(location: str, beside: list[Sidecar]) -> Iterator[Video]:
             _note_found(str(root), found, beside)
 
 
-def glob_pattern(glob: str) -> str:
-    """A glob as a regular expression over relative paths. As in a shell, no star matches a leading dot.
-
-    >>> bool(re.fullmatch(glob_pattern("*.mp4"), "a.mp4")), bool(re.fullmatch(glob_pattern("*.mp4"), "b/a.mp4"))
-    (True, False)
-    >>> bool(re.fullmatch(glob_pattern("**/*.mp4"), "b/c/a.mp4")), bool(re.fullmatch(glob_pattern("**/*.mp4"), "a.mp4"))
-    (True, True)
-    """
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^]]*\])", glob)
-    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "(?!.*(?:^|/)[.])" * ("." not in {glob[0], *(after[0] for after in glob.split("/") if after)}) + "".join(
-        known.get(part) or (fnmatch.translate(part)[4:-3] if part.startswith("[") else re.escape(part))
-        for part in parts
-    )
-
-
 def _listed_in_file(location: str) -> Iterator[Video]:
     """The videos of a list. Relative names are relative to the list's folder.
 
@@ -241,14 +226,15 @@ def _listed_in_file(location: str) -> Iterator[Video]:
 
 
 def look_up(rows: Iterable[ListRow], location: str) -> Iterator[Video]:
-    """The videos of a list's rows, in order. Remote videos are looked up concurrently, with one client per bucket."""
+    """The videos of a list's rows, in order. Remote videos are looked up together where they lie side by side, and else concurrently,
+    with one client per bucket."""
     parent = location.rpartition("/")[0]
     clients: dict[str, Storage] = {}
     seen: dict[str, int] = {}
     twice = 0
     with ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="look-up") as pool:
         rows = iter(rows)
-        while block := list(itertools.islice(rows, 16 * REQUESTS_AT_ONCE)):
+        while block := list(itertools.islice(rows, ROWS_AT_ONCE)):
             named = [(row, full_uri(row.uri, parent)) for row in block]
             for row, uri in named:
                 if row.failure is None and uri in seen:
@@ -256,7 +242,8 @@ def look_up(rows: Iterable[ListRow], location: str) -> Iterator[Video]:
                     if twice <= NOTES_SHOWN:
                         log.warning("%s:%d names %s again; line %d counts", location, row.line, uri, seen[uri])
                 seen.setdefault(uri, row.line)
-            yield from pool.map(lambda pair: row_video(pair[0], pair[1], location, clients), named)
+            known = listed_objects((uri for row, uri in named if not row.failure and not row.etag), clients, pool)
+            yield from pool.map(lambda pair: row_video(*pair, location, clients, known), named)  # noqa: B023 - used at once
     if twice > NOTES_SHOWN:
         log.warning("%s: %d rows name a video that an earlier row names", location, twice)
 
@@ -274,8 +261,10 @@ def full_uri(uri: str, parent: str) -> str:
     return str(Path(parent, Path(uri.removeprefix("file://")).expanduser()))
 
 
-def row_video(row: ListRow, uri: str, location: str, clients: dict[str, Storage]) -> Video:
-    """The video of one row. A remote video is looked up, unless the list gives its size and etag or mtime."""
+def row_video(
+    row: ListRow, uri: str, location: str, clients: dict[str, Storage], known: Mapping[str, Stored]
+) -> Video:
+    """The video of one row. A remote video that is not `known` is looked up, unless the list gives its size and etag or mtime."""
     if row.failure:
         return failed_video(video_id_of, f"{location}:{row.line}", row.failure)
     try:
@@ -286,6 +275,8 @@ def row_video(row: ListRow, uri: str, location: str, clients: dict[str, Storage]
             stored = Stored(uri, facts.st_size, f"{facts.st_mtime_ns}-{facts.st_size}", 0)
         elif row.size_bytes is not None and row.etag:
             stored = Stored(uri, row.size_bytes, row.etag, 0)
+        elif uri in known:
+            stored = known[uri]
         else:
             storage, path = Storage.of_object(uri, whole_bucket=True)
             stored = clients.setdefault(storage.root, storage).head(path)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
+import tempfile
+from dataclasses import dataclass
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
 
 from ...schemas.errors import UsageError
 from .app import make_app
+from .metrics import COUNTS_FOLDER
 from .options import LOOPBACK, ExploreOptions
 from .slow_clients import ImpatientProtocol
 from .state import Explorer
@@ -20,15 +26,39 @@ KEEP_ALIVE_S = 15
 CONNECTIONS = 512
 """More get 503: slow readers cannot use up this machine."""
 
+LOADING_S = 60
+"""A server process that does not answer for so long is replaced: while its models load it may be busy."""
+
 SWITCH_S = 0.0005
 """Longest time for which a thread waits for one that computes in Python, a tenth of Python's own: the thread that reads requests and
 sends answers has little to do, and often. With it 16 clients wait a fifth less."""
 
 
+@dataclass(frozen=True)
+class Served:
+    """What one server process needs to make its application; it is sent to those beside the first."""
+
+    output: str
+    options: ExploreOptions
+    token: str | None
+
+    def explorer(self) -> Explorer:
+        """Its dataset, open. Raises UsageError where there is none."""
+        options = self.options
+        return Explorer(self.output, options.name, options.models, options.device, not options.no_signed_urls)
+
+    def __call__(self) -> FastAPI:
+        """The application, whose models begin to load. Raises as `explorer` does."""
+        explorer = self.explorer()
+        explorer.load_models()
+        sys.setswitchinterval(SWITCH_S)
+        return make_app(explorer, self.token, {*LOOPBACK, self.options.host.lower()})
+
+
 def serve(output: str, options: ExploreOptions) -> None:
     """Serves the pages of OUTPUT until it is interrupted. Raises UsageError where there is no dataset or the port is taken."""
-    token = options.token()
-    explorer = Explorer(output, options.name, options.models, options.device, not options.no_signed_urls)
+    served = Served(output, options, options.token())
+    served.explorer()  # what is wrong with OUTPUT is said before anything is started
     try:
         family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
         listening = socket.create_server((options.host, options.port), family=family)
@@ -37,19 +67,24 @@ def serve(output: str, options: ExploreOptions) -> None:
             f"--host {options.host} --port {options.port}: {error}; cure: --port 0 takes a free one"
         ) from error
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it only where the protocol's number is stated
-    explorer.load_models()
-    sys.setswitchinterval(SWITCH_S)
-    with listening:
+    with listening, tempfile.TemporaryDirectory(prefix="reelbeam-counts-") as counts:
         host = f"[{options.host}]" if ":" in options.host else options.host
-        print(f"http://{host}:{listening.getsockname()[1]}/{f'?token={token}' if token else ''}", flush=True)
-        app = make_app(explorer, token, {*LOOPBACK, options.host.lower()})
-        uvicorn.Server(server_config(app)).run(sockets=[listening])
+        query = f"?token={served.token}" if served.token else ""
+        print(f"http://{host}:{listening.getsockname()[1]}/{query}", flush=True)
+        if options.processes == 1:
+            uvicorn.Server(server_config(served())).run(sockets=[listening])
+        else:
+            os.environ[COUNTS_FOLDER] = counts
+            Multiprocess(server_config(served, options.processes), [listening]).run()
 
 
-def server_config(app: ASGIApp) -> uvicorn.Config:
+def server_config(app: ASGIApp | Served, processes: int = 1) -> uvicorn.Config:
     """How the pages are served: no request and no reader can take for ever."""
     return uvicorn.Config(
         app,
+        factory=isinstance(app, Served),
+        workers=processes,
+        timeout_worker_healthcheck=LOADING_S,
         http=ImpatientProtocol,
         ws="none",
         log_level="warning",

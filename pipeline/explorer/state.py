@@ -140,6 +140,11 @@ class Explorer:
         with self._lock:
             return self._opened
 
+    @property
+    def shown(self) -> int:
+        """The number of the snapshot that was shown last; asks no store."""
+        return self._opened.dataset.snapshot.number
+
     def _is_due(self) -> bool:
         return time.monotonic() - self._looked_at >= LOOK_EVERY_S[self.storage.is_local]
 

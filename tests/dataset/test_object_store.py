@@ -16,6 +16,7 @@ from reelbeam.pipeline.cli import main
 from reelbeam.schemas.errors import CorruptOutput
 from reelbeam.schemas.file_records import TableInfo
 from reelbeam.schemas.storage import MULTIPART_BYTES, Storage, file_sha256
+from reelbeam.transforms.listing import list_videos
 from reelbeam.transforms.shard_files import check_stored
 
 FAST = ("--sweep-after-h", "0", "--keep-snapshots", "2", "--compact-from", "2")
@@ -62,6 +63,16 @@ def test_of_many_writers_of_one_object_exactly_one_wins(s3: str) -> None:
         won = list(pool.map(write, range(8)))
     assert won.count(True) == 1
     assert storage.get("one.json") == b"%d" % won.index(True)
+
+
+def test_a_list_of_uris_says_of_each_video_what_the_listing_of_its_folder_says(s3: str, tmp_path: Path) -> None:
+    storage = Storage.at("s3://videos/listed")
+    for at in range(40):
+        storage.put(f"{at:03}.mp4", b"x" * at)
+    (tmp_path / "list.csv").write_text("uri\n" + "".join(f"s3://videos/listed/{at:03}.mp4\n" for at in range(41)))
+    listed = [*list_videos(str(tmp_path / "list.csv"))]
+    assert listed[:-1] == [*list_videos("s3://videos/listed")]
+    assert (listed[-1].size_bytes, listed[-1].etag) == (0, "")  # it is not there: its probe says so
 
 
 @pytest.mark.parametrize("size", [1_000, MULTIPART_BYTES + 1_000])

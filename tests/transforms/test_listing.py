@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from odd_media import plain
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.schemas.errors import ObjectRefused, StorageError, UsageError
-from reelbeam.schemas.storage import Storage, Stored
+from reelbeam.schemas.storage import PAGE, Storage, Stored
 from reelbeam.transforms import walk_folder
 from reelbeam.transforms.listing import list_videos
 
@@ -93,7 +94,9 @@ def test_a_dry_run_says_which_names_cannot_be_read(tmp_path: Path, capsys: pytes
 class Bucket:
     """Stands for a remote store: counts requests and how many are in flight."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, lists: Sequence[str] | None = None) -> None:
+        """`lists`: the paths that its listing shows; None: it may not be listed."""
+        self.pages = 0
         self.roots: list[str] = []
         self.asked: list[str] = []
         self.now = self.most = 0
@@ -115,7 +118,16 @@ class Bucket:
                 raise StorageError(f"{path}: no connection")
             return Stored(path, 7, "etag", 0)
 
+        def page(storage: Storage, after: str) -> list[Stored]:
+            with bucket.lock:
+                bucket.pages += 1
+            if lists is None:
+                raise ObjectRefused("no permission to list")
+            assert lists == sorted(lists)
+            return [Stored(path, 7, "etag", 0) for path in lists if path > after][:PAGE]
+
         monkeypatch.setattr(Storage, "head", head)
+        monkeypatch.setattr(Storage, "page", page)
 
 
 def test_rows_are_looked_up_many_at_a_time_by_the_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +141,28 @@ def test_rows_are_looked_up_many_at_a_time_by_the_bucket(tmp_path: Path, monkeyp
     assert set(bucket.roots) == {"s3://b"}
     assert bucket.most > 8
     assert time.monotonic() - started < 300 * 0.005
+
+
+def test_what_lies_side_by_side_is_looked_up_a_page_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = [f"a/{at:05}.mp4" for at in range(5000)] + [f"b/{at:07}.mp4" for at in range(0, 50_000, 10)]
+    bucket = Bucket(monkeypatch, stored)
+    asked = [*stored[:3000], *stored[5000:8000], "a/99999.mp4", "z/alone.mp4"]
+    random.Random(5).shuffle(asked)
+    (tmp_path / "list.txt").write_text("\n".join(f"s3://b/{path}" for path in asked))
+    videos = list_videos(str(tmp_path / "list.txt"))
+    assert [video.uri for video in videos] == [f"s3://b/{path}" for path in sorted(asked)]
+    assert {(video.size_bytes, video.etag) for video in videos} == {(7, "etag")}
+    assert sorted(bucket.asked) == ["a/99999.mp4", "z/alone.mp4"]  # the listing does not show them: the store is asked
+    assert bucket.pages <= 10
+
+
+def test_what_lies_far_apart_is_looked_up_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = [f"a/{at:06}.mp4" for at in range(100_000)]
+    bucket = Bucket(monkeypatch, stored)
+    (tmp_path / "list.txt").write_text("\n".join(f"s3://b/{path}" for path in stored[::500]))
+    assert len(list_videos(str(tmp_path / "list.txt"))) == 200
+    assert bucket.pages == 1
+    assert len(bucket.asked) >= 198
 
 
 def test_a_list_with_size_and_version_sends_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
