@@ -8,12 +8,14 @@ winning. Nothing but 0 publishes anything half-done: a rerun is always safe.
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import logging
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NoReturn
 
 from ..schemas.errors import ReelbeamError, UsageError
 from ..schemas.extras import missing_package
@@ -130,5 +132,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+def run() -> NoReturn:
+    """`main`, as a process. Raises SystemExit.
+
+    What was to be cleaned up is cleaned up; then the process ends at once. Python would take its modules apart first, which is a second
+    after torch and the models were loaded.
+    """
+    ended: list[int] = []
+    atexit.register(_leave, ended)  # the first one that is registered is called last
+    ended.append(main())
+    sys.exit(ended[0])
+
+
+def _leave(ended: Sequence[int]) -> None:
+    """Ends the process, unless `main` did not return: a fault is reported by Python itself."""
+    if not ended:
+        return
+    logging.shutdown()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # who read us has gone, or the disk is full: Python would say so, and end with 120
+        os._exit(ended[0] or 120)
+    os._exit(ended[0])
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

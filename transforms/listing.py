@@ -243,7 +243,7 @@ def look_up(rows: Iterable[ListRow], location: str) -> Iterator[Video]:
                         log.warning("%s:%d names %s again; line %d counts", location, row.line, uri, seen[uri])
                 seen.setdefault(uri, row.line)
             known = listed_objects((uri for row, uri in named if not row.failure and not row.etag), clients, pool)
-            yield from pool.map(lambda pair: row_video(*pair, location, clients, known), named)  # noqa: B023 - used at once
+            yield from pool.map(lambda pair: row_video(pair[0], pair[1], location, clients, known), named)  # noqa: B023 - used at once
     if twice > NOTES_SHOWN:
         log.warning("%s: %d rows name a video that an earlier row names", location, twice)
 
@@ -261,9 +261,7 @@ def full_uri(uri: str, parent: str) -> str:
     return str(Path(parent, Path(uri.removeprefix("file://")).expanduser()))
 
 
-def row_video(
-    row: ListRow, uri: str, location: str, clients: dict[str, Storage], known: Mapping[str, Stored]
-) -> Video:
+def row_video(row: ListRow, uri: str, location: str, clients: dict[str, Storage], known: Mapping[str, Stored]) -> Video:
     """The video of one row. A remote video that is not `known` is looked up, unless the list gives its size and etag or mtime."""
     if row.failure:
         return failed_video(video_id_of, f"{location}:{row.line}", row.failure)

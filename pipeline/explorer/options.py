@@ -24,7 +24,10 @@ class ExploreOptions(Options):
     port: int = option(8000, "port to listen on; 0 takes a free one", low=0, high=65535)
     token_file: str = option("", "file with the token that visitors must give; it is made when it does not exist")
     processes: int = option(
-        1, "server processes, for many visitors: each holds its own models and caches, and answers on one core", low=1, high=64
+        1,
+        "server processes, for many visitors: each holds its own models and caches, and answers on one core",
+        low=1,
+        high=64,
     )
     no_signed_urls: bool = option(
         False, "pass videos of a bucket through this server: for a bucket that browsers cannot reach"

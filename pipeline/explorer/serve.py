@@ -66,7 +66,9 @@ def serve(output: str, options: ExploreOptions) -> None:
         raise UsageError(
             f"--host {options.host} --port {options.port}: {error}; cure: --port 0 takes a free one"
         ) from error
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio sets it only where the protocol's number is stated
+    listening.setsockopt(
+        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+    )  # asyncio sets it only where the protocol's number is stated
     with listening, tempfile.TemporaryDirectory(prefix="reelbeam-counts-") as counts:
         host = f"[{options.host}]" if ":" in options.host else options.host
         query = f"?token={served.token}" if served.token else ""

@@ -41,7 +41,9 @@ def searches(address: str) -> float:
     """As the server counts them."""
     with urlopen(f"{address}/metrics") as page:
         families = text_string_to_metric_families(page.read().decode())
-    return next(one.value for kind in families for one in kind.samples if one.name == "reelbeam_explorer_searches_total")
+    return next(
+        one.value for kind in families for one in kind.samples if one.name == "reelbeam_explorer_searches_total"
+    )
 
 
 def test_two_processes_count_as_one_and_a_killed_one_is_replaced(first_world: World) -> None:
