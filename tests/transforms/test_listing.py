@@ -22,6 +22,7 @@ from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.schemas.errors import ObjectRefused, StorageError, UsageError
 from reelbeam.schemas.storage import PAGE, Storage, Stored
 from reelbeam.transforms import walk_folder
+from reelbeam.transforms.listed_objects import LEAST
 from reelbeam.transforms.listing import list_videos
 
 
@@ -152,7 +153,8 @@ def test_what_lies_side_by_side_is_looked_up_a_page_at_a_time(tmp_path: Path, mo
     videos = list_videos(str(tmp_path / "list.txt"))
     assert [video.uri for video in videos] == [f"s3://b/{path}" for path in sorted(asked)]
     assert {(video.size_bytes, video.etag) for video in videos} == {(7, "etag")}
-    assert sorted(bucket.asked) == ["a/99999.mp4", "z/alone.mp4"]  # the listing does not show them: the store is asked
+    assert {"a/99999.mp4", "z/alone.mp4"} <= {*bucket.asked}  # the listing does not show them: the store is asked
+    assert len(bucket.asked) <= 2 + 7 * LEAST  # and for the last few of each thousand
     assert bucket.pages <= 10
 
 
