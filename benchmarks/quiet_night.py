@@ -4,12 +4,15 @@
 
 A real first night extracts two videos of the sample bucket, held in an S3 server on loopback, and builds the indexes. Then the bucket
 gets as many small objects as asked, and the dataset a row for each of them, as if they had been extracted long ago. The next night is
-measured as a whole process; its requests are counted at the server.
+measured as a whole process; its requests are counted at the server. Then a csv of all uris is resolved, and one of a tenth of them, each in
+a process of its own, whose peak memory is told.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -85,12 +88,35 @@ def make_known(folder: Path) -> None:
     )
 
 
+def resolve(listing: str) -> dict[str, float]:
+    """Seconds and peak memory of resolving a list, in this process."""
+    started = time.monotonic()
+    videos = list_videos(listing)
+    if any(video.failure or not video.etag for video in videos):
+        raise RuntimeError(f"{listing}: some videos were not resolved")
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"videos": len(videos), "seconds": time.monotonic() - started, "peak_mib": peak_mib}
+
+
+def resolved(folder: Path, every: int) -> dict[str, float]:
+    """The same for a csv of every so many of the bucket's uris, in a process of its own."""
+    listing = folder / f"list_{every}.csv"
+    listing.write_text("uri\n" + "".join(f"{video.uri}\n" for video in [*list_videos(VIDEOS)][::every]))
+    command = [sys.executable, "-m", "benchmarks.quiet_night", "--resolve", str(listing)]
+    found: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return found
+
+
 def main() -> int:
     """Prints the seconds and requests of a quiet night."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quiet_night")
     parser.add_argument("--objects", type=int, default=100_000)
     parser.add_argument("--quick", action="store_true", help="few objects: only whether it runs")
+    parser.add_argument("--resolve", default="", help="only resolve this list, and print seconds and memory")
     args = parser.parse_args()
+    if args.resolve:
+        print(json.dumps(resolve(args.resolve)))
+        return 0
     objects = 300 if args.quick else args.objects
     with tempfile.TemporaryDirectory(prefix="reelbeam-bench-") as made:
         folder = Path(made)
@@ -109,11 +135,23 @@ def main() -> int:
             after = Dataset.open(OUTPUT).snapshot
             if after.counts != before.counts or after.counts["videos"] != objects:
                 raise RuntimeError(f"the night was not quiet: {before.counts}, then {after.counts}")
+            tenth, whole = resolved(folder, 10), resolved(folder, 1)
     pages = -(-objects // PAGE)
     figures = [
         Figure.of("night_s", f"quiet night on {objects:,} objects, seconds", took_s, at_most=MOST_S),
         Figure.of("requests", "its requests beyond the listing's pages", requests - pages, at_most=MOST_REQUESTS),
         Figure.of("read_bytes", "its bytes, the listing among them", read_bytes),
+        Figure.of(
+            "listed_per_s", "csv of all uris, rows resolved per second", whole["videos"] / whole["seconds"], at_least=2_000
+        ),
+        Figure.of(
+            "listed_sparse_per_s",
+            "csv of every tenth uri, rows resolved per second",
+            tenth["videos"] / tenth["seconds"],
+            at_least=2_000,
+        ),
+        Figure.of("listed_mib", "peak memory of resolving all, MiB", whole["peak_mib"]),
+        Figure.of("listed_tenth_mib", "peak memory of resolving a tenth, MiB", tenth["peak_mib"]),
     ]
     finish("quiet_night", figures, args.quick, objects=objects)
     return 0
