@@ -142,7 +142,10 @@ def main() -> int:
         Figure.of("requests", "its requests beyond the listing's pages", requests - pages, at_most=MOST_REQUESTS),
         Figure.of("read_bytes", "its bytes, the listing among them", read_bytes),
         Figure.of(
-            "listed_per_s", "csv of all uris, rows resolved per second", whole["videos"] / whole["seconds"], at_least=2_000
+            "listed_per_s",
+            "csv of all uris, rows resolved per second",
+            whole["videos"] / whole["seconds"],
+            at_least=2_000,
         ),
         Figure.of(
             "listed_sparse_per_s",

@@ -35,7 +35,9 @@ def test_what_is_registered_runs_and_nothing_is_taken_apart(code: int) -> None:
 
 
 def test_a_fault_is_told_as_python_tells_it() -> None:
-    ended = subprocess.run([sys.executable, "-c", SCRIPT.format(end="raise KeyError(7)")], capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(end="raise KeyError(7)")], capture_output=True, text=True
+    )
     assert ended.returncode == 1
     assert "KeyError: 7" in ended.stderr
     assert ended.stdout.startswith("said\ncleaned up\n")
@@ -43,5 +45,7 @@ def test_a_fault_is_told_as_python_tells_it() -> None:
 
 def test_output_that_cannot_be_written_is_no_success() -> None:
     with open("/dev/full", "w") as full:
-        ended = subprocess.run([sys.executable, "-c", SCRIPT.format(end="return 0")], stdout=full, stderr=subprocess.DEVNULL)
+        ended = subprocess.run(
+            [sys.executable, "-c", SCRIPT.format(end="return 0")], stdout=full, stderr=subprocess.DEVNULL
+        )
     assert ended.returncode != 0
