@@ -25,7 +25,8 @@ class Share:
     gpu: str | None
     """What CUDA_VISIBLE_DEVICES becomes; None leaves it as it is."""
     cores: int = 1
-    """Batches of CLIP and of Whisper side by side. What depends on the number of threads (the sentence model, OCR) keeps that of one process."""
+    """Batches of CLIP and of Whisper side by side. What depends on the number of threads (the sentence model, OCR) keeps that of one
+    process."""
 
     @property
     def environment(self) -> dict[str, str]:
