@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -94,7 +94,8 @@ def resolve(listing: str) -> dict[str, float]:
     videos = list_videos(listing)
     if any(video.failure or not video.etag for video in videos):
         raise RuntimeError(f"{listing}: some videos were not resolved")
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # ru_maxrss would count what this process's parent held when it was started
+    peak_mib = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024  # type: ignore[index]
     return {"videos": len(videos), "seconds": time.monotonic() - started, "peak_mib": peak_mib}
 
 
