@@ -14,22 +14,19 @@ from ...transforms.index_kinds import choose_kind, estimate
 from .options import PlanOptions
 
 MEASURED = (
-    "2026-11-27, two cores of an EPYC with AVX-512 and bfloat16, profile offline, `python -m benchmarks.job_costs`"
+    "2026-11-28, two cores of an EPYC with AVX-512 and bfloat16, profile offline, `python -m benchmarks.job_costs`"
 )
 
-VIDEO_S = 0.15
+VIDEO_S = 0.12
 """Processor seconds of a video: probe, one start of ffmpeg, its rows in tables."""
 
-DECODE_S = 0.0030
-"""Processor seconds of decoding a million pixels of H.264: a media second of 720p30 has 27.6 million."""
-
-MEDIA_S = 0.045
-"""Processor seconds of a media second beside decoding and frames: speech by Whisper tiny.en, sound, text, writing."""
+DECODE_S = 0.0046
+"""Processor seconds of decoding a million pixels of H.264 and of its sound: a media second of 720p30 has 27.6 million."""
 
 FRAME_S = 0.004
 """Processor seconds of an embedded frame, with the small CLIP of the offline profile; ViT-B/32 took 0.023."""
 
-WORKER_S = 8.0
+WORKER_S = 7.0
 """Processor seconds of starting a worker: imports and models."""
 
 BUSY = 0.85
@@ -66,7 +63,7 @@ def extraction_s(videos: float, media_s: float, options: PlanOptions) -> float:
     """Processor seconds of extracting: videos * VIDEO_S + media_s * (megapixels a second * DECODE_S + ticks * frame_s + media_s).
 
     >>> round(extraction_s(1, 0, PlanOptions()), 2)
-    0.15
+    0.12
     """
     shares = {"exact": 1.0, "reference": 0.73, "key": 0.06}  # of decoding, measured; see the page on frames
     decode = options.height**2 * 16 / 9 * options.fps / 1e6 * DECODE_S * shares[options.decoded]

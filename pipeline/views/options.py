@@ -36,5 +36,5 @@ class PlanOptions(Options):
     wave: int = option(256, "videos of a commit: --wave-videos of extract", low=1)
     frame_s: float = option(0.023, "processor seconds of embedding a frame: 0.023 for ViT-B/32 in bfloat16", low=0)
     media_s: float = option(
-        0.045, "processor seconds of a media second beside decoding and frames, mostly speech", low=0
+        0.014, "processor seconds of a media second beside decoding and frames, mostly speech", low=0
     )
