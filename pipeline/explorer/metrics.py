@@ -64,7 +64,7 @@ class Counts:
             "reelbeam_explorer_snapshot",
             "Number of the snapshot that is shown.",
             registry=self.registry,
-            multiprocess_mode="livemin",
+            multiprocess_mode="livemax",
         )
 
     def router(self) -> APIRouter:

@@ -37,13 +37,11 @@ def children(server: int) -> list[int]:
     return processes(lambda parent, command: parent == server and b"spawn_main" in command)
 
 
-def searches(address: str) -> float:
-    """As the server counts them."""
+def counted(address: str, name: str) -> float:
+    """A figure as the server tells it."""
     with urlopen(f"{address}/metrics") as page:
         families = text_string_to_metric_families(page.read().decode())
-    return next(
-        one.value for kind in families for one in kind.samples if one.name == "reelbeam_explorer_searches_total"
-    )
+    return next(one.value for kind in families for one in kind.samples if one.name == name)
 
 
 def test_two_processes_count_as_one_and_a_killed_one_is_replaced(first_world: World) -> None:
@@ -52,10 +50,13 @@ def test_two_processes_count_as_one_and_a_killed_one_is_replaced(first_world: Wo
         answers = [ask.search("a farm", k=3, search_in="frames") for _ in range(40)]
         assert all(answer.moments == answers[0].moments for answer in answers)
         until = time.monotonic() + 30
-        while (counted := searches(address)) < 40:  # each process takes over its counts once a second, with an answer
-            assert time.monotonic() < until, counted
+        while (searches := counted(address, "reelbeam_explorer_searches_total")) < 40:
+            assert time.monotonic() < until, (
+                searches
+            )  # each process takes over its counts once a second, with an answer
             time.sleep(0.05)
-        assert counted == 40
+        assert searches == 40
+        assert counted(address, "reelbeam_explorer_snapshot") == answers[0].snapshot
         [server] = processes(lambda _, command: b"explore" in command and str(first_world.output).encode() in command)
         before = children(server)
         assert len(before) == 2
