@@ -21,7 +21,6 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reelbeam.models.profiles import profile
@@ -31,7 +30,7 @@ from reelbeam.transforms.listing import list_videos
 
 from .explorer import make as make_explored
 from .explorer import served
-from .made import made_rows, put_snapshot
+from .made import made_rows, put_snapshot, with_columns
 from .measure import ROOT
 from .results import Figure, finish
 
@@ -49,10 +48,7 @@ def make(folder: Path, rows: int) -> int:
     tables = []
     for part in range(SHARDS):
         table = made_rows(rows // SHARDS, part, shape)
-        place = table.schema.get_field_index("video_id")
-        ids = [f"{part * 10**6 + row // 2:016x}" for row in range(len(table))]
-        field = table.schema.field("video_id")
-        tables.append(table.set_column(place, field, pa.array(ids, field.type)))
+        tables.append(with_columns(table, video_id=[f"{part * 10**6 + row // 2:016x}" for row in range(len(table))]))
     put_snapshot(folder, tables, shape)
     first = folder / "snapshots" / "000001.json"
     stated = json.loads(first.read_text())

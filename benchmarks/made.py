@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -27,9 +28,15 @@ def made_rows(rows: int, seed: int, shape: RowShape, videos: Sequence[int] | Non
         return table
     ids = np.repeat(np.arange(len(videos)), videos)
     windows = np.concatenate([np.arange(count) for count in videos]).astype(np.int32)
-    for name, values in (("video_id", [f"{video:016x}" for video in ids]), ("window", windows)):
-        place = table.schema.get_field_index(name)
-        table = table.set_column(place, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+    return with_columns(table, video_id=[f"{video:016x}" for video in ids], window=windows)
+
+
+def with_columns(table: pa.Table, **columns: pa.Array | Sequence[Any] | np.ndarray) -> pa.Table:
+    """A table with other values in some of its columns; fields and types stay."""
+    for name, values in columns.items():
+        field = table.schema.field(name)
+        made = values if isinstance(values, pa.Array) else pa.array(values, field.type)
+        table = table.set_column(table.schema.get_field_index(name), field, made)
     return table
 
 

@@ -10,8 +10,6 @@ by record, and is compared without changes and with 1% changed. Its peak memory 
 from __future__ import annotations
 
 import json
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,6 +32,7 @@ from reelbeam.transforms.listing import video_id_of
 from reelbeam.transforms.video_list import VideoList
 
 from .commits import EMPTY, SETTINGS, SHAPE
+from .measure import run
 from .results import Figure, finish
 
 STEP = 65_536
@@ -81,7 +80,7 @@ def whole_rows(videos: pa.Table, first: int, schema: pa.Schema) -> pa.Table:
 
 
 def measure(folder: Path, objects: int) -> dict[str, Any]:
-    """Seconds and peak memory of planning in this process, over the tables in a folder."""
+    """Seconds of planning in this process, over the tables in a folder."""
     infos = [TableInfo(**one) for one in json.loads((folder / "tables.json").read_text())]
     dataset = Dataset(Storage.at(folder), replace(SETTINGS.first_snapshot(), videos=tuple(infos)))
     found: dict[str, Any] = {}
@@ -98,7 +97,6 @@ def measure(folder: Path, objects: int) -> dict[str, Any]:
         wanted = -(-objects // every) if every else 0
         assert (len(changes.changed), changes.unchanged) == (wanted, objects - wanted), changes.unchanged
         del videos, known, changes
-    found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return found
 
 
@@ -116,10 +114,9 @@ def main() -> int:
     figures = []
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="reelbeam-planning-") as work:
-            command = [sys.executable, "-m", "benchmarks.planning"]
-            subprocess.run([*command, "--write", work, str(size)], check=True)
-            told = subprocess.run([*command, "--plan", work, str(size)], check=True, stdout=subprocess.PIPE).stdout
-        found = json.loads(told)
+            run(["-m", "benchmarks.planning", "--write", work, str(size)], report=False)
+            cost = run(["-m", "benchmarks.planning", "--plan", work, str(size)])
+        found = cost.report
         what = f"{size:,} known videos"
         figures += [
             Figure.of(f"listing_{size}_s", f"{what}: seconds to take in the listing", found["listing_s"]),
@@ -132,7 +129,7 @@ def main() -> int:
                 f"{what}, 1% changed: seconds to compare",
                 found["compare_1_percent_changed_s"],
             ),
-            Figure.of(f"peak_{size}_mib", f"{what}: peak memory, MiB", found["peak_mib"], at_most=MOST_MIB),
+            Figure.of(f"peak_{size}_mib", f"{what}: peak memory, MiB", cost.own_bytes >> 20, at_most=MOST_MIB),
         ]
     finish("planning", figures, max(sizes) < 1_000_000)
     return 0

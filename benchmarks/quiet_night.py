@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,8 @@ from reelbeam.schemas.storage import PAGE, Storage
 from reelbeam.transforms.listing import list_videos
 
 from .bucket import OUTPUT, bucket
-from .measure import ROOT
+from .made import with_columns
+from .measure import ROOT, run
 from .results import Figure, finish
 
 VIDEOS = "s3://data/in"
@@ -39,10 +39,10 @@ EXTRACTED = ("desk.mp4", "farm.mp4")
 MOST_S, MOST_REQUESTS = 30, 500
 
 
-def night() -> None:
-    """One night over the bucket, as a user runs it."""
-    command = [sys.executable, "-m", "reelbeam.pipeline.cli", "nightly", VIDEOS, OUTPUT, "--models", "offline"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+def night() -> float:
+    """Seconds of one night over the bucket, as a user runs it."""
+    command = ["-m", "reelbeam.pipeline.cli", "nightly", VIDEOS, OUTPUT, "--models", "offline"]
+    return run(command, report=False).wall_s
 
 
 def put_objects(objects: int) -> None:
@@ -60,16 +60,14 @@ def make_known(folder: Path) -> None:
     listed = sorted((one for one in list_videos(VIDEOS) if one.video_id not in held), key=lambda one: one.video_id)
     model = dataset.newest.slice(0, 1)
     table = model.take(pa.array([0] * len(listed)))
-    own = {
-        "video_id": [one.video_id for one in listed],
-        "uri": [one.uri for one in listed],
-        "size_bytes": [one.size_bytes for one in listed],
-        "etag": [one.etag for one in listed],
-        "windows": [0] * len(listed),
-    }
-    for name, values in own.items():
-        place = table.schema.get_field_index(name)
-        table = table.set_column(place, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+    table = with_columns(
+        table,
+        video_id=[one.video_id for one in listed],
+        uri=[one.uri for one in listed],
+        size_bytes=[one.size_bytes for one in listed],
+        etag=[one.etag for one in listed],
+        windows=[0] * len(listed),
+    )
     file = folder / "known.parquet"
     pq.write_table(table, file, compression="zstd", row_group_size=8_192)
     path = "videos/known.parquet"
@@ -88,24 +86,21 @@ def make_known(folder: Path) -> None:
     )
 
 
-def resolve(listing: str) -> dict[str, float]:
-    """Seconds and peak memory of resolving a list, in this process."""
+def resolve(listing: str) -> float:
+    """Seconds of resolving a list in this process."""
     started = time.monotonic()
     videos = list_videos(listing)
     if any(video.failure or not video.etag for video in videos):
         raise RuntimeError(f"{listing}: some videos were not resolved")
-    # ru_maxrss would count what this process's parent held when it was started
-    peak_mib = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024  # type: ignore[index]
-    return {"videos": len(videos), "seconds": time.monotonic() - started, "peak_mib": peak_mib}
+    return time.monotonic() - started
 
 
-def resolved(folder: Path, every: int) -> dict[str, float]:
-    """The same for a csv of every so many of the bucket's uris, in a process of its own."""
-    listing = folder / f"list_{every}.csv"
-    listing.write_text("uri\n" + "".join(f"{video.uri}\n" for video in [*list_videos(VIDEOS)][::every]))
-    command = [sys.executable, "-m", "benchmarks.quiet_night", "--resolve", str(listing)]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    return found
+def resolved(folder: Path, uris: Sequence[str]) -> tuple[float, float]:
+    """Rows a second of resolving a csv of some uris in a process of its own, and that one's peak memory in MiB."""
+    listing = folder / f"list_{len(uris)}.csv"
+    listing.write_text("uri\n" + "".join(f"{uri}\n" for uri in uris))
+    cost = run(["-m", "benchmarks.quiet_night", "--resolve", str(listing)])
+    return len(uris) / cost.report["seconds"], cost.own_bytes / (1 << 20)
 
 
 def main() -> int:
@@ -116,7 +111,7 @@ def main() -> int:
     parser.add_argument("--resolve", default="", help="only resolve this list, and print seconds and memory")
     args = parser.parse_args()
     if args.resolve:
-        print(json.dumps(resolve(args.resolve)))
+        print(json.dumps({"seconds": resolve(args.resolve)}))
         return 0
     objects = 300 if args.quick else args.objects
     with tempfile.TemporaryDirectory(prefix="reelbeam-bench-") as made:
@@ -129,14 +124,13 @@ def main() -> int:
             make_known(folder)
             before = Dataset.open(OUTPUT).snapshot
             counted.taken()
-            started = time.monotonic()
-            night()
-            took_s = time.monotonic() - started
+            took_s = night()
             read_bytes, requests = counted.taken()
             after = Dataset.open(OUTPUT).snapshot
             if after.counts != before.counts or after.counts["videos"] != objects:
                 raise RuntimeError(f"the night was not quiet: {before.counts}, then {after.counts}")
-            tenth, whole = resolved(folder, 10), resolved(folder, 1)
+            uris = [video.uri for video in list_videos(VIDEOS)]
+            (tenth_per_s, tenth_mib), (whole_per_s, whole_mib) = resolved(folder, uris[::10]), resolved(folder, uris)
     pages = -(-objects // PAGE)
     figures = [
         Figure.of("night_s", f"quiet night on {objects:,} objects, seconds", took_s, at_most=MOST_S),
@@ -145,17 +139,17 @@ def main() -> int:
         Figure.of(
             "listed_per_s",
             "csv of all uris, rows resolved per second",
-            whole["videos"] / whole["seconds"],
+            whole_per_s,
             at_least=2_000,
         ),
         Figure.of(
             "listed_sparse_per_s",
             "csv of every tenth uri, rows resolved per second",
-            tenth["videos"] / tenth["seconds"],
+            tenth_per_s,
             at_least=2_000,
         ),
-        Figure.of("listed_mib", "peak memory of resolving all, MiB", whole["peak_mib"]),
-        Figure.of("listed_tenth_mib", "peak memory of resolving a tenth, MiB", tenth["peak_mib"]),
+        Figure.of("listed_mib", "peak memory of resolving all, MiB", whole_mib),
+        Figure.of("listed_tenth_mib", "peak memory of resolving a tenth, MiB", tenth_mib),
     ]
     finish("quiet_night", figures, args.quick, objects=objects)
     return 0

@@ -48,8 +48,11 @@ class Served:
         return Explorer(self.output, options.name, options.models, options.device, not options.no_signed_urls)
 
     def __call__(self) -> FastAPI:
-        """The application, whose models begin to load. Raises as `explorer` does."""
-        explorer = self.explorer()
+        """The application, of a dataset that it opens. Raises as `explorer` does."""
+        return self.application(self.explorer())
+
+    def application(self, explorer: Explorer) -> FastAPI:
+        """The application of an open dataset, whose models begin to load."""
         explorer.load_models()
         sys.setswitchinterval(SWITCH_S)
         return make_app(explorer, self.token, {*LOOPBACK, self.options.host.lower()})
@@ -58,7 +61,7 @@ class Served:
 def serve(output: str, options: ExploreOptions) -> None:
     """Serves the pages of OUTPUT until it is interrupted. Raises UsageError where there is no dataset or the port is taken."""
     served = Served(output, options, options.token())
-    served.explorer()  # what is wrong with OUTPUT is said before anything is started
+    explorer = served.explorer()  # what is wrong with OUTPUT is said before anything is started
     try:
         family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
         listening = socket.create_server((options.host, options.port), family=family)
@@ -66,16 +69,16 @@ def serve(output: str, options: ExploreOptions) -> None:
         raise UsageError(
             f"--host {options.host} --port {options.port}: {error}; cure: --port 0 takes a free one"
         ) from error
-    listening.setsockopt(
-        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-    )  # asyncio sets it only where the protocol's number is stated
-    with listening, tempfile.TemporaryDirectory(prefix="reelbeam-counts-") as counts:
+    # asyncio sets it only where the protocol's number is stated
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with listening:
         host = f"[{options.host}]" if ":" in options.host else options.host
         query = f"?token={served.token}" if served.token else ""
         print(f"http://{host}:{listening.getsockname()[1]}/{query}", flush=True)
         if options.processes == 1:
-            uvicorn.Server(server_config(served())).run(sockets=[listening])
-        else:
+            uvicorn.Server(server_config(served.application(explorer))).run(sockets=[listening])
+            return
+        with tempfile.TemporaryDirectory(prefix="reelbeam-counts-") as counts:
             os.environ[COUNTS_FOLDER] = counts
             Multiprocess(server_config(served, options.processes), [listening]).run()
 
