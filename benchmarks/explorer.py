@@ -36,7 +36,7 @@ from reelbeam.schemas.storage import Storage
 from reelbeam.schemas.tables import videos_schema
 from reelbeam.schemas.tensors import tensor, tensor_array
 
-from .made import made_rows, put_snapshot
+from .made import made_rows, put_snapshot, with_columns
 from .measure import ROOT, resident_bytes, tree
 from .results import Figure, finish
 
@@ -100,13 +100,10 @@ def make(folder: Path, vectors: int) -> None:
     rows = min(SHARD_ROWS, max(2 * VIDEO_WINDOWS, vectors // TICKS // shards // VIDEO_WINDOWS * VIDEO_WINDOWS))
     for part in range(shards):
         table = made_rows(rows, part, shape, [VIDEO_WINDOWS] * (rows // VIDEO_WINDOWS))
-        place = table.schema.get_field_index("frame_embedding")
         frames = tensor_array(seen(names, rows, part) * tensor(table, "tick_valid").astype(bool)[..., None])
-        table = table.set_column(place, table.schema.field(place), frames)
         own = [f"{part * 10**6 + row // VIDEO_WINDOWS:016x}" for row in range(rows)]
-        for name, values in (("video_id", own), ("uri", [f"/videos/{one}.mp4" for one in own])):
-            place = table.schema.get_field_index(name)
-            table = table.set_column(place, table.schema.field(name), pa.array(values))
+        uris = [f"/videos/{one}.mp4" for one in own]
+        table = with_columns(table, frame_embedding=frames, video_id=own, uri=uris)
         ids += sorted(set(own))
         tables.append(table)
     put_snapshot(folder, tables, shape)
