@@ -18,11 +18,14 @@ from reelbeam.schemas.elements import Video
 from reelbeam.schemas.errors import GateError
 from reelbeam.transforms.ffmpeg import Limits, run
 
+LOADED_BY = os.getpid()
+"""The process that imported this module."""
+
 SHARES = [Share(1, 1, None), Share(2, 1, None)]
 
 
 def doubled(items: Sequence[str], folder: str) -> list[str]:
-    """Each item twice. Some items are orders: to take long, to die, to die the first time, to raise."""
+    """Each item twice. Some items are orders: to take long, to die, to die the first time, to kill the parent then, to raise."""
     for item in items:
         mark = Path(folder, item)
         if item == "slow":
@@ -30,9 +33,18 @@ def doubled(items: Sequence[str], folder: str) -> list[str]:
         elif item == "kills" or (item.startswith("once") and not mark.exists()):
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        elif item == "orphaned" and not mark.exists():
+            mark.touch()
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
         elif item == "raises":
             raise GateError("too many failed")
     return [item * 2 for item in items]
+
+
+def parentage(items: Sequence[str], given: object) -> tuple[int, int]:
+    """This process's parent, and who imported this module."""
+    return os.getppid(), LOADED_BY
 
 
 def lasting(items: Sequence[str], folder: str) -> None:

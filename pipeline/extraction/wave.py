@@ -39,6 +39,10 @@ BUCKET_VIDEOS = 64
 """Videos per bucket. Groups are packed within a bucket."""
 
 
+WORKERS_NEED = (__name__, "faster_whisper", "torch")
+"""Modules that most of a worker's start goes into. onnxruntime starts a thread when it is imported, and so is not among them."""
+
+
 ROW_BYTES_GUESS = 2_000
 """Estimated bytes of a row without its tensors: words, text, ids."""
 
@@ -101,7 +105,7 @@ def over_waves(
             yield do(wave, job)
         return
     own = shares(workers, job.options.device, job.options.decoder_count)
-    with Pool(do, own, lambda share: job.with_decoders(share.decoders), worker_killed) as pool:
+    with Pool(do, own, lambda share: job.with_decoders(share.decoders), worker_killed, WORKERS_NEED) as pool:
         for made in pool.run(waves):
             yield from made
 

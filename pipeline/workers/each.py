@@ -27,7 +27,7 @@ def each_in_workers(
 ) -> list[Result]:
     """What `work` makes of each item, by one worker process a share. `killed(item, why)` is called for an item whose worker died
     each time; it raises the error that ends the work, or gives an item to try instead."""
-    with Pool(_do, shares, lambda share: work, killed) as pool:
+    with Pool(_do, shares, lambda share: work, killed, [type(work).__module__]) as pool:
         return [result for results in pool.run([[item] for item in items]) for one in results for result in one]
 
 

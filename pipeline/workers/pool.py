@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import pickle
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -27,6 +24,7 @@ from typing import Any, Generic, Self, TypeVar
 from ...transforms import metrics
 from .shares import Share
 from .tasks import Item, Task, Waiting
+from .template import Forked, Template
 
 log = logging.getLogger("reelbeam")
 
@@ -44,7 +42,7 @@ class Seat:
     """One running worker, and what it is at."""
 
     share: Share
-    process: subprocess.Popen[bytes]
+    process: Forked
     link: Connection
     folder: Path
     starts: int = 1
@@ -66,7 +64,8 @@ class Pool(Generic[Item, Result]):
     """N workers that call `do(items, given)`. Use it as a context: leaving it ends every worker at once.
 
     `do` must be a function of a module that the workers can import. `lost(item, why)` turns an item that killed its worker
-    each time into one that does not: it is tried in this form, and if that kills too, WorkerDied is raised.
+    each time into one that does not: it is tried in this form, and if that kills too, WorkerDied is raised. `needs` are modules that
+    are imported once for all workers; they must start no threads and open no GPU when they are imported.
     """
 
     def __init__(
@@ -75,8 +74,10 @@ class Pool(Generic[Item, Result]):
         shares: Sequence[Share],
         given: Callable[[Share], Any],
         lost: Callable[[Item, str], Item],
+        needs: Sequence[str] = (),
     ):
-        self._do, self._shares, self._given, self._lost = do, shares, given, lost
+        self._do, self._shares, self._given, self._lost, self._needs = do, shares, given, lost, needs
+        self._template: Template | None = None
         self._seats: list[Seat] = []
         self.deaths = 0
 
@@ -94,6 +95,9 @@ class Pool(Generic[Item, Result]):
             for seat in self._seats:
                 self._bury(seat)
             self._seats.clear()
+            if self._template:
+                self._template.close()
+                self._template = None
         finally:
             self._calm.__exit__(kind, error, trace)
 
@@ -157,8 +161,8 @@ class Pool(Generic[Item, Result]):
     def _replace(self, seat: Seat, waiting: Waiting[Item], pieces: dict[int, Piece[Result]]) -> None:
         """A worker died: its task goes back, and a new worker takes its place."""
         self._bury(seat)
-        why = _ending(seat.process.returncode)
-        if not seat.ready and (seat.process.returncode >= 0 or seat.starts >= MOST_STARTS):
+        why = _ending(code := seat.process.wait())
+        if not seat.ready and (code >= 0 or seat.starts >= MOST_STARTS):
             raise WorkerDied(f"worker {seat.share.number} ended before it was ready ({why}); its own words are above")
         self.deaths += 1
         if seat.task is not None:
@@ -183,14 +187,7 @@ class Pool(Generic[Item, Result]):
         folder = Path(tempfile.mkdtemp(prefix=f"reelbeam-worker-{share.number}-"))
         own, its = socket.socketpair()
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "reelbeam.pipeline.workers.worker", str(its.fileno())],
-                env={**os.environ, "TMPDIR": str(folder), **share.environment},
-                pass_fds=[its.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # what a library prints must not mix with the command's own output
-                start_new_session=True,  # Ctrl-C reaches the launcher alone, which then ends its workers
-            )
+            process = self._forked({"TMPDIR": str(folder), **share.environment}, its)
         except BaseException:
             own.close()
             shutil.rmtree(folder, ignore_errors=True)
@@ -199,14 +196,24 @@ class Pool(Generic[Item, Result]):
             its.close()
         seat = Seat(share, process, Connection(own.detach()), folder, starts)
         with contextlib.suppress(OSError):  # a worker that could not start: the next wait says so
-            seat.link.send_bytes(pickle.dumps(sys.path))
             seat.link.send_bytes(pickle.dumps((self._do, self._given(share))))
         return seat
+
+    def _forked(self, environment: Mapping[str, str], link: socket.socket) -> Forked:
+        """A new process, of a new template where the last one has died."""
+        for _ in range(MOST_STARTS):
+            self._template = self._template or Template(self._needs)
+            try:
+                return self._template.fork(environment, link)
+            except EOFError:
+                self._template.close()
+                self._template = None
+        raise WorkerDied("workers cannot be started; the words of the process that starts them are above")
 
     @staticmethod
     def _bury(seat: Seat) -> None:
         seat.link.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(TimeoutError):
             seat.process.wait(10)  # it ends by itself when its socket is closed
         seat.process.kill()
         seat.process.wait()

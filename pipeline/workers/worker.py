@@ -1,19 +1,14 @@
 """A worker process: takes tasks from a socket, sends back results, logs and counters, and never outlives its launcher.
 
-    python -m reelbeam.pipeline.workers.worker FD
-
-It ends when the socket closes, whatever it is doing, and Linux kills it when the launcher dies.
+It ends when the socket closes, whatever it is doing; and it dies with its template, which dies with the launcher.
 """
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import pickle
 import queue
-import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -23,9 +18,6 @@ from pathlib import Path
 from typing import Any
 
 COUNT_EVERY_S = 0.5
-PR_SET_PDEATHSIG = 1
-"""prctl(2): the signal that this process gets when its parent dies."""
-
 KILL_FIRST = 500
 """oom_score_adj: when memory runs out, Linux kills a worker, which costs a wave, and not the launcher."""
 
@@ -96,12 +88,10 @@ class Counting:
 
 def main(fd: int) -> None:
     """Does tasks until the launcher closes the socket."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(KILL_FIRST))
     link = Link(fd)
     threading.Thread(target=link.receive, name="launcher", daemon=True).start()
-    sys.path[:] = pickle.loads(link.tasks.get())
     _forward_logs(link)
     counting = Counting(link)
     threading.Thread(target=counting.forever, name="counters", daemon=True).start()
@@ -132,9 +122,3 @@ def _sendable(error: Exception) -> tuple[Exception, str]:
         if type(again(pickle.dumps(error))) is type(error):
             return error, told
     return RuntimeError(f"{type(error).__name__}: {error}"), told
-
-
-if __name__ == "__main__":
-    from reelbeam.pipeline.workers.worker import main as run  # under its own name, so that pickles find it
-
-    run(int(sys.argv[1]))

@@ -116,14 +116,22 @@ def test_twenty_workers_killed_at_random_moments_change_nothing(
 
 
 def worker_pids(launcher: int) -> list[int]:
-    """The worker processes that a launcher has started."""
+    """The worker processes of a launcher: the children of its template."""
+    return [worker for child in children(launcher) if is_template(child) for worker in children(child)]
+
+
+def children(parent: int) -> list[int]:
     found = []
-    for thread in Path(f"/proc/{launcher}/task").glob("*"):
+    for thread in Path(f"/proc/{parent}/task").glob("*"):
         with contextlib.suppress(OSError):
-            for child in (thread / "children").read_text().split():
-                if b"reelbeam.pipeline.workers.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    found.append(int(child))
+            found += [int(child) for child in (thread / "children").read_text().split()]
     return found
+
+
+def is_template(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return b"reelbeam.pipeline.workers.template" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 def test_workers_are_for_the_local_runner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import worker_tasks
 from conftest import REPOSITORY
-from worker_tasks import SHARES, Doubling, doubled, lost
+from worker_tasks import SHARES, Doubling, doubled, lost, parentage
 
 from reelbeam.models import devices
 from reelbeam.models.devices import SHARE, cores, own_cores
@@ -45,6 +45,17 @@ def test_the_item_that_kills_is_found_and_all_others_are_done(tmp_path: Path) ->
 
 def test_a_piece_whose_worker_is_killed_once_is_done_again_as_a_whole(tmp_path: Path) -> None:
     assert pooled(tmp_path, [["once 1", "b"], ["c", "once 2"]]) == [[["once 1once 1", "bb"]], [["cc", "once 2once 2"]]]
+
+
+def test_when_the_process_that_forks_workers_is_killed_they_die_with_it_and_all_is_done_again(tmp_path: Path) -> None:
+    assert pooled(tmp_path, [["slow"], ["orphaned"], ["c"]]) == [[["slowslow"]], [["orphanedorphaned"]], [["cc"]]]
+
+
+def test_workers_are_forked_from_one_process_that_has_imported_what_they_need() -> None:
+    with Pool(parentage, SHARES, lambda share: None, lost, ["worker_tasks"]) as pool:
+        [(parent, loaded_by), other] = [found for [found] in pool.run([["a"], ["b"]])]
+    assert other == (parent, loaded_by)
+    assert parent == loaded_by != os.getpid()
 
 
 def test_an_error_keeps_its_kind_and_comes_after_the_earlier_results(tmp_path: Path) -> None:
