@@ -107,19 +107,27 @@ def tree(pid: int) -> Iterator[int]:
     """
     yield pid
     try:
-        own = Path(f"/proc/{pid}/cmdline").read_bytes()
+        own = _names(pid)
         for thread in Path(f"/proc/{pid}/task").iterdir():
             for child in (thread / "children").read_text().split():
-                if Path(f"/proc/{child}/cmdline").read_bytes() != own:
+                if _names(int(child)) != own:
                     yield from tree(int(child))
     except OSError:  # it has ended meanwhile
         return
 
 
+def _names(pid: int) -> tuple[bytes, bytes]:
+    """What it was started as, and what it calls itself."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes(), Path(f"/proc/{pid}/comm").read_bytes()
+
+
+WORKER_NAME = b"reelbeam-worker"
+
+
 def is_worker(pid: int) -> bool:
     """Whether a process is a worker of `--workers`."""
     try:
-        return b"reelbeam.pipeline.workers.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/comm").read_bytes().strip() == WORKER_NAME
     except OSError:
         return False
 

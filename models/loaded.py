@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from ..schemas.phases import phase
 from .devices import pick_device
+
+TURN_S = 0.0005
+"""While a model is loaded."""
 
 
 class Spec(Protocol):
@@ -30,9 +35,20 @@ def _loaded(spec: Spec, device: str) -> Any:
     device = pick_device(device)
     with _lock:
         if (spec, device) not in _models:
-            with phase(f"load_{type(spec).__name__}"):
+            with phase(f"load_{type(spec).__name__}"), _short_turns():
                 _models[spec, device] = spec.load(device)
         return _models[spec, device]
+
+
+@contextlib.contextmanager
+def _short_turns() -> Iterator[None]:
+    """Threads take turns ten times as often as usual: importing torch would hold up those that probe videos and feed decoders."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, TURN_S))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def preload(spec: Spec, device: str) -> None:

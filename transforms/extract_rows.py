@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import apache_beam as beam
 
+from ..models.loaded import Spec, preload
 from ..models.profiles import Profile
 from ..schemas.elements import Grid, UnitOutcome, UnitRows
 from ..schemas.row_shape import MODEL_OF
@@ -40,6 +41,13 @@ def wanted_streams(profile: Profile, parts: frozenset[str]) -> tuple[bool, bool]
     pictures = anything or "clip" in parts or any(one.frames for one in senses)
     sound = anything or bool(parts & {"whisper", "audio"}) or any(one.samples or one.words for one in senses)
     return pictures, sound
+
+
+def preload_models(profile: Profile, parts: frozenset[str], device: str) -> None:
+    """Begins to load the models of a wave in this process. Whoever calls it before the videos are probed waits less for them."""
+    specs: dict[str, Spec] = {"clip": profile.clip, "whisper": profile.whisper, "text": profile.text}
+    for part in sorted((parts & set(specs)) - {MODEL_OF[sense] for sense in profile.off}):
+        preload(specs[part], device)
 
 
 class ExtractRows(beam.PTransform):

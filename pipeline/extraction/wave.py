@@ -18,7 +18,14 @@ from ...transforms import metrics
 from ...transforms.decode import DecodeLimits
 from ...transforms.decode_command import NO_SHOTS, ShotSearch
 from ...transforms.discover import PlanUnits, ProbeVideos
-from ...transforms.extract_rows import EVERY_MODEL, ExtractRows, outcome_of, running_senses, wanted_streams
+from ...transforms.extract_rows import (
+    EVERY_MODEL,
+    ExtractRows,
+    outcome_of,
+    preload_models,
+    running_senses,
+    wanted_streams,
+)
 from ...transforms.frame_choice import EXACT
 from ...transforms.shard_files import read_receipt
 from ...transforms.write_shards import WriteBooks, WriteShards
@@ -50,6 +57,8 @@ ROW_BYTES_GUESS = 2_000
 def run_wave(videos: Sequence[Video], job: Job) -> WaveRows:
     """Runs one Beam pipeline over some videos and returns what it wrote. Commit the result to make it visible."""
     run = snapshots.new_run()
+    if job.is_local:
+        preload_models(job.profile, EVERY_MODEL, job.options.device)
     build = beam.Pipeline(runner=job.runner, options=job.beam)
     build_wave(build, videos, job, run)
     result = build.run()

@@ -27,8 +27,11 @@ from typing import NoReturn
 MOST_BYTES = 65_536
 """Of one message."""
 
-PR_SET_PDEATHSIG = 1
-"""prctl(2): the signal that this process gets when its parent dies."""
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
+"""prctl(2): the signal that this process gets when its parent dies; its name in `top` and /proc/PID/comm."""
+
+WORKER_NAME = b"reelbeam-worker"
+"""At most 15 bytes. Their command line is the template's."""
 
 
 class Forked:
@@ -149,6 +152,7 @@ def _become_worker(environment: Mapping[str, str], fd: int) -> NoReturn:
     code = 1
     try:
         die_with_parent()
+        _prctl(PR_SET_NAME, WORKER_NAME)
         os.environ.update(environment)
         tempfile.tempdir = None  # asks the environment again
         main(fd)
@@ -164,7 +168,11 @@ def _become_worker(environment: Mapping[str, str], fd: int) -> NoReturn:
 
 def die_with_parent() -> None:
     """Linux kills this process when its parent dies."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int | bytes) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(option, value)
 
 
 if __name__ == "__main__":

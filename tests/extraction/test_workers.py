@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import shutil
@@ -17,6 +16,7 @@ import pytest
 from nights import World
 from worker_tasks import extract_or_die
 
+from benchmarks.measure import is_worker, tree
 from reelbeam.pipeline.cli import main
 from reelbeam.pipeline.extraction import ExtractOptions, prepare_job
 from reelbeam.pipeline.extraction import run as extraction_run
@@ -116,22 +116,8 @@ def test_twenty_workers_killed_at_random_moments_change_nothing(
 
 
 def worker_pids(launcher: int) -> list[int]:
-    """The worker processes of a launcher: the children of its template."""
-    return [worker for child in children(launcher) if is_template(child) for worker in children(child)]
-
-
-def children(parent: int) -> list[int]:
-    found = []
-    for thread in Path(f"/proc/{parent}/task").glob("*"):
-        with contextlib.suppress(OSError):
-            found += [int(child) for child in (thread / "children").read_text().split()]
-    return found
-
-
-def is_template(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return b"reelbeam.pipeline.workers.template" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
+    """The worker processes of a launcher. They are not its children, but its children's."""
+    return [pid for pid in tree(launcher) if is_worker(pid)]
 
 
 def test_workers_are_for_the_local_runner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
