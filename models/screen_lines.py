@@ -261,7 +261,9 @@ def moved_on(one: Line, two: Line) -> Same | None:
         return same
     comes_in, goes_out = one.box[2] >= 1 - EDGE, two.box[0] <= EDGE
     way_left, way_right = one.box[0] - two.box[0], one.box[2] - two.box[2]
-    is_further = way_left > -MOVED and (way_right > -MOVED or comes_in) and max(way_left, way_right) >= MOVED
+    is_further = (
+        (way_left > -MOVED or goes_out) and (way_right > -MOVED or comes_in) and max(way_left, way_right) >= MOVED
+    )
     alike = match.size >= max(2, min(len(text), len(later)) / 2)
     begins = match.b <= (AT_EDGE if goes_out else 0) and (match.a <= match.b or goes_out)
     ends = left <= (AT_EDGE if comes_in else 0) and (more <= left or comes_in)

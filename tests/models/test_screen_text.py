@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from reelbeam.models import screen_text
+from reelbeam.models.screen_boxes import corners, extents
 from reelbeam.models.screen_lines import Line, joined
 from reelbeam.models.screen_text import ScreenText
 from reelbeam.pipeline.cli import main
@@ -39,6 +40,24 @@ def test_lines_of_a_picture_are_read_with_their_places() -> None:
     assert left == pytest.approx(40 / 640, abs=0.02)
     assert 0.08 < top < bottom < 0.25
     assert right < 0.6
+
+
+def test_a_line_that_the_detector_cut_into_pieces_is_read_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = pytest.importorskip("rapidocr_onnxruntime.ch_ppocr_det.text_detect").TextDetector
+    found = detector.__call__
+
+    def in_pieces(self: object, picture: np.ndarray) -> tuple[np.ndarray, float]:
+        boxes, seconds = found(self, picture)
+        pieces = [
+            corners(start, top, end, bottom)
+            for left, top, right, bottom in extents(boxes)
+            for start, end in ((left, left + (right - left) * 0.4), (left + (right - left) * 0.37, right))
+        ]
+        return np.array(pieces), seconds
+
+    monkeypatch.setattr(detector, "__call__", in_pieces)
+    lines = ScreenText().load("cpu").lines(np.asarray(slide("Budget of 2026", "Thank you")))  # type: ignore[attr-defined]
+    assert [line.text for line in lines] == ["Budget of 2026", "Thank you"]
 
 
 def test_a_line_that_stays_is_one_entry_with_the_surest_reading() -> None:
@@ -90,6 +109,17 @@ def test_each_word_of_an_endless_ticker_is_stored_once_with_its_own_time(spoil: 
         comes_ms, goes_ms = 1000 * (at + len(one.line.text)) / 6, 1000 * (at + 40) / 6
         assert abs(one.start_ms - comes_ms) <= 1000
         assert one.end_ms <= goes_ms + 2000
+
+
+def test_the_end_of_a_ticker_goes_out_at_the_edge_where_boxes_end_at_other_places() -> None:
+    shown = [
+        ("m while shows engineer results by", 0.0, 0.91),
+        ("shows engineer results by", 0.012, 0.79),
+        ("ngineer results by", 0.03, 0.67),
+    ]
+    readings = [[Line(text, (left, 0.88, right, 0.96), 0.9)] for text, left, right in shown]
+    found = joined(readings, [0, 1000, 2000], 3000)
+    assert " ".join(one.line.text for one in found) == "m while shows engineer results by"
 
 
 def test_lines_that_replace_each_other_in_one_row_are_no_ticker() -> None:
