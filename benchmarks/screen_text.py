@@ -3,7 +3,7 @@
     python -m benchmarks.screen_text
 
 Frames of 1280 x 720: a frame of a made video, and on it one line of text in a font, a size and a contrast. Ten fonts: sans, serif,
-monospaced, rounded, and one as if written by hand. And a ticker in each font: a long line that moves to the left over a dark bar, read
+monospaced and rounded. And a ticker in each font: a long line that moves to the left over a dark bar, read
 once a second. A character error is an insertion, deletion or substitution; spaces count.
 """
 
@@ -20,6 +20,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -34,7 +35,7 @@ Colour = str | tuple[int, int, int]
 DEJAVU = Path("/usr/share/fonts/truetype/dejavu")
 FONTS = (
     *("DejaVuSans", "DejaVuSerif", "DejaVuSansMono"),
-    *("Roboto", "SourceSansPro", "SourceSerifPro", "Caladea", "Manrope", "FredokaOne", "AmaticSCBold"),
+    *("Roboto", "SourceSansPro", "SourceSerifPro", "Caladea", "Manrope", "FredokaOne", "STIXGeneral"),
 )
 """The first three are the system's; the others come from Python packages that the extra `bench` brings."""
 SIZES = (0.02, 0.03, 0.05, 0.07, 0.1)
@@ -81,7 +82,8 @@ def frame(text: str, font: ImageFont.FreeTypeFont, contrast: str, behind: Image.
 
 def font_files() -> dict[str, Path]:
     """Where each font lies. Raises RuntimeError for one that is missing."""
-    found = {file.stem: file for file in DEJAVU.glob("*.ttf")}
+    stix = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    found = {file.stem: file for folder in (DEJAVU, stix) for file in folder.glob("*.ttf")}
     for package in entry_points(group="fonts_ttf"):
         found |= {name: Path(file) for name, file in package.load().items()}
     if missing := [name for name in FONTS if name not in found]:
