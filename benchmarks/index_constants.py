@@ -25,7 +25,7 @@ from reelbeam.pipeline.dataset.read import Dataset
 from reelbeam.pipeline.dataset.vectors import frame_vectors
 from reelbeam.pipeline.indexes.store import Searcher
 from reelbeam.schemas.index_manifest import OperatingPoint
-from reelbeam.transforms.build_index import exact_search
+from reelbeam.transforms.build_index import GRAPH_SEARCH, exact_search
 from reelbeam.transforms.index_kinds import (
     GRAPH_ABOVE,
     KINDS,
@@ -72,6 +72,7 @@ def flops(vectors: np.ndarray) -> tuple[float, float]:
 def graph_us(vectors: np.ndarray) -> float:
     """Microseconds a core to find a list through a graph of GRAPH_ABOVE centres."""
     graph = faiss.IndexHNSWFlat(DIMENSION, 32, faiss.METRIC_INNER_PRODUCT)
+    graph.hnsw.efSearch = GRAPH_SEARCH
     graph.add(vectors[:GRAPH_ABOVE])
     return seconds(lambda: graph.assign(vectors[-5_000:], 1)) / 5_000 * 1e6 * cores()
 

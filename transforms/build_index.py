@@ -44,6 +44,11 @@ def training_size(kind: str, total: int, dimension: int, memory_bytes: int) -> i
     return min(wanted, fits)
 
 
+GRAPH_SEARCH = 64
+"""Candidates that are kept while a graph finds the nearest lists. With FAISS's 16, vectors are filed in lists that are not theirs, and a
+larger nprobe does not find them: recall@10 of a million vectors in 4,096 lists was 0.88, of text queries 0.74."""
+
+
 def new_index(kind: str, dimension: int, training: np.ndarray, device: str = "cpu") -> faiss.Index:
     """An empty, trained index that stores given ids. Trains the lists on a GPU when `device` is one.
 
@@ -60,6 +65,8 @@ def new_index(kind: str, dimension: int, training: np.ndarray, device: str = "cp
             raise ValueError(
                 f"{kind} has {lists.nlist} lists, which need {needed} vectors to train; there are {len(training)}"
             )
+        if isinstance(graph := faiss.downcast_index(lists.quantizer), faiss.IndexHNSW):
+            graph.hnsw.efSearch = GRAPH_SEARCH
         lists.cp.seed = 1
         lists.cp.min_points_per_centroid = 1
     try:

@@ -214,7 +214,9 @@ def test_the_stored_answers_stay_exact_through_many_nights(made: MadeDataset) ->
     assert (queries.own >= 0).sum() == 100
 
 
-@pytest.mark.parametrize("kind", [KIND, pytest.param("IVF32,PQ8x4,Refine(SQfp16)", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", [KIND, "IVF32(PQ8x4fs,RFlat),SQfp16", pytest.param("IVF32,PQ8x4,Refine(SQfp16)", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("removed", [0, 30])
 def test_compaction_leaves_ids_as_they_are_and_needs_no_new_build(made: MadeDataset, kind: str, removed: int) -> None:
     chosen = options(index=kind, min_recall=0.5)
@@ -240,7 +242,7 @@ def test_compaction_leaves_ids_as_they_are_and_needs_no_new_build(made: MadeData
     assert "nothing has changed" in manifest.why
 
 
-@pytest.mark.parametrize("kind", [KIND, "IVF32,SQ8,Refine(SQfp16)"])
+@pytest.mark.parametrize("kind", [KIND, "IVF32(PQ8x4fs,RFlat),SQfp16", "IVF32,SQ8,Refine(SQfp16)"])
 @pytest.mark.parametrize("compacted_later", [False, True])
 def test_vectors_of_rows_that_left_their_shards_are_in_no_file_of_the_index(
     made: MadeDataset, kind: str, compacted_later: bool

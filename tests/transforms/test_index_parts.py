@@ -55,6 +55,17 @@ def test_merged_parts_answer_exactly_as_one_index_filled_at_once(kind: str, tmp_
             assert np.array_equal(found, at_once)
 
 
+def test_a_graph_over_the_lists_finds_nearly_every_vectors_own_list(tmp_path: Path) -> None:
+    values = np.random.default_rng(3).standard_normal((4500, 128)).astype(np.float32)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    training, others = values[:4000], values[4000:]
+    faiss.write_index(new_index("IVF2048_HNSW32,Flat", 128, training), str(tmp_path / "trained.faiss"))
+    index = faiss.read_index(str(tmp_path / "trained.faiss"))
+    graph = faiss.extract_index_ivf(index).quantizer
+    centres = np.array([graph.reconstruct(number) for number in range(2048)])
+    assert (graph.search(others, 1)[1].ravel() == (others @ centres.T).argmax(axis=1)).mean() >= 0.95
+
+
 def test_removed_ids_are_left_out_of_a_merge(tmp_path: Path) -> None:
     trained = new_index("IVF32,Flat", 16, VALUES)
     parts = [file for file, _ in fill_parts(trained, pieces(), tmp_path, 50_000)]
