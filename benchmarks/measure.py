@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reelbeam.pipeline.workers.template import WORKER_NAME
+
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "bench_output"
 """Everything that benchmarks make; `make clean` removes it."""
@@ -119,9 +121,6 @@ def tree(pid: int) -> Iterator[int]:
 def _names(pid: int) -> tuple[bytes, bytes]:
     """What it was started as, and what it calls itself."""
     return Path(f"/proc/{pid}/cmdline").read_bytes(), Path(f"/proc/{pid}/comm").read_bytes()
-
-
-WORKER_NAME = b"reelbeam-worker"
 
 
 def is_worker(pid: int) -> bool:

@@ -14,8 +14,8 @@ ALIKE = 1.5
 """Most times that one of them is as high as the other."""
 
 GAP = 0.8
-"""Most space between them, in heights of the lower one. Boxes reach beyond their letters, so that there is none between two words of one
-line; columns of a table are further apart."""
+"""Most space between them, in heights of the lower one. Boxes reach beyond their letters, so that there is none between two words of most
+fonts, and about half a height in monospaced ones; columns of a table are further apart."""
 
 LEVEL = 0.2
 """Most by which the upper edge of a box falls, in its heights: text that is askew keeps its boxes."""

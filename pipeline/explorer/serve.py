@@ -53,8 +53,9 @@ class Served:
 
     def application(self, explorer: Explorer) -> FastAPI:
         """The application of an open dataset, whose models begin to load."""
-        explorer.load_models()
+        # before models load: loading puts back the interval that it finds
         sys.setswitchinterval(SWITCH_S)
+        explorer.load_models()
         return make_app(explorer, self.token, {*LOOPBACK, self.options.host.lower()})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,8 @@ from fastapi import HTTPException
 from nights import World
 
 from reelbeam.pipeline.explorer import Explorer
+from reelbeam.pipeline.explorer.options import ExploreOptions
+from reelbeam.pipeline.explorer.serve import SWITCH_S, Served
 
 
 class Visitor:
@@ -69,3 +72,17 @@ def test_nothing_is_searched_for_who_has_left_a_long_line(line: Explorer, monkey
     assert isinstance(gone, HTTPException)
     assert gone.status_code == 499
     assert found == 7
+
+
+def test_threads_take_short_turns_before_models_begin_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Noting:
+        def load_models(self) -> None:
+            self.interval_s = sys.getswitchinterval()
+
+    before, noting = sys.getswitchinterval(), Noting()
+    monkeypatch.setattr(sys.modules[Served.__module__], "make_app", lambda *given: None)
+    try:
+        Served("features", ExploreOptions(), "token").application(noting)  # type: ignore[arg-type]
+    finally:
+        sys.setswitchinterval(before)
+    assert noting.interval_s == pytest.approx(SWITCH_S), "loading puts back what it finds"
